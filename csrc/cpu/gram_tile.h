@@ -1,0 +1,214 @@
+// The inner loops of the masked Gram matrices on the CPU: gathering pixels into panels, multiplying register
+// tiles.
+//
+// A panel holds kPanel neighbouring channels of a block of pixels, pixel after pixel, so that the multiply
+// reads memory in order. Everything is a template on the vector's bytes and is inlined into one function per
+// instruction set.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "masked_gram.h"
+#include "vector.h"
+
+namespace fastphoto {
+
+template <class T, int kBytes>
+struct Lanes {
+  typedef T type __attribute__((vector_size(kBytes)));
+};
+
+constexpr int64_t kBlockPixels = 512;
+
+template <class T, int kBytes, int kRows>
+struct Tile {
+  using Vector = typename Lanes<T, kBytes>::type;
+  static constexpr int kLanes = kBytes / sizeof(T);
+  static constexpr int kPanel = 2 * kLanes;
+
+  Vector sum[kRows][2];
+
+  FASTPHOTO_INLINE void clear() {
+#pragma GCC unroll 16
+    for (int m = 0; m < kRows; ++m) sum[m][0] = sum[m][1] = Vector{};
+  }
+
+  // sum[m, :] += sum over k of a[m * a_row + k * a_step] b[k * kPanel + :]
+  FASTPHOTO_INLINE void multiply(const T* a, int64_t a_row, int64_t a_step, const T* b, int64_t count) {
+    for (int64_t k = 0; k < count; ++k) {
+      Vector b0, b1;
+      std::memcpy(&b0, b + k * kPanel, sizeof(Vector));
+      std::memcpy(&b1, b + k * kPanel + kLanes, sizeof(Vector));
+#pragma GCC unroll 16
+      for (int m = 0; m < kRows; ++m) {
+        const T factor = a[m * a_row + k * a_step];
+        sum[m][0] += factor * b0;
+        sum[m][1] += factor * b1;
+      }
+    }
+  }
+
+  // rows[m * stride + :] = or += sum[m, :]
+  FASTPHOTO_INLINE void store(T* rows, int64_t stride, bool add) const {
+#pragma GCC unroll 16
+    for (int m = 0; m < kRows; ++m)
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+        Vector value{};
+        if (add) std::memcpy(&value, rows + m * stride + half * kLanes, sizeof(Vector));
+        value += sum[m][half];
+        std::memcpy(rows + m * stride + half * kLanes, &value, sizeof(Vector));
+      }
+  }
+};
+
+// panels[q][k][c] = scale_k * feature(indices[k], channel q * kPanel + c). Places beyond the last channel are
+// left as they are, zero.
+template <class T, int kPanel>
+FASTPHOTO_INLINE void gather(const FeatureView<const T>& features, const int32_t* indices, const T* scale,
+                             int64_t count, int64_t stride, T* panels) {
+  for (int64_t first = 0; first < features.channels; first += kPanel, panels += stride * kPanel) {
+    const int64_t present = std::min<int64_t>(kPanel, features.channels - first);
+    const T* source = features.data + first * features.channel_stride;
+    for (int64_t k = 0; k < count; ++k) {
+      const T* pixel = source + indices[k] * features.pixel_stride;
+      const T weight = scale ? scale[k] : T(1);
+      T* out = panels + k * kPanel;
+      if (present == kPanel && features.channel_stride == 1)
+        for (int c = 0; c < kPanel; ++c) out[c] = weight * pixel[c];
+      else if (present == kPanel)
+        for (int c = 0; c < kPanel; ++c) out[c] = weight * pixel[c * features.channel_stride];
+      else
+        for (int c = 0; c < present; ++c) out[c] = weight * pixel[c * features.channel_stride];
+    }
+  }
+}
+
+inline int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
+
+// partial[q][i][c] (panel q of columns, row i) = sum over the listed pixels of m^2 f_i f_(q kPanel + c), in
+// the tiles that touch the upper triangle.
+template <class T, int kBytes, int kRows>
+FASTPHOTO_INLINE void gram_chunk(const FeatureView<const T>& features, const int32_t* indices,
+                                 const T* weights, int64_t count, T* partial) {
+  using RegisterTile = Tile<T, kBytes, kRows>;
+  constexpr int kPanel = RegisterTile::kPanel;
+  const int64_t padded = round_up(features.channels, kPanel);
+  std::vector<T> panels(kBlockPixels * padded, T(0));
+  for (int64_t begin = 0; begin < count; begin += kBlockPixels) {
+    const int64_t pixels = std::min(kBlockPixels, count - begin);
+    gather<T, kPanel>(features, indices + begin, weights + begin, pixels, kBlockPixels, panels.data());
+    for (int64_t column = 0; column < padded; column += kPanel)
+      for (int64_t row = 0; row < std::min(features.channels, column + kPanel); row += kRows) {
+        RegisterTile tile;
+        tile.clear();
+        tile.multiply(panels.data() + row / kPanel * kPanel * kBlockPixels + row % kPanel, 1, kPanel,
+                      panels.data() + column * kBlockPixels, pixels);
+        tile.store(partial + column * padded + row * kPanel, kPanel, begin > 0);
+      }
+  }
+}
+
+// Adds m^2 S f of the listed pixels to out; symmetric[q][k][c] is S in panels of columns, padded.
+// Channels-last: lanes are channels.
+template <class T, int kBytes, int kRows>
+FASTPHOTO_INLINE void gram_gradient_interleaved(const FeatureView<const T>& features, const int32_t* indices,
+                                                const T* weights, int64_t count, const T* symmetric,
+                                                const FeatureView<T>& out, T* panels) {
+  using RegisterTile = Tile<T, kBytes, kRows>;
+  constexpr int kPanel = RegisterTile::kPanel;
+  const int64_t padded = round_up(features.channels, kPanel);
+  gather<T, kPanel>(features, indices, nullptr, count, kBlockPixels, panels);
+  for (int64_t column = 0; column < features.channels; column += kPanel) {
+    const int64_t present = std::min<int64_t>(kPanel, features.channels - column);
+    // The last tile reads up to kRows - 1 stale pixels of the buffer, and their rows are not stored.
+    for (int64_t row = 0; row < count; row += kRows) {
+      RegisterTile tile;
+      tile.clear();
+      for (int64_t inner = 0; inner < padded; inner += kPanel)
+        tile.multiply(panels + inner * kBlockPixels + row * kPanel, kPanel, 1,
+                      symmetric + column * padded + inner * kPanel, kPanel);
+      T product[kRows * kPanel];
+      tile.store(product, kPanel, false);
+      for (int64_t m = 0; m < std::min<int64_t>(kRows, count - row); ++m) {
+        const T scale = weights[row + m] * weights[row + m];
+        const T* values = product + m * kPanel;
+        T* pixel = out.data + column + indices[row + m] * out.pixel_stride;
+        if (present == kPanel)
+          for (int c = 0; c < kPanel; ++c) pixel[c] += scale * values[c];
+        else
+          for (int c = 0; c < present; ++c) pixel[c] += scale * values[c];
+      }
+    }
+  }
+}
+
+// The same for planar features: lanes are pixels, and listed pixels are mostly neighbours in memory.
+template <class T, int kBytes, int kRows>
+FASTPHOTO_INLINE void gram_gradient_planar(const FeatureView<const T>& features, const int32_t* indices,
+                                           const T* weights, int64_t count, const T* symmetric,
+                                           const FeatureView<T>& out, T* panels) {
+  using RegisterTile = Tile<T, kBytes, kRows>;
+  constexpr int kPanel = RegisterTile::kPanel;
+  const int64_t channels = features.channels, padded = round_up(channels, kPanel);
+  T scale[kBlockPixels];
+  for (int64_t i = 0; i < count; ++i) scale[i] = weights[i] * weights[i];
+  // The stretches of pixels that lie side by side in memory, none across the border of a panel.
+  int64_t starts[kBlockPixels + 1], stretches = 0;
+  for (int64_t i = 0; i < count; ++i)
+    if (i % kPanel == 0 || indices[i] != indices[i - 1] + 1) starts[stretches++] = i;
+  starts[stretches] = count;
+
+  for (int64_t k = 0; k < channels; ++k) {
+    const T* plane = features.data + k * features.channel_stride;
+    for (int64_t s = 0; s < stretches; ++s) {
+      const int64_t first = starts[s], length = starts[s + 1] - first;
+      const T* source = plane + indices[first];
+      T* panel = panels + (first / kPanel * channels + k) * kPanel + first % kPanel;
+      if (length == kPanel)
+        std::memcpy(panel, source, kPanel * sizeof(T));
+      else
+        for (int64_t i = 0; i < length; ++i) panel[i] = source[i];
+    }
+  }
+  for (int64_t row = 0; row < channels; row += kRows)
+    for (int64_t s = 0; s < stretches;) {
+      const int64_t panel = starts[s] / kPanel * kPanel;
+      RegisterTile tile;
+      tile.clear();
+      tile.multiply(symmetric + row / kPanel * kPanel * padded + row % kPanel, 1, kPanel,
+                    panels + panel * channels, channels);
+      T product[kRows * kPanel];
+      tile.store(product, kPanel, false);
+      for (; s < stretches && starts[s] < panel + kPanel; ++s) {
+        const int64_t first = starts[s], length = starts[s + 1] - first;
+        T* pixels = out.data + row * out.channel_stride + indices[first];
+        for (int64_t m = 0; m < std::min<int64_t>(kRows, channels - row); ++m, pixels += out.channel_stride) {
+          const T* values = product + m * kPanel + first - panel;
+          if (length == kPanel)
+            for (int i = 0; i < kPanel; ++i) pixels[i] += scale[first + i] * values[i];
+          else
+            for (int64_t i = 0; i < length; ++i) pixels[i] += scale[first + i] * values[i];
+        }
+      }
+    }
+}
+
+template <class T, int kBytes, int kRows>
+FASTPHOTO_INLINE void gram_gradient(const FeatureView<const T>& features, const int32_t* indices,
+                                    const T* weights, int64_t count, const T* symmetric,
+                                    const FeatureView<T>& out, T* panels) {
+  for (int64_t begin = 0; begin < count; begin += kBlockPixels) {
+    const int64_t pixels = std::min(kBlockPixels, count - begin);
+    if (out.channel_stride == 1)
+      gram_gradient_interleaved<T, kBytes, kRows>(features, indices + begin, weights + begin, pixels,
+                                                  symmetric, out, panels);
+    else
+      gram_gradient_planar<T, kBytes, kRows>(features, indices + begin, weights + begin, pixels, symmetric,
+                                             out, panels);
+  }
+}
+
+}  // namespace fastphoto

@@ -1,0 +1,92 @@
+"""Each native operator's definition in plain PyTorch, as plain as possible; for tests and benchmarks only."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def _windows(x: Tensor, radius: int) -> Tensor:
+    """(H, W, K) -> (H, W, K, N): each pixel's window, N = (2 radius + 1)^2 values, zero outside the image."""
+    height, width, planes = x.shape
+    side = 2 * radius + 1
+    columns = functional.unfold(x.permute(2, 0, 1)[None], side, padding=radius)
+    return columns.reshape(planes, side * side, height, width).permute(2, 3, 0, 1)
+
+
+def matting_laplacian(image: Tensor, x: Tensor, epsilon: float = 1e-7) -> Tensor:
+    height, width, planes = x.shape
+    colours = _windows(image, 1)[1:-1, 1:-1]  # windows fully inside the image
+    values = _windows(x, 1)[1:-1, 1:-1]
+    d = colours - colours.mean(-1, keepdim=True)
+    covariance = d @ d.mT / 9 + epsilon / 9 * torch.eye(3, dtype=image.dtype, device=image.device)
+    weights = (1 + d.mT @ torch.linalg.solve(covariance, d)) / 9  # (h, w, 9, 9)
+    residual = values - torch.einsum("hwij,hwkj->hwki", weights, values)
+    whole = functional.pad(residual, (0, 0, 0, 0, 1, 1, 1, 1))
+    columns = whole.permute(2, 3, 0, 1).reshape(1, planes * 9, height * width)
+    return functional.fold(columns, (height, width), 3, padding=1)[0].permute(1, 2, 0)
+
+
+def matting_laplacian_energy(image: Tensor, x: Tensor, epsilon: float = 1e-7) -> tuple[Tensor, Tensor]:
+    product = matting_laplacian(image, x, epsilon)
+    return (x * product).sum(), product
+
+
+def matting_laplacian_stencil(image: Tensor, epsilon: float = 1e-7) -> Tensor:
+    height, width, _ = image.shape
+    unit = torch.eye(height * width, dtype=image.dtype, device=image.device)
+    matrix = matting_laplacian(image, unit.reshape(height, width, -1), epsilon)
+    matrix = matrix.reshape(height, width, height, width)
+    stencil = image.new_zeros((12, height, width))
+    offsets = [(0, 1), (0, 2)] + [(dy, dx) for dy in (1, 2) for dx in range(-2, 3)]
+    for plane, (dy, dx) in enumerate(offsets):
+        for y in range(height - dy):
+            for column in range(max(0, -dx), min(width, width - dx)):
+                stencil[plane, y, column] = matrix[y, column, y + dy, column + dx]
+    return stencil
+
+
+def masked_gram(features: Tensor, masks: Tensor) -> Tensor:
+    masked = features * masks[:, None]
+    return torch.einsum("rihw,rjhw->rij", masked, masked)
+
+
+def local_affine_fit(content: Tensor, result: Tensor, radius: int = 1, epsilon: float = 1e-3) -> Tensor:
+    ones = torch.ones_like(content[..., :1])
+    phi = _windows(torch.cat([content, ones], -1), radius)  # (H, W, 4, N), zero outside the image
+    values = _windows(result, radius)
+    regulariser = torch.diag(content.new_tensor([epsilon, epsilon, epsilon, 0]))
+    return torch.linalg.solve(phi @ phi.mT + regulariser, phi @ values.mT).mT
+
+
+def local_affine_apply(maps: Tensor, content: Tensor) -> Tensor:
+    height, width, _ = content.shape
+    planes = maps.flatten(2).permute(2, 0, 1)[None]
+    sampled = functional.interpolate(planes, (height, width), mode="bilinear", align_corners=False)
+    sampled = sampled[0].permute(1, 2, 0).reshape(height, width, 3, 4)
+    return (sampled[..., :3] @ content[..., None])[..., 0] + sampled[..., 3]
+
+
+def box_sum(x: Tensor, radius: int) -> Tensor:
+    return _windows(x, radius).sum(-1)
+
+
+def bilateral_sum(
+    guide: Tensor, x: Tensor, radius: int, sigma_space: float, sigma_colour: float = float("inf")
+) -> Tensor:
+    offset = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
+    space = (offset[:, None] ** 2 + offset**2).flatten() / (2 * sigma_space**2)
+    colour = ((_windows(guide, radius) - guide[..., None]) ** 2).mean(-2) / (2 * sigma_colour**2)
+    return torch.einsum("hwkn,hwn->hwk", _windows(x, radius), torch.exp(-space - colour))
+
+
+def local_affine_smooth(maps: Tensor, guide: Tensor, radius: int = 15, sigma_colour: float = 0.01) -> Tensor:
+    x = torch.cat([maps.flatten(2), torch.ones_like(guide[..., :1])], -1)
+    sums = bilateral_sum(guide, x, radius, radius / 3, sigma_colour)
+    return (sums[..., :12] / sums[..., 12:]).unflatten(-1, (3, 4))
+
+
+def local_affine_smooth_box(maps: Tensor, radius: int) -> Tensor:
+    counts = box_sum(torch.ones_like(maps[..., 0, :1]), radius)
+    return (box_sum(maps.flatten(2), radius) / counts).unflatten(-1, (3, 4))

@@ -1,0 +1,60 @@
+"""Builds fastphoto._C, the native operators; everything else about the package is in pyproject.toml."""
+
+import glob
+import os
+
+import pybind11
+import torch
+from setuptools import setup
+from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension
+
+# libtorch's stable interface as of 2.10: one build then runs on that version and on every later one.
+STABLE_ABI = "-DTORCH_TARGET_VERSION=0x020a000000000000"
+# Turing to Hopper and what follows; only used where no GPU is present and the caller named no architectures.
+DEFAULT_ARCHITECTURES = "7.5;8.0;8.6;8.9;9.0+PTX"
+
+
+def switched_on(name: str) -> bool:
+    return os.environ.get(name, "0").lower() not in ("", "0", "no", "off", "false")
+
+
+def cuda_sources() -> tuple[list[str], str]:
+    """The CUDA files to compile, and the reason when there are none."""
+    sources = sorted(glob.glob("csrc/cuda/*.cu"))
+    if switched_on("FORCE_CPU"):
+        return [], "FORCE_CPU is set"
+    if not sources:
+        return [], "this version has no CUDA kernels"
+    if switched_on("FORCE_CUDA"):
+        return sources, ""
+    if torch.version.cuda is None:
+        return [], "torch is built without CUDA"
+    if CUDA_HOME is None:
+        return [], "no CUDA toolkit found, set CUDA_HOME"
+    return sources, ""
+
+
+def package_version() -> str:
+    with open("pyproject.toml", encoding="utf-8") as file:
+        return next(line.split('"')[1] for line in file if line.startswith("version = "))
+
+
+cuda, reason = cuda_sources()
+if cuda and not torch.cuda.is_available():
+    os.environ.setdefault("TORCH_CUDA_ARCH_LIST", DEFAULT_ARCHITECTURES)
+print(f"fastphoto: building for CPU{' and CUDA' if cuda else f' only ({reason})'}, torch {torch.__version__}")
+
+version = f'-DFASTPHOTO_VERSION="{package_version()}"'
+compile_args = {"cxx": ["-O3", "-g0", "-Wall", "-fvisibility=hidden", STABLE_ABI, version]}
+if cuda:
+    compile_args["cxx"].append("-DFASTPHOTO_CUDA")
+    compile_args["nvcc"] = ["-O3", STABLE_ABI, "-DUSE_CUDA"]
+
+extension = (CUDAExtension if cuda else CppExtension)(
+    "fastphoto._C",
+    sources=[*sorted(glob.glob("csrc/*.cpp") + glob.glob("csrc/cpu/*.cpp")), *cuda],
+    include_dirs=[os.path.abspath("csrc"), pybind11.get_include()],
+    depends=sorted(glob.glob("csrc/**/*.h", recursive=True)),
+    extra_compile_args=compile_args,
+)
+setup(ext_modules=[extension], cmdclass={"build_ext": BuildExtension})
