@@ -1,0 +1,262 @@
+"""Regions shared by content and style: matched by name, shrunk to other sizes and to every encoder layer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .errors import InputError
+from .image_files import warn
+from .images import resize
+from .labels import Labels, read_labels
+from .palette import MINIMUM_SHARE, PALETTE
+
+__all__ = [
+    "MINIMUM_SHARE",
+    "PALETTE",
+    "Labels",
+    "Regions",
+    "layer_masks",
+    "match_regions",
+    "read_labels",
+    "resize_masks",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Regions shared by content and style, in one order; each has an area on both sides."""
+
+    names: tuple[str, ...]
+    content: Tensor  # (R, H, W) float32, [0, 1]
+    style: Tensor  # (R, h, w) float32, [0, 1]
+    orphans: tuple[str, ...]  # content regions that the style lacks
+
+
+def match_regions(
+    content: Labels,
+    style: Labels,
+    content_pixels: Tensor,
+    style_pixels: Tensor,
+    orphans: Literal["merge", "global", "drop", "error"] = "merge",
+    minimum_share: float = MINIMUM_SHARE,
+) -> Regions:
+    """Pair the regions of content and style by name.
+
+    content_pixels: (3, H, W), style_pixels: (3, h, w), sRGB in [0, 1], of the masks' sizes.
+    An orphan is a content region whose area in the style is below `minimum_share` of the style's pixels:
+      merge   its pixels join the shared region nearest in colour and position
+      global  it takes its style from the whole style photo
+      drop    its pixels belong to no region
+      error   InputError
+    Orphans are named in one FastPhotoWarning. Content regions below `minimum_share` of the content merge in
+    silence, style-only regions are ignored. Without any shared region, "merge" falls back to one region
+    "all". A single region on one side that covers its whole photo is paired with a single region on the
+    other. Every region returned has an area above zero on both sides; masks may share memory with `content`
+    and `style`.
+
+    Raises InputError where one side has a mask of several regions and the other none, and where nothing is
+    left.
+    """
+    for role, labels, pixels in (("content", content, content_pixels), ("style", style, style_pixels)):
+        if labels.masks.shape[1:] != pixels.shape[1:]:
+            got, wanted = tuple(labels.masks.shape[1:]), tuple(pixels.shape[1:])
+            raise InputError(f"{role} mask: (H, W) is {got}, that of the photo is {wanted}")
+    if orphans not in ("merge", "global", "drop", "error"):
+        raise InputError(f"orphans: got {orphans!r}; give merge, global, drop or error")
+    for role, labels, other in (("style", style, content), ("content", content, style)):
+        if labels.names == ("all",) and len(other.names) > 1 and bool((labels.masks == 1).all()):
+            given = "content" if role == "style" else "style"
+            raise InputError(f"{role} mask: missing, but the {given} has one; give both or neither")
+    content_names, style_names = _one_naming(content.names, style.names)
+    if len(content_names) == len(style_names) == 1 and (_covers(content) or _covers(style)):
+        shared_name = content_names if content_names == style_names else ("all",)
+        return _checked(Regions(shared_name, content.masks, style.masks, ()))
+    share = dict(zip(content_names, content.masks.mean((1, 2)).tolist(), strict=True))
+    style_share = dict(zip(style_names, style.masks.mean((1, 2)).tolist(), strict=True))
+    least, style_least = (max(minimum_share, 1 / labels.masks[0].numel()) for labels in (content, style))
+    row = {name: i for i, name in enumerate(content_names)}
+    style_row = {name: i for i, name in enumerate(style_names)}
+    large = [name for name in content_names if share[name] >= least]
+    lost = tuple(name for name in large if style_share.get(name, 0.0) < style_least)
+    kept = [name for name in large if name not in lost]
+    listed = ", ".join(f"{name} ({share[name]:.1%})" for name in lost) or "only tiny regions"
+    if lost and orphans == "error":
+        raise InputError(f"style mask: no region for {listed} of the content; add it or choose how to treat orphans")
+    if not kept and orphans == "merge":
+        warn(f"masks: content and style share no region (content has {listed}); using one region for all")
+        return Regions(("all",), torch.ones_like(content.masks[:1]), torch.ones_like(style.masks[:1]), lost)
+    everywhere = list(lost) if orphans == "global" else []
+    order = [name for name in content_names if name in kept or name in everywhere]
+    if not order:
+        raise InputError(f"masks: content and style share no region (content has {listed})")
+    joining = [n for n in content_names if 0 < share[n] < least] + (list(lost) if orphans == "merge" else [])
+    targets = _nearest_regions(content.masks, content_pixels, [row[n] for n in joining], [row[n] for n in order])
+    masks = _rows(content.masks, [row[name] for name in order])
+    if joining:
+        masks = masks.clone()
+    for name, target in zip(joining, targets, strict=True):
+        masks[target] = (masks[target] + content.masks[row[name]]).clamp_(max=1)
+    if lost:
+        treated = {
+            "merge": "merged into " + ", ".join(order[t] for n, t in zip(joining, targets, strict=True) if n in lost),
+            "global": "takes its style from the whole style photo",
+            "drop": "left without style",
+        }[orphans]
+        warn(f"masks: the style has no region for {listed} of the content; {treated}")
+    if everywhere:
+        whole = torch.ones_like(style.masks[0])
+        style_masks = torch.stack([whole if n in everywhere else style.masks[style_row[n]] for n in order])
+    else:
+        style_masks = _rows(style.masks, [style_row[n] for n in order])
+    return _checked(Regions(tuple(order), masks, style_masks, lost))
+
+
+def _rows(masks: Tensor, rows: list[int]) -> Tensor:
+    """The masks of these numbers, uncopied where that is all of them: 12 megapixels weigh 48 MB each."""
+    return masks if rows == list(range(len(masks))) else masks[rows]
+
+
+def _covers(labels: Labels) -> bool:
+    return float(labels.masks.mean()) >= 0.99
+
+
+def _checked(regions: Regions) -> Regions:
+    for role, masks in (("content", regions.content), ("style", regions.style)):
+        for name, area in zip(regions.names, masks.sum((1, 2)).tolist(), strict=True):
+            if not area > 0:
+                raise InputError(f"{role} mask: region {name} is empty")
+    return regions
+
+
+def _one_naming(content: tuple[str, ...], style: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Read black, grey and white as the ids 0, 128 and 255 where the other side has ids.
+
+    A picture of ids that happens to hold only these values looks like one in palette colours.
+    """
+    ids = {"black": "0", "grey": "128", "white": "255"}
+
+    def renamed(names: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+        apply = all(n.isdecimal() for n in other) and all(n in ids for n in names)
+        return tuple(ids[n] for n in names) if apply else names
+
+    return renamed(content, style), renamed(style, content)
+
+
+def _nearest_regions(masks: Tensor, pixels: Tensor, joining: list[int], targets: list[int]) -> list[int]:
+    """For each joining region the position in `targets` of the region nearest in colour and place.
+
+    Distance: difference of the mean Lab colours over 30, plus that of the centroids over the sum of the
+    regions' root mean square radii, so that a large region is near to what lies within it.
+    """
+    if not joining:
+        return []
+    height, width = pixels.shape[1:]
+    scale = min(1.0, 256 / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    lab = _lab(resize(pixels.float().cpu(), size)).flatten(1)
+    weights = resize_masks(masks.cpu(), size).flatten(1)
+    weights = weights / weights.sum(1, keepdim=True).clamp_min(1e-12)
+    y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
+    place = torch.stack([y, x]).flatten(1).float()
+    colour, centre = weights @ lab.T, weights @ place.T
+    radius = (weights @ place.square().T - centre.square()).sum(1).clamp_min(0.25).sqrt()
+    nearest = []
+    for j in joining:
+        apart = (colour[targets] - colour[j]).norm(dim=1) / 30
+        away = (centre[targets] - centre[j]).norm(dim=1) / (radius[targets] + radius[j])
+        nearest.append(int((apart + away).argmin()))
+    return nearest
+
+
+def _lab(pixels: Tensor) -> Tensor:
+    """sRGB (3, H, W) to CIE L*a*b* (D65)."""
+    linear = torch.where(pixels <= 0.04045, pixels / 12.92, ((pixels.clamp_min(0) + 0.055) / 1.055) ** 2.4)
+    to_xyz = torch.tensor(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], dtype=pixels.dtype
+    )
+    xyz = torch.einsum("ij,jhw->ihw", to_xyz / to_xyz.sum(1, keepdim=True), linear)
+    f = torch.where(xyz > 0.008856, xyz.clamp_min(1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
+    return torch.stack([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (R, H, W) to (R, h, w): each new pixel is the mean over the area it covers, fractions included.
+
+    out[i] = (n_out / n_in) * sum_j |[i, i+1) * n_in/n_out  intersected with  [j, j+1)| * in[j], on each axis.
+    Masks that sum to one still do.
+    """
+    for axis, n_out in ((1, size[0]), (2, size[1])):
+        n_in = masks.shape[axis]
+        if n_in == n_out:
+            continue
+        if n_out < 1:
+            raise InputError(f"resize_masks: size {size}; wanted at least 1x1")
+        edges = torch.arange(n_out + 1, dtype=torch.float64) * n_in / n_out
+        first = edges[:-1].floor()
+        result = None
+        for tap in range(-(-n_in // n_out) + 1):
+            covered = torch.minimum(edges[1:], first + tap + 1) - torch.maximum(edges[:-1], first + tap)
+            weight = (covered.clamp_min(0) * n_out / n_in).to(masks)
+            source = (first + tap).clamp_max(n_in - 1).long().to(masks.device)
+            term = masks.index_select(axis, source) * (weight[:, None] if axis == 1 else weight)
+            result = term if result is None else result.add_(term)
+        assert result is not None
+        masks = result
+    return masks
+
+
+_CONVOLUTIONS = (2, 2, 4, 4, 4)  # of the five blocks of VGG-19, a pooling between one and the next
+_LAYER = re.compile(r"(?:relu|conv)([1-5])_([1-4])")
+
+
+def layer_masks(masks: Tensor, layers: Sequence[str], sizes: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
+    """Shrink masks (R, H, W) as the paper does alongside VGG-19: {layer: (R, h, w)}.
+
+    After each convolution a 3x3 mean (zero padding, divisor always 9, so masks fade at the photo's border),
+    after each pooling `resize_masks` to the pooled size. layers: relu1_1 to relu5_4, or conv1_1 and so on
+    (the same masks). sizes: (h, w) of layers of the encoder, also of others than those asked for; they tell
+    whether its poolings round up or down. Where they do not tell, up.
+
+    Raises InputError for an unknown layer and for sizes that no poolings of these masks have.
+    """
+    wanted = {layer: _position(layer) for layer in layers}
+    chain = _block_sizes(tuple(masks.shape[1:]), {n: s for n, s in sizes.items() if _LAYER.fullmatch(n)})
+    reached: dict[tuple[int, int], Tensor] = {}
+    last = max(wanted.values(), default=(0, 0))
+    for block, count in enumerate(_CONVOLUTIONS, 1):
+        if block > last[0]:
+            break
+        if block > 1:
+            masks = resize_masks(masks, chain[block - 1])
+        for step in range(1, count + 1):
+            if (block, step) > last:
+                break
+            masks = F.avg_pool2d(masks[None], 3, stride=1, padding=1, count_include_pad=True)[0]
+            if (block, step) in wanted.values():
+                reached[block, step] = masks
+    return {layer: reached[position] for layer, position in wanted.items()}
+
+
+def _position(layer: str) -> tuple[int, int]:
+    match = _LAYER.fullmatch(layer)
+    if match is None or int(match[2]) > _CONVOLUTIONS[int(match[1]) - 1]:
+        raise InputError(f"layer {layer!r}: not a convolution of VGG-19; give relu1_1 to relu5_4")
+    return int(match[1]), int(match[2])
+
+
+def _block_sizes(size: tuple[int, int], known: Mapping[str, tuple[int, int]]) -> list[tuple[int, int]]:
+    for rounding in (1, 0):  # up, down
+        chain = [size]
+        for _ in _CONVOLUTIONS[1:]:
+            height, width = chain[-1]
+            chain.append(((height + rounding) // 2, (width + rounding) // 2))
+        if all(tuple(given) == chain[_position(layer)[0] - 1] for layer, given in known.items()):
+            return chain
+    raise InputError(f"layer sizes {dict(known)} are not those of 2x2 poolings of masks of {size}")
