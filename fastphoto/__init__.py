@@ -1,0 +1,21 @@
+"""fastphoto makes one photograph take on the look of another and stay a photograph."""
+
+from . import ops
+from .errors import FastPhotoError, FastPhotoWarning, FileError, InputError
+from .settings import PRESETS, Settings
+from .transfer import Progress, transfer
+
+__version__: str = ops.build_info()["version"]
+
+__all__ = [
+    "PRESETS",
+    "FastPhotoError",
+    "FastPhotoWarning",
+    "FileError",
+    "InputError",
+    "Progress",
+    "Settings",
+    "__version__",
+    "ops",
+    "transfer",
+]

@@ -1,0 +1,71 @@
+"""Local affine colour maps content -> result: what keeps a result a photograph, at any resolution."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .ops import local_affine_apply, local_affine_fit, local_affine_smooth, local_affine_smooth_box
+
+
+def smooth_maps(
+    content: Tensor,
+    result: Tensor,
+    *,
+    radius: int = 1,
+    epsilon: float = 1e-3,
+    smooth_radius: int = 1,
+    smooth_colour: float | None = None,
+) -> Tensor:
+    """The affine colour map of every pixel, fitted on small windows and averaged over its neighbourhood.
+
+    content, result: (3, H, W), [0, 1]. radius, epsilon: of the fit, see `fastphoto.ops.local_affine_fit`.
+    smooth_radius: of the average, in pixels; 0 for none. smooth_colour: where given, neighbours count less the more
+    their content colour differs (the paper's smoothing: radius 15, colour 0.01); None averages all alike, which with
+    equal radii is the colour guided filter (He et al. 2010).
+
+    Returns (H, W, 3, 4).
+    """
+    guide = content.permute(1, 2, 0)
+    maps = local_affine_fit(guide, result.permute(1, 2, 0), radius, epsilon)
+    if smooth_radius == 0:
+        return maps
+    if smooth_colour is None:
+        return local_affine_smooth_box(maps, smooth_radius)
+    return local_affine_smooth(maps, guide, smooth_radius, smooth_colour)
+
+
+def apply_maps(maps: Tensor, content: Tensor) -> Tensor:
+    """The result that maps (h, w, 3, 4) make of a content photo (3, H, W) of any size; (3, H, W), not clamped."""
+    return local_affine_apply(maps, content.permute(1, 2, 0)).permute(2, 0, 1)
+
+
+def follow_edges(masks: Tensor, content: Tensor, radius: int, epsilon: float = 1e-4) -> Tensor:
+    """Masks (R, H, W) with their borders moved to the edges of the content (3, H, W) within `radius` pixels.
+
+    The colour guided filter (He et al. 2010), epsilon added to the colour variances. Returns (R, H, W) in [0, 1].
+    """
+    size = (2 * radius + 1) ** 2
+    padded = F.pad(masks, (0, 0, 0, 0, 0, -len(masks) % 3))
+    followed = [
+        apply_maps(smooth_maps(content, three, radius=radius, epsilon=epsilon * size, smooth_radius=radius), content)
+        for three in padded.split(3)
+    ]
+    return torch.cat(followed)[: len(masks)].clamp_(0, 1)
+
+
+class LocalAffineProjection(nn.Module):
+    """An image replaced by its smoothed local affine maps applied to the content.
+
+    Linear in the image, so that an optimisation can look through it: activations are computed on what the smoothing
+    will leave. forward: (3, H, W) -> (3, H, W). Keyword arguments: those of `smooth_maps`.
+    """
+
+    def __init__(self, content: Tensor, **smoothing: float) -> None:
+        super().__init__()
+        self.register_buffer("content", content)
+        self.smoothing = smoothing
+
+    def forward(self, image: Tensor) -> Tensor:
+        return apply_maps(smooth_maps(self.content, image, **self.smoothing), self.content)

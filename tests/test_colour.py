@@ -1,0 +1,117 @@
+"""Colour transfer by region: the style's mean and covariance, and what happens at borders and in between."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from photos import Rendered, day, dusk
+from torch import Tensor
+
+from fastphoto.colour import monge_kantorovich
+
+
+def muted(photo: Rendered) -> Tensor:
+    """Its pixels with less contrast, so that no mapped colour leaves [0, 1]."""
+    return 0.35 + 0.3 * photo.pixels
+
+
+def moments(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    values = pixels.double()[:, mask > 0]
+    return values.mean(1), torch.cov(values, correction=0)
+
+
+def test_mapped_regions_have_the_styles_mean_and_covariance():
+    content, style = day(), dusk()
+    mapped = monge_kantorovich(muted(content), muted(style), content.regions, style.regions, floor=1e-9)
+    assert mapped.shape == content.pixels.shape and mapped.dtype == torch.float32
+    assert mapped.min() > 0.05 and mapped.max() < 0.95, "nothing was clamped"
+    for mine, theirs in zip(content.regions, style.regions, strict=True):
+        mean, covariance = moments(mapped, mine)
+        wanted_mean, wanted_covariance = moments(muted(style), theirs)
+        assert (mean - wanted_mean).abs().max() < 1e-5
+        assert (covariance - wanted_covariance).abs().max() < 1e-3 * wanted_covariance.abs().max()
+
+
+def test_map_is_the_one_that_moves_colours_least():
+    """The matrix of the optimal map is symmetric and positive; other maps to these moments turn colours around."""
+    content, style = day(), dusk()
+    everywhere = torch.ones(1, 48, 64), torch.ones(1, 56, 48)
+    mapped = monge_kantorovich(muted(content), muted(style), *everywhere, floor=1e-9)
+    colours = torch.cat([muted(content).flatten(1), torch.ones(1, 48 * 64)]).double()
+    matrix = torch.linalg.lstsq(colours.T, mapped.flatten(1).double().T).solution.T[:, :3]
+    assert (matrix - matrix.T).abs().max() < 1e-3 * matrix.abs().max()
+    assert (torch.linalg.eigvalsh(matrix) > 0).all()
+
+
+@pytest.mark.parametrize("floor", [1e-9, 1e-3])
+def test_style_that_is_the_content_changes_nothing(floor):
+    photo = day()
+    mapped = monge_kantorovich(photo.pixels, photo.pixels, photo.regions, photo.regions, floor)
+    assert (mapped - photo.pixels).abs().max() < 1e-4
+    half = muted(photo)[:, ::2, ::2]
+    mapped = monge_kantorovich(half, half, photo.regions[:, ::2, ::2], photo.regions[:, ::2, ::2], floor)
+    assert (mapped - half).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_constant_photos(level):
+    flat, textured = torch.full((3, 20, 24), level), muted(day(20, 24))
+    mask = torch.ones(1, 20, 24)
+    for content, style in ((flat, textured), (textured, flat), (flat, 1 - flat)):
+        mapped = monge_kantorovich(content, style, mask, mask)
+        assert torch.isfinite(mapped).all() and mapped.min() >= 0 and mapped.max() <= 1
+        assert (mapped.mean((1, 2)) - style.mean((1, 2))).abs().max() < 0.02, "clamping cost more than it must"
+
+
+def test_floor_limits_how_much_contrast_is_amplified():
+    """The noise of a nearly constant content is not blown up to the contrast of the style."""
+    noise = 0.5 + 0.001 * torch.randn(3, 30, 30, generator=torch.Generator().manual_seed(1))
+    style, mask = muted(day(30, 30)), torch.ones(1, 30, 30)
+    spread = [float(monge_kantorovich(noise, style, mask, mask, floor).std((1, 2)).max()) for floor in (1e-9, 1e-3)]
+    assert spread[0] == pytest.approx(float(style.std((1, 2)).max()), rel=0.05)
+    assert spread[1] < 5 * 0.001
+    grey = noise.mean(0).expand(3, -1, -1)
+    assert torch.isfinite(monge_kantorovich(grey, style, mask, mask, 1e-9)).all()
+
+
+def test_pixels_of_no_region_keep_their_colour():
+    content, style = day(), dusk()
+    masks = content.regions.clone()
+    masks[:, 10:30, 5:40] = 0
+    mapped = monge_kantorovich(muted(content), muted(style), masks, style.regions)
+    free = masks.sum(0) == 0
+    assert torch.equal(mapped[:, free], muted(content)[:, free])
+    assert (mapped - muted(content)).abs().amax(0)[~free].mean() > 0.02
+    # Nor do they count for the mean of a region.
+    spoiled = muted(content).clone()
+    spoiled[:, free] = 0.99
+    again = monge_kantorovich(spoiled, muted(style), masks, style.regions)
+    assert torch.allclose(again[:, ~free], mapped[:, ~free], atol=1e-6)
+
+
+def test_regions_blend_at_soft_borders():
+    content, style = day(), dusk()
+    ramp = torch.linspace(0, 1, 64).expand(48, 64)
+    masks = torch.stack([ramp, 1 - ramp])
+    both = monge_kantorovich(muted(content), muted(style), masks, style.regions)
+    alone = [
+        monge_kantorovich(muted(content), muted(style), masks[r : r + 1], style.regions[r : r + 1]) for r in (0, 1)
+    ]
+    # Alone, a region's map is mixed with the content by the rest of its mask.
+    assert torch.allclose(both, alone[0] + alone[1] - muted(content), atol=1e-5)
+
+
+def test_overlapping_regions_are_averaged():
+    content, style = day(), dusk()
+    mask, theirs = torch.ones(1, 48, 64), style.regions
+    each = [monge_kantorovich(muted(content), muted(style), mask, theirs[r : r + 1]) for r in (0, 1)]
+    both = monge_kantorovich(muted(content), muted(style), mask.repeat(2, 1, 1), theirs)
+    assert torch.allclose(both, (each[0] + each[1]) / 2, atol=1e-6)
+
+
+def test_result_is_clamped_and_inputs_are_kept():
+    content, style = day(), dusk()
+    before = [t.clone() for t in (content.pixels, style.pixels)]
+    mapped = monge_kantorovich(content.pixels, style.pixels, content.regions, style.regions)
+    assert mapped.min() >= 0 and mapped.max() <= 1
+    assert torch.equal(before[0], content.pixels) and torch.equal(before[1], style.pixels)
