@@ -9,7 +9,7 @@ from .ops import local_affine_apply
 
 
 def monge_kantorovich(
-    content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor, floor: float = 1e-3
+    content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor, gain: float = 6.0
 ) -> Tensor:
     """Each region's colours moved to the style's mean and covariance by the linear map that moves them least.
 
@@ -18,13 +18,14 @@ def monge_kantorovich(
     masks overlap; pixels of no region keep their colour.
 
     content: (3, H, W), style: (3, h, w), in [0, 1]; content_masks (R, H, W), style_masks (R, h, w), in [0, 1], each
-    with an area. floor: added to the variances, so that a nearly constant channel is not amplified without bound.
+    with an area. gain: no direction of colour is spread by more than this factor; without a bound, the noise of colours
+    that hardly vary would come out as colour.
 
     Returns (3, H, W), clamped to [0, 1].
     """
     mixed = torch.zeros_like(content)
     for content_mask, style_mask in zip(content_masks, style_masks, strict=True):
-        matrix = _transport(*_moments(content, content_mask, floor), *_moments(style, style_mask, floor))
+        matrix = _transport(*_moments(content, content_mask), *_moments(style, style_mask), gain)
         mapped = local_affine_apply(matrix.to(content)[None, None], content.permute(1, 2, 0)).permute(2, 0, 1)
         mixed += mapped * content_mask
     covered = content_masks.sum(0)
@@ -32,20 +33,24 @@ def monge_kantorovich(
     return mixed.clamp_(0, 1)
 
 
-def _moments(pixels: Tensor, mask: Tensor, floor: float) -> tuple[Tensor, Tensor]:
+def _moments(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (3,) and covariance (3, 3) of the pixels under a mask, in double."""
     weights = mask.flatten().double() / mask.sum(dtype=torch.float64)
     values = pixels.flatten(1).double()
     mean = values @ weights
     centred = values - mean[:, None]
-    return mean, (centred * weights) @ centred.T + floor * torch.eye(3, dtype=torch.float64, device=pixels.device)
+    return mean, (centred * weights) @ centred.T
 
 
-def _transport(content_mean: Tensor, content_cov: Tensor, style_mean: Tensor, style_cov: Tensor) -> Tensor:
-    """The affine map (3, 4) between two normal distributions."""
-    root = _root(content_cov)
+def _transport(
+    content_mean: Tensor, content_cov: Tensor, style_mean: Tensor, style_cov: Tensor, gain: float
+) -> Tensor:
+    """The affine map (3, 4) between two normal distributions, its gains limited."""
+    root = _root(content_cov + 1e-9 * torch.eye(3).to(content_cov))  # invertible where the region has one colour
     inverse = torch.linalg.inv(root)
     matrix = inverse @ _root(root @ style_cov @ root) @ inverse
+    values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
+    matrix = (vectors * values.clamp(0, gain)) @ vectors.T
     return torch.cat([matrix, (style_mean - matrix @ content_mean)[:, None]], 1)
 
 

@@ -74,8 +74,8 @@ class Settings:
     """What happens to a content region that the style lacks; see `fastphoto.regions.match_regions`."""
     border_radius: int = 4
     """Radius, in pixels, within which the start image's region borders are moved to the content's edges."""
-    colour_floor: float = 1e-3
-    """Variance added in the start image's colour transfer, so that colours which hardly vary are not amplified."""
+    colour_gain: float = 6.0
+    """No direction of a region's colours is spread by more than this factor in the start image."""
 
     def __post_init__(self) -> None:
         for name, problem in self._problems():
@@ -108,7 +108,7 @@ class Settings:
             "learning_rate",
             "epsilon",
             "affine_epsilon",
-            "colour_floor",
+            "colour_gain",
         ):
             if not getattr(self, name) > 0:
                 yield name, "must be above 0"

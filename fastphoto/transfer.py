@@ -209,7 +209,7 @@ class _Run:
         masks = self.content_masks
         if (radius := self.settings.border_radius) > 0 and len(masks) > 1:
             masks = follow_edges(masks, self.content, radius)
-        return monge_kantorovich(self.content, self.style, masks, self.style_masks, self.settings.colour_floor)
+        return monge_kantorovich(self.content, self.style, masks, self.style_masks, self.settings.colour_gain)
 
     def _minimise(self, stage: str, content: Tensor, start: Tensor, x: Tensor, steps: int) -> Tensor:
         s = self.settings

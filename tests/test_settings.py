@@ -12,7 +12,7 @@ from fastphoto.errors import InputError
 from fastphoto.settings import PRESETS, Settings, preset_settings
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
-POSITIVE = ("pixel_scale", "maximum_change", "learning_rate", "epsilon", "affine_epsilon", "colour_floor")
+POSITIVE = ("pixel_scale", "maximum_change", "learning_rate", "epsilon", "affine_epsilon", "colour_gain")
 WEIGHTS = ("content_weight", "photorealism_weight", "total_variation_weight", "gamut_weight")
 RADII = ("affine_radius", "smooth_radius", "border_radius")
 CHOICES = ("start", "solver", "normalisation", "content_target", "orphans")
