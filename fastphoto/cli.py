@@ -11,19 +11,22 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
+
+import torch
+from PIL import Image
+from tqdm import tqdm
 
 from . import __version__
+from .download import KNOWN, cache_folder, download, find_cached, known_files
+from .encoder import ENCODERS
 from .errors import FastPhotoError, FastPhotoWarning, FileError
+from .images import Photo, check_output, read_photo, write_photo
+from .ops import build_info
+from .setting_text import parse_settings
+from .settings import PRESETS, Settings
+from .transfer import Progress, transfer
 
-if TYPE_CHECKING:
-    from .images import Photo
-    from .transfer import Progress
-
-# torch, numpy and PIL are imported where they are needed: --help and usage errors must not wait for them.
-
-ENCODERS = ("embedded", "vgg19", "vgg19-16x")
-PRESETS = ("fast", "paper")
 ORPHANS = ("merge", "global", "drop", "error")
 SHEET_HEIGHT, SHEET_MARGIN = 360, 8  # pixels
 
@@ -61,8 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _transfer(options: argparse.Namespace) -> None:
     """`fastphoto transfer`"""
-    from .images import check_output, read_photo, write_photo
-
     sources = (options.content, options.style, options.content_mask, options.style_mask)
     check_output(options.output, sources)
     started = time.perf_counter()
@@ -76,8 +77,6 @@ def _transfer(options: argparse.Namespace) -> None:
 
 def _demo(options: argparse.Namespace) -> None:
     """`fastphoto demo`"""
-    from .images import read_photo, write_photo
-
     folder = Path(options.output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,8 +104,6 @@ def demo_pairs() -> list[Path]:
 
 
 def _contact_sheet(rows: Sequence[Sequence[Path]]) -> Any:
-    from PIL import Image
-
     grid = []
     for row in rows:
         images = [Image.open(path).convert("RGB") for path in row]
@@ -126,33 +123,25 @@ def _contact_sheet(rows: Sequence[Sequence[Path]]) -> Any:
 
 def _info(options: argparse.Namespace) -> None:
     """`fastphoto info`"""
-    import torch
-
-    from . import _C
-    from .weights import KNOWN, cache_folder, find_cached
-
     print(f"fastphoto    {__version__}")
     print(f"python       {sys.version.split()[0]}, torch {torch.__version__}")
-    for name, value in _C.build_info().items():
+    for name, value in build_info().items():
         print(f"built with   {name}: {' '.join(value) if isinstance(value, list) else value}")
     print(f"device       cpu, {torch.get_num_threads()} threads")
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         print(f"device       cuda:{index}, {device.name}, {device.total_memory / 2**30:.0f} GiB")
-    print("encoder      embedded: in the package")
+    print("encoder      embedded: needs no file")
     for encoder in ENCODERS[1:]:
-        url = next(known.url for known in KNOWN if known.encoder == encoder)
-        print(f"encoder      {encoder}: {find_cached(encoder) or f'not here yet, would be loaded from {url}'}")
+        known = next(known for known in KNOWN if known.encoder == encoder)
+        place = find_cached(encoder) or f"not here yet, would be loaded from {known.url}"
+        print(f"encoder      {encoder}: {place}; {known.licence}")
     print(f"cache        {cache_folder()}")
 
 
 def _run(options: argparse.Namespace, content: Photo, style: Photo, *masks: str | Path | None) -> Any:
     """One transfer with the options both commands share; returns pixels (3, H, W)."""
-    from .setting_text import parse_settings
-    from .settings import Settings
-    from .transfer import transfer
-
-    settings = parse_settings(options.set, Settings)
+    settings = {"orphans": options.orphans, **parse_settings(options.set, Settings)}
     with contextlib.ExitStack() as stack:
         report = None if options.quiet else stack.enter_context(_Report())
         if options.weights is None and options.encoder != "embedded":
@@ -168,15 +157,12 @@ def _run(options: argparse.Namespace, content: Photo, style: Photo, *masks: str 
             device=options.device,
             seed=options.seed,
             callback=report,
-            orphans=options.orphans,
             **settings,
         )
 
 
 def _fetch_weights(encoder: str, report: _Report | None) -> None:
     """Download ahead of the transfer, which would do it too, but has no progress to show for it."""
-    from .download import download, find_cached, known_files
-
     if find_cached(encoder) is None:
         download(known_files(encoder)[0], progress=report and report.downloading)
 
@@ -214,8 +200,6 @@ class _Report:
             if new:
                 _say(stage)
             return
-        from tqdm import tqdm
-
         if self.bar is None or self.bar.total != total:
             self._close()
             self.bar = tqdm(total=total, file=sys.stderr, leave=False, dynamic_ncols=True, **bar)
@@ -306,10 +290,7 @@ def _reported_warnings(options: argparse.Namespace) -> Iterator[None]:
 
 def _say(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # stderr may be closed
-        if "tqdm" in sys.modules:
-            sys.modules["tqdm"].tqdm.write(f"fastphoto: {text}", file=sys.stderr)
-        else:
-            print(f"fastphoto: {text}", file=sys.stderr, flush=True)
+        tqdm.write(f"fastphoto: {text}", file=sys.stderr)
 
 
 def _one_line(message: object) -> str:

@@ -42,9 +42,7 @@ def _moments(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (centred * weights) @ centred.T
 
 
-def _transport(
-    content_mean: Tensor, content_cov: Tensor, style_mean: Tensor, style_cov: Tensor, gain: float
-) -> Tensor:
+def _transport(content_mean: Tensor, content_cov: Tensor, style_mean: Tensor, style_cov: Tensor, gain: float) -> Tensor:
     """The affine map (3, 4) between two normal distributions, its gains limited."""
     root = _root(content_cov + 1e-9 * torch.eye(3).to(content_cov))  # invertible where the region has one colour
     inverse = torch.linalg.inv(root)

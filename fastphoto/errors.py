@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 
 class FastPhotoError(Exception):
     """Base of every error that fastphoto raises on purpose; the message is one line that a user can act on."""
@@ -17,3 +19,8 @@ class FileError(FastPhotoError, OSError):
 
 class FastPhotoWarning(UserWarning):
     """Input that was accepted with a change the user should know of."""
+
+
+def warn(message: str) -> None:
+    """Warn with a FastPhotoWarning of one line."""
+    warnings.warn(message, FastPhotoWarning, stacklevel=3)

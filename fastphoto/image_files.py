@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from .errors import FastPhotoWarning, FileError, InputError
+from .errors import FileError, InputError, warn
 
 PIXEL_LIMIT = 200_000_000  # pixels of one file: a few kilobytes can claim billions
 
@@ -63,10 +63,6 @@ def shown(path: str | os.PathLike) -> str:
     """A path as one printable line, whatever bytes its name holds."""
     text = os.fsdecode(path)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def warn(message: str) -> None:
-    warnings.warn(message, FastPhotoWarning, stacklevel=2)
 
 
 def open_image(path: str | os.PathLike) -> tuple[Image.Image, bytes | None, str | None]:

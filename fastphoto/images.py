@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import InputError
+from .errors import InputError, warn
 from .image_files import (
     DEEP_MODES,
     SAVE_OPTIONS,
@@ -25,7 +25,6 @@ from .image_files import (
     shown,
     to_srgb,
     upright,
-    warn,
 )
 
 __all__ = [
@@ -282,7 +281,7 @@ def write_photo(path: str | os.PathLike, photo: Photo, pixels: Tensor) -> None:
     save_whole(path, image, file_format, options)
 
 
-def fit_size(height: int, width: int, long_side: int) -> tuple[int, int]:
+def fit_size(height: int, width: int, long_side: int, name: str = "photo") -> tuple[int, int]:
     """(h, w) of the same aspect whose longer side is `long_side`, or (height, width) where that is smaller.
 
     Raises InputError where a side would fall below 16 pixels.
@@ -292,7 +291,7 @@ def fit_size(height: int, width: int, long_side: int) -> tuple[int, int]:
     if min(size) < MINIMUM_SIDE:
         needed = -(-MINIMUM_SIDE * max(height, width) // min(height, width))
         raise InputError(
-            f"size {long_side}: {width}x{height} pixels shrink to {size[1]}x{size[0]}, below {MINIMUM_SIDE} "
+            f"{name}: at size {long_side}, {width}x{height} pixels shrink to {size[1]}x{size[0]}, below {MINIMUM_SIDE} "
             f"on a side; use at least {needed}"
         )
     return size

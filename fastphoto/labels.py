@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import InputError
-from .image_files import loaded, open_image, shown, upright, warn
+from .errors import InputError, warn
+from .image_files import loaded, open_image, shown, upright
 from .palette import CLOSE, PALETTE, enough, extreme3, snap
 
 OneMask = str | os.PathLike | Image.Image | np.ndarray | Tensor

@@ -4,8 +4,8 @@ Pictures are (H, W, 3) and quantities on their pixels (H, W, K); pass ``tensor.p
 (K, H, W) memory, which is used as it is, while other layouts are copied first. Results are such views too.
 float32 and float64 are supported. Bad shapes, dtypes and numbers raise ``RuntimeError`` from the native
 check, whose one line names the operator, the argument, what came and what is wanted. All operators work
-under ``torch.compile(fullgraph=True)``; their sums have a fixed order, so the same call gives the same bits
-with any number of threads.
+under ``torch.compile(fullgraph=True)`` (`masked_gram` with a RegionPlan); their sums have a fixed order, so the
+same call gives the same bits with any number of threads.
 """
 
 from __future__ import annotations

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .errors import InputError
-from .image_files import warn
+from .errors import InputError, warn
 
 PALETTE: dict[str, tuple[int, int, int]] = {
     "blue": (0, 0, 255),

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import InputError
-from .image_files import warn
+from .errors import InputError, warn
 from .images import resize
 from .labels import Labels, read_labels
 from .palette import MINIMUM_SHARE, PALETTE

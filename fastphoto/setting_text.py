@@ -50,6 +50,8 @@ def _value(text: str, wanted: Any) -> Any:
             return next(choice for choice in inner if str(choice) == text)
         raise ValueError(f"needs one of {', '.join(map(str, inner))}")
     if origin is tuple:
+        if inner[1:] == (...,) and not set(text) & set(",()[]"):
+            return _value(text, inner[0])  # one for all; `preset_settings` makes it a tuple
         parts = [part.strip() for part in text.strip("()[]").split(",") if part.strip()]
         kinds = [inner[0]] * len(parts) if inner[1:] == (...,) else list(inner)
         if len(kinds) != len(parts):

@@ -30,7 +30,7 @@ class Settings:
     solver: Literal["lbfgs", "adam"] = "lbfgs"
     history: int = 10
     """Pairs of changes that L-BFGS keeps."""
-    first_change: float | None = 0.03
+    first_change: float | None = 0.01
     """RMS change of the image, in units of `pixel_scale`, in L-BFGS's first step; None: the published rule."""
     maximum_change: float = 0.5
     """No pixel value changes by more in one step of L-BFGS, in units of `pixel_scale`."""
@@ -43,14 +43,14 @@ class Settings:
     normalisation: Literal["relative", "published"] = "relative"
     """"relative": activations by their mean, Gram matrices by the style's own size, sums over pixels by their
     number, so that weights mean the same for any encoder and size. "published": the paper's scale."""
-    content_layers: tuple[str, ...] = ("relu4_1",)
+    content_layers: tuple[str, ...] = ("relu2_1", "relu4_1")
     content_weight: float = 0.1
     content_target: Literal["content", "start"] = "start"
-    """Whose activations the content loss compares with: the content's, or the start image's."""
+    """Whose activations the content loss compares with: the content's, or those of a start image by colour."""
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     style_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 0.1, 0.1)
     """One for each of `style_layers`."""
-    photorealism_weight: float = 25.0
+    photorealism_weight: float = 18.0
     total_variation_weight: float = 0.0
     gamut_weight: float = 1.0
     """Of pixel values outside [0, 1], which the solver does not clamp."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -19,9 +21,9 @@ from .local_affine import LocalAffineProjection, apply_maps, follow_edges, smoot
 from .losses import ContentLoss, GamutLoss, Objective, PhotorealismLoss, StyleLoss, TotalVariationLoss
 from .settings import Settings, preset_settings
 from .solver import LBFGS, Adam, Rule, minimise
+from .weights import CAFFE_MEAN
 
-CAFFE_MEAN = (123.68, 116.779, 103.939)  # RGB, of 0..255
-PUBLISHED_ACTIVATION = 30.0  # mean activation that other encoders than Caffe's are brought to for the published weights
+PUBLISHED_ACTIVATION = 100.0  # mean activation that encoders of another scale are brought to for the published weights
 
 _MINIMUM_LEVEL = 32  # pixels on the short side of a coarse scale
 
@@ -108,14 +110,16 @@ def transfer(
     """
     chosen = preset_settings(preset, **settings)
     place = _device(device)
-    if isinstance(size, bool) or not isinstance(size, int) or size < images.MINIMUM_SIDE:
+    if isinstance(size, bool) or not isinstance(size, Integral) or size < images.MINIMUM_SIDE:
         raise InputError(f"size: must be a whole number of {images.MINIMUM_SIDE} pixels or more, got {size!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
         raise InputError(f"seed: must be a whole number from 0 to 2^63 - 1, got {seed!r}")
     photos = [
         p if isinstance(p, Photo) else images.read_photo(p, r) for p, r in ((content, "content"), (style, "style"))
     ]
-    small = [images.resize(photo.pixels, images.fit_size(*photo.size, size)) for photo in photos]
+    small = [images.resize(photo.pixels, images.fit_size(*photo.size, int(size), photo.name)) for photo in photos]
+    # A tensor of inference mode cannot be saved for the backward pass; a copy made outside it can.
+    small = [pixels.clone() if pixels.is_inference() else pixels for pixels in small]
     matched = _regions(photos, (content_mask, style_mask), small, chosen)
     small = [pixels.to(place) for pixels in small]
     network = load_encoder(encoder, weights, photos=small).to(place)
@@ -128,7 +132,7 @@ def transfer(
             small[1],
             matched.content.to(place),
             matched.style.to(place),
-            seed,
+            int(seed),
             callback,
         )
         maps = run()
@@ -162,20 +166,20 @@ class _Run:
         settings = self.settings
         self.total = sum(settings.steps) * len(settings.stages)
         start = self._start()
-        result: Tensor | None = None
-        content = self.content
-        for stage in settings.stages:
-            if result is not None:
+        result, content, reached = start, self.content, ""
+        levels = [self._level(part) for part in settings.scales]
+        for stage, (level, steps) in product(settings.stages, zip(levels, settings.steps, strict=True)):
+            if reached and stage != reached:
                 # As published, where a stage begins from the image file that the one before it wrote.
                 result = (result.clamp(0, 1) * 255).round() / 255
-            for part, steps in zip(settings.scales, settings.steps, strict=True):
-                level = self._level(part)
-                coarse, content = content, images.resize(self.content, level)
-                begin = images.resize(start, level)
-                x = begin if result is None else self._carry(coarse, result, content)
-                result = self._minimise(stage, content, begin, x, steps)
-        assert result is not None
-        return smooth_maps(content, result, **self._smoothing())
+            smaller = images.resize(self.content, level)
+            result = self._carry(content, result, smaller) if reached else images.resize(start, level)
+            content, reached = smaller, stage
+            result = self._minimise(stage, content, images.resize(start, level), result, steps)
+            if self.stopped:
+                break
+        finest = images.resize(self.content, levels[-1])
+        return smooth_maps(finest, self._carry(content, result, finest), **self._smoothing())
 
     def _smoothing(self) -> dict[str, Any]:
         s = self.settings
@@ -193,9 +197,9 @@ class _Run:
         return round(height * part), round(width * part)
 
     def _carry(self, coarse: Tensor, result: Tensor, content: Tensor) -> Tensor:
-        """A result at one scale taken to another by its local affine maps, which keep the new scale's detail."""
-        if coarse.shape == content.shape:
-            return result
+        """A result at one scale taken to another; to a finer one by local affine maps, which keep its detail."""
+        if content.shape[1] <= coarse.shape[1]:
+            return images.resize(result, (content.shape[1], content.shape[2]))
         return apply_maps(smooth_maps(coarse, result), content)
 
     def _start(self) -> Tensor:
@@ -205,7 +209,7 @@ class _Run:
         if self.settings.start == "noise":
             generator = torch.Generator().manual_seed(self.seed)
             noise = torch.randn(self.content.shape, generator=generator) * 1e-4
-            return ((torch.tensor(CAFFE_MEAN)[:, None, None] + noise) / 256).to(self.content)
+            return ((torch.tensor(CAFFE_MEAN[::-1])[:, None, None] + noise) / 256).to(self.content)
         masks = self.content_masks
         if (radius := self.settings.border_radius) > 0 and len(masks) > 1:
             masks = follow_edges(masks, self.content, radius)
@@ -214,7 +218,7 @@ class _Run:
     def _minimise(self, stage: str, content: Tensor, start: Tensor, x: Tensor, steps: int) -> Tensor:
         s = self.settings
         before, self.done = self.done, self.done + steps
-        if steps == 0 or self.stopped:
+        if steps == 0:
             return x
         scale = s.pixel_scale
         objective = self._objective(stage, content, start)
@@ -248,7 +252,8 @@ class _Run:
             for layer in layers
         }
         published = s.normalisation == "published"
-        target = self.encoder(start, layers) if s.content_target == "start" else content_features
+        own = s.content_target == "content" or s.start != "colour"
+        target = content_features if own else self.encoder(start, layers)
         losses: dict[str, dict[str, tuple[float, Any]]] = {"content": {}, "style": {}}
         for layer in s.content_layers:
             losses["content"][layer] = (
@@ -282,6 +287,8 @@ class _Run:
 
     def _factor(self, unit: Tensor) -> float:
         """What brings activations of this mean to the scale that the weights of losses are made for."""
+        if float(unit) < 1e-6:  # a black photo: there is nothing to bring to scale
+            return 1.0
         if self.settings.normalisation == "relative":
             return 1 / float(unit)
         return 1.0 if self.encoder.published_scale else PUBLISHED_ACTIVATION / float(unit)
@@ -310,16 +317,30 @@ def _style_loss(style_features: Tensor, content_masks: Tensor, style_masks: Tens
 
 
 def _regions(photos: list[Photo], masks: tuple[Any, Any], small: list[Tensor], settings: Settings) -> regions.Regions:
-    """Both photos' regions, matched, at the optimisation size."""
-    labels = []
-    for photo, mask, pixels, other, role in zip(
-        photos, masks, small, reversed(photos), ("content", "style"), strict=True
-    ):
-        found = regions.read_labels(mask, photo.size, role, other.size)
-        labels.append(
-            regions.Labels(found.names, regions.resize_masks(found.masks, (pixels.shape[1], pixels.shape[2])))
-        )
-    return regions.match_regions(labels[0], labels[1], small[0], small[1], settings.orphans)
+    """Both photos' regions, matched, at the optimisation size; what a photo's alpha hides is of no region."""
+    sizes = [(pixels.shape[1], pixels.shape[2]) for pixels in small]
+    content = _labels(photos[0], masks[0], "content", photos[1], sizes[0])
+    style = _labels(photos[1], masks[1], "style", photos[0], sizes[1])
+    matched = regions.match_regions(content, style, small[0], small[1], settings.orphans)
+    return replace(
+        matched,
+        content=_visible(matched.content, photos[0].alpha, sizes[0]),
+        style=_visible(matched.style, photos[1].alpha, sizes[1]),
+    )
+
+
+def _labels(photo: Photo, mask: Any, role: str, other: Photo, size: tuple[int, int]) -> regions.Labels:
+    """One photo's regions at the optimisation size; apart, so that full-size masks live for one photo at a time."""
+    found = regions.read_labels(mask, photo.size, role, other.size)
+    return regions.Labels(found.names, regions.resize_masks(found.masks, size))
+
+
+def _visible(masks: Tensor, alpha: Tensor | None, size: tuple[int, int]) -> Tensor:
+    """Masks (R, h, w) times the photo's alpha; a region that is wholly hidden stays, for it has no other pixels."""
+    if alpha is None:
+        return masks
+    seen = masks * regions.resize_masks(alpha[None], size)
+    return torch.where(seen.sum((1, 2), keepdim=True) >= 1, seen, masks)
 
 
 def _device(device: str | torch.device) -> torch.device:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 import signal
@@ -192,12 +191,6 @@ def test_demo_pairs_fit_their_masks():
     assert sum(f.stat().st_size for f in pairs[0].parent.rglob("*") if f.is_file()) < 1.2e6
 
 
-needs_transfer = pytest.mark.skipif(
-    importlib.util.find_spec("fastphoto.transfer") is None, reason="fastphoto/transfer.py is not there yet"
-)
-
-
-@needs_transfer
 def test_transfer(photos):
     masks = ["--content-mask", photos / "content_mask.png", "--style-mask", photos / "style_mask.png"]
     out = photos / "result.png"
@@ -215,19 +208,20 @@ def test_transfer(photos):
         assert np.linalg.norm(mean[0] - mean[2]) < 0.5 * np.linalg.norm(mean[1] - mean[2])
 
 
-@needs_transfer
 def test_quiet_transfer_and_bad_settings(photos):
     pair = [photos / "content.png", photos / "style.png", "-o", photos / "r.jpg", "--size", "64"]
     done = command("transfer", *pair, "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert Image.open(photos / "r.jpg").size == (90, 60)
     (photos / "r.jpg").unlink()
+    done = command("transfer", *pair, "--quiet", "--set", "orphans=drop", "--set", "steps=1")
+    assert (done.returncode, done.stderr) == (0, "") and (photos / "r.jpg").exists()
+    (photos / "r.jpg").unlink()
     done = command("transfer", *pair, "--set", "no_such_setting=1")
     assert done.returncode == 2 and "no_such_setting" in done.stderr and done.stderr.count("\n") == 1
     assert not (photos / "r.jpg").exists()
 
 
-@needs_transfer
 def test_interrupt_leaves_no_output(photos):
     pair, out = (photos / "content.png", photos / "style.png"), photos / "r.png"
     process = subprocess.Popen(
@@ -248,7 +242,6 @@ def test_interrupt_leaves_no_output(photos):
     assert "Traceback" not in rest and not out.exists()
 
 
-@needs_transfer
 def test_demo(tmp_path):
     done = command("demo", "-o", tmp_path / "new" / "folder", "--size", "96")
     assert done.returncode == 0, done.stderr

@@ -235,6 +235,62 @@ def test_stop(at):
     assert isinstance(result, Tensor) and result.shape == (3, 48, 64) and torch.isfinite(result).all()
 
 
+def test_stop_at_the_end_of_the_first_stage_is_a_run_of_that_stage_alone():
+    both = transfer(stages=("style", "photorealism"), callback=lambda progress: progress.step == 6)
+    assert torch.equal(both, transfer(stages=("style",)))
+
+
+def test_stop_at_a_coarse_scale_keeps_what_it_found_there():
+    shown = []
+
+    def stop(progress: fastphoto.Progress) -> bool:
+        shown.append(progress.preview())
+        return progress.step == 4
+
+    result = transfer(callback=stop)
+    assert shown[-1].shape[1] < 48
+    assert (result.mean((1, 2)) - shown[-1].mean((1, 2))).abs().max() < 0.02
+
+
+def test_what_alpha_hides_does_not_count():
+    """A cut-out style gives the colours of what can be seen of it, whatever lies beneath the rest."""
+    style = dusk().pixels
+    alpha = torch.zeros(1, *style.shape[1:])
+    alpha[:, 10:40, 8:40] = 1
+    results = [
+        transfer(None, torch.cat([torch.where(alpha > 0, style, hidden), alpha]), size=64, steps=(0, 0))
+        for hidden in (torch.zeros(()), torch.ones(()))
+    ]
+    assert (results[0] - results[1]).abs().max() < 1e-5
+    assert torch.isfinite(transfer(None, torch.cat([style, torch.zeros_like(alpha)]))).all()
+
+
+def test_photos_made_in_inference_mode():
+    with torch.inference_mode():
+        photo = read_photo(day(48, 48).pixels.clone())
+        inside = transfer(photo, photo)
+    assert torch.isfinite(inside).all() and torch.isfinite(transfer(photo, photo)).all()
+
+
+def test_noise_start_aims_the_content_loss_at_the_content():
+    content = day()
+    options = {"start": "noise", "steps": (8, 4)}
+    assert torch.equal(
+        transfer(content.pixels, **options), transfer(content.pixels, **options, content_target="content")
+    )
+
+
+def test_whole_numbers_of_numpy():
+    assert transfer(size=np.int64(48), seed=np.int64(3)).shape == (3, 48, 64)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_paper_on_constant_photos(level):
+    flat = torch.full((3, 40, 40), level)
+    result = fastphoto.transfer(flat, flat, preset="paper", steps=3)
+    assert torch.isfinite(result).all()
+
+
 def test_errors_of_the_callback_come_through():
     def fail(progress: fastphoto.Progress) -> None:
         raise KeyError("mine")
@@ -261,7 +317,7 @@ def test_no_step_is_the_start_image():
         ({"size": 64.0}, "size: .*got 64.0"),
         ({"size": True}, "size: "),
         ({"size": "big"}, "size: .*'big'"),
-        ({"size": 16}, r"size 16: 64x48 pixels shrink to 16x12.*at least"),
+        ({"size": 16}, r"at size 16, 64x48 pixels shrink to 16x12.*at least"),
         ({"seed": -1}, "seed: .*got -1"),
         ({"seed": 2**63}, "seed: "),
         ({"seed": 0.5}, "seed: .*got 0.5"),
