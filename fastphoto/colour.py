@@ -7,6 +7,12 @@ from torch import Tensor
 
 from .ops import local_affine_apply
 
+# Luma, counted four times, and two colour differences of unit length: what the least movement is measured in. In plain
+# RGB a channel with hardly any contrast, such as red in a yellow flower, is stretched over the contrast of another.
+OPPONENT = torch.tensor(
+    [[4 * 0.299, 4 * 0.587, 4 * 0.114], [0.5**0.5, -(0.5**0.5), 0], [6**-0.5, 6**-0.5, -2 * 6**-0.5]]
+)
+
 
 def monge_kantorovich(
     content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor, gain: float = 6.0
@@ -14,8 +20,9 @@ def monge_kantorovich(
     """Each region's colours moved to the style's mean and covariance by the linear map that moves them least.
 
     In region r, c -> T (c - mean_c) + mean_s with T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2, the closed-form optimal
-    transport between two normal distributions of covariances C and S (Pitie and Kokaram 2007). Regions blend where
-    masks overlap; pixels of no region keep their colour.
+    transport between two normal distributions of covariances C and S (Pitie and Kokaram 2007). Movement is measured in
+    `OPPONENT`, which keeps light light and dark dark. Regions blend where masks overlap; pixels of no region keep their
+    colour.
 
     content: (3, H, W), style: (3, h, w), in [0, 1]; content_masks (R, H, W), style_masks (R, h, w), in [0, 1], each
     with an area. gain: no direction of colour is spread by more than this factor; without a bound, the noise of colours
@@ -44,11 +51,13 @@ def _moments(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 def _transport(content_mean: Tensor, content_cov: Tensor, style_mean: Tensor, style_cov: Tensor, gain: float) -> Tensor:
     """The affine map (3, 4) between two normal distributions, its gains limited."""
+    space = OPPONENT.to(content_cov)
+    content_cov, style_cov = space @ content_cov @ space.T, space @ style_cov @ space.T
     root = _root(content_cov + 1e-9 * torch.eye(3).to(content_cov))  # invertible where the region has one colour
     inverse = torch.linalg.inv(root)
     matrix = inverse @ _root(root @ style_cov @ root) @ inverse
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
-    matrix = (vectors * values.clamp(0, gain)) @ vectors.T
+    matrix = torch.linalg.inv(space) @ (vectors * values.clamp(0, gain)) @ vectors.T @ space
     return torch.cat([matrix, (style_mean - matrix @ content_mean)[:, None]], 1)
 
 

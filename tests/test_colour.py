@@ -7,7 +7,7 @@ import torch
 from photos import Rendered, day, dusk
 from torch import Tensor
 
-from fastphoto.colour import monge_kantorovich
+from fastphoto.colour import OPPONENT, monge_kantorovich
 
 
 def muted(photo: Rendered) -> Tensor:
@@ -33,12 +33,14 @@ def test_mapped_regions_have_the_styles_mean_and_covariance():
 
 
 def test_map_is_the_one_that_moves_colours_least():
-    """The matrix of the optimal map is symmetric and positive; other maps to these moments turn colours around."""
+    """In the space of the measure the optimal matrix is symmetric and positive; other maps turn colours around."""
     content, style = day(), dusk()
     everywhere = torch.ones(1, 48, 64), torch.ones(1, 56, 48)
     mapped = monge_kantorovich(muted(content), muted(style), *everywhere, gain=100.0)
     colours = torch.cat([muted(content).flatten(1), torch.ones(1, 48 * 64)]).double()
     matrix = torch.linalg.lstsq(colours.T, mapped.flatten(1).double().T).solution.T[:, :3]
+    space = OPPONENT.double()
+    matrix = space @ matrix @ torch.linalg.inv(space)
     assert (matrix - matrix.T).abs().max() < 1e-3 * matrix.abs().max()
     assert (torch.linalg.eigvalsh(matrix) > 0).all()
 
@@ -72,6 +74,17 @@ def test_gain_limits_how_much_contrast_is_amplified():
     assert 3 * 0.001 < spread[1] < 5 * 0.001
     grey = noise.mean(0).expand(3, -1, -1)
     assert torch.isfinite(monge_kantorovich(grey, style, mask, mask, 1e6)).all()
+
+
+def test_light_stays_light_where_a_channel_has_no_contrast():
+    """A yellow ramp whose red hardly varies becomes a red ramp in the same order, not amplified red noise."""
+    ramp = torch.linspace(0.2, 0.8, 60).expand(30, 60)
+    noise = 0.03 * torch.randn(30, 60, generator=torch.Generator().manual_seed(1))
+    yellow = torch.stack([0.85 + noise, 0.8 + 0.1 * ramp, 0.3 + 0.1 * ramp])
+    red = torch.stack([ramp, 0.05 + 0.1 * ramp, 0.05 + 0.1 * ramp])
+    mask = torch.ones(1, 30, 60)
+    mapped = monge_kantorovich(yellow, red, mask, mask, 100.0)[0]
+    assert torch.corrcoef(torch.stack([mapped.flatten(), ramp.flatten()]))[0, 1] > 0.5
 
 
 def test_grey_style_leaves_no_colour():
