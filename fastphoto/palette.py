@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from .errors import InputError, warn
 
@@ -72,6 +71,8 @@ def snap(rgb: np.ndarray, name: str) -> tuple[tuple[str, ...], np.ndarray]:
     if not used.any():
         off |= ~accepted
     elif not accepted.all():
+        from scipy import ndimage  # here, for it takes a third of a second to load and few calls need it
+
         gap, (rows, columns) = ndimage.distance_transform_edt(~solid, return_indices=True)
         off |= ~accepted & (gap > _SMEAR)
         labels = np.where(accepted, labels, labels[rows, columns])
