@@ -247,10 +247,7 @@ class _Run:
         style = images.resize(self.style, (min(height, style_size[0]), min(width, style_size[1])))
         layers = tuple(dict.fromkeys([*s.content_layers, *s.style_layers]))
         content_features, style_features = self.encoder(content, layers), self.encoder(style, layers)
-        unit = {
-            layer: (content_features[layer].mean() + style_features[layer].mean()).clamp_min(1e-12) / 2
-            for layer in layers
-        }
+        unit = {layer: (content_features[layer].mean() + style_features[layer].mean()) / 2 for layer in layers}
         published = s.normalisation == "published"
         own = s.content_target == "content" or s.start != "colour"
         target = content_features if own else self.encoder(start, layers)
