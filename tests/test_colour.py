@@ -1,4 +1,4 @@
-"""Colour transfer by region: the style's mean and covariance, and what happens at borders and in between."""
+"""Colour transfer by region: the style's moments and distribution, and what happens at borders and in between."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from photos import Rendered, day, dusk
 from torch import Tensor
 
-from fastphoto.colour import OPPONENT, monge_kantorovich
+from fastphoto.colour import OPPONENT, match_colours, monge_kantorovich
 
 
 def muted(photo: Rendered) -> Tensor:
@@ -135,3 +135,69 @@ def test_result_is_clamped_and_inputs_are_kept():
     mapped = monge_kantorovich(content.pixels, style.pixels, content.regions, style.regions)
     assert mapped.min() >= 0 and mapped.max() <= 1
     assert torch.equal(before[0], content.pixels) and torch.equal(before[1], style.pixels)
+
+
+def lights(size: int, share: float, seed: int) -> Tensor:
+    """A grey photo: dark, with some lights that take the given share of it."""
+    random = torch.Generator().manual_seed(seed)
+    grey = 0.1 + 0.1 * torch.rand(size, size, generator=random)
+    grey = torch.where(torch.rand(size, size, generator=random) < share, grey + 0.6, grey)
+    return grey.expand(3, -1, -1)
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    """Mean distance of the quantiles of two channels of equally many pixels."""
+    return float((a.flatten().sort()[0] - b.flatten().sort()[0]).abs().mean())
+
+
+def test_curves_match_what_mean_and_covariance_do_not():
+    """An evenly grey photo becomes dark with lights."""
+    content, style = muted(day(60, 60)), lights(60, 0.1, seed=1)
+    mask = torch.ones(1, 60, 60)
+    linear, curved = (match_colours(content, style, mask, mask, 100.0, slope)[0] for slope in (1.0, 100.0))
+    assert torch.equal(linear, monge_kantorovich(content, style, mask, mask, 100.0)[0])
+    assert distance(curved, style[0]) < 0.3 * distance(linear, style[0])
+    ranks = torch.stack([x.flatten().argsort().argsort().float() for x in (linear, curved)])
+    assert torch.corrcoef(ranks)[0, 1] > 0.95, "light stays light"
+
+
+def test_a_style_like_the_content_needs_no_curves():
+    photo = day()
+    mapped = match_colours(photo.pixels, photo.pixels, photo.regions, photo.regions)
+    assert (mapped - photo.pixels).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("slope", [1.5, 3.0])
+def test_curves_are_neither_steeper_nor_flatter_than_allowed(slope):
+    ramp = torch.linspace(0.3, 0.7, 3000).reshape(1, 30, 100).expand(3, -1, -1)
+    mask = torch.ones(1, 30, 100)
+    style = lights(60, 0.3, seed=2)
+    linear = monge_kantorovich(ramp, style, mask, torch.ones(1, 60, 60), 100.0)[0].flatten()
+    curved = match_colours(ramp, style, mask, torch.ones(1, 60, 60), 100.0, slope)[0].flatten()
+    inside = (linear > 0.01) & (linear < 0.99) & (curved > 0.01) & (curved < 0.99)
+    slopes = curved.diff()[inside[1:] & inside[:-1]] / linear.diff()[inside[1:] & inside[:-1]]
+    assert slopes.max() < slope * 1.05 and slopes.min() > 0.95 / slope
+    assert slopes.max() > slope * 0.95, "the limit is reached, so that this test could fail"
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_curves_of_constant_photos_and_single_pixels(level):
+    flat, textured, mask = torch.full((3, 20, 24), level), muted(day(20, 24)), torch.ones(1, 20, 24)
+    pixel = torch.zeros(1, 20, 24)
+    pixel[0, 3, 4] = 1
+    for content, style in ((flat, textured), (textured, flat), (flat, 1 - flat)):
+        for mine, theirs in ((mask, mask), (pixel, mask), (mask, pixel)):
+            mapped = match_colours(content, style, mine, theirs)
+            assert torch.isfinite(mapped).all() and mapped.min() >= 0 and mapped.max() <= 1
+
+
+def test_curves_heed_only_their_region():
+    content, style = day(), dusk()
+    masks = content.regions.clone()
+    masks[:, 10:30, 5:40] = 0
+    free = masks.sum(0) == 0
+    spoiled = muted(content).clone()
+    spoiled[:, free] = 0.99
+    first, second = (match_colours(c, muted(style), masks, style.regions) for c in (muted(content), spoiled))
+    assert torch.equal(first[:, free], muted(content)[:, free])
+    assert torch.allclose(first[:, ~free], second[:, ~free], atol=1e-6)
