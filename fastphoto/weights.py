@@ -55,7 +55,7 @@ class EncoderWeights:
     between blocks."""
 
     convolutions: dict[str, tuple[Tensor, Tensor]]
-    """"conv1_1" -> (weight (out, in, 3, 3), bias (out,)), float32, in network order, no layer left out."""
+    """"conv1_1" -> (weight (out, in, 3, 3), bias (out,)), float32, in network order."""
     normalise: tuple[Tensor, Tensor]
     """Weight (3, 3) and bias (3,) of the 1x1 convolution that takes RGB in [0, 1] to what conv1_1 expects."""
     padding: Literal["zeros", "reflect"]
@@ -105,7 +105,8 @@ def read_weights(path: str | os.PathLike[str], *, format: Encoding | None = None
       published eight digits in the file name decide; a file none of them settles is refused.
     - `conv0.weight`, `conv11.weight` ...: the 16x encoder of Collaborative-Distillation (reflect, floor).
 
-    Layers may stop early ("conv3_1"); widths are free but must chain. Pickles run no code. Raises FileError.
+    Layers may stop early ("conv3_1"); widths are free but must chain. Files with names of the first kind may also
+    leave layers out, but not the first of a block. Pickles run no code. Raises FileError.
     """
     path = Path(path)
     if format not in (None, "caffe", "torchvision"):
@@ -208,8 +209,11 @@ def _read_tensors(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
 
 def _convolutions(path: Path, tensors: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, tuple[Tensor, Tensor]]:
     held = [layer for layer in LAYERS if f"{names[layer]}.weight" in tensors]
-    if held != list(LAYERS[: len(held)]) or "features.1.weight" in tensors:
-        first = next((want for want, have in zip(LAYERS, held, strict=False) if want != have), "conv1_1")
+    expected = LAYERS[: len(held)]
+    if names["conv1_1"] == "conv1_1":  # a network of ours may have fewer layers in a block, but no block without one
+        expected = [layer for layer in LAYERS if layer in held or (layer[-1] == "1" and layer < held[-1])]
+    if held != list(expected) or "features.1.weight" in tensors:
+        first = next((want for want, have in zip(expected, held, strict=False) if want != have), "conv1_1")
         raise FileError(f"{path}: not VGG-19 without batch normalisation, at {first}; pass another weight file")
     convolutions, channels = {}, 3
     for layer in held:

@@ -95,6 +95,17 @@ def test_safetensors_metadata_says_what_the_tensors_cannot(tmp_path):
         weights.read_weights(tmp_path / "w")
 
 
+def test_networks_of_ours_may_leave_layers_out(tmp_path):
+    """All but the first of a block; where one is missing, it is named."""
+    kept = ["conv1_1", "conv2_1", "conv2_2", "conv3_1", "conv3_3"]
+    tensors = named(lambda i: kept[i], layers(5)) | {k: v for k, v in native([]).items() if "normalise" in k}
+    save_file(tensors, tmp_path / "w")
+    assert list(weights.read_weights(tmp_path / "w").convolutions) == kept
+    save_file({k: v for k, v in tensors.items() if "conv2_1" not in k}, tmp_path / "w")
+    with pytest.raises(FileError, match="at conv2_1"):
+        weights.read_weights(tmp_path / "w")
+
+
 @pytest.mark.parametrize("new_format", [True, False])
 def test_caffe_expects_bgr_times_256_minus_the_mean(tmp_path, new_format):
     values = layers()
