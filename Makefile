@@ -5,6 +5,7 @@
 #   TORCH="torch==2.13.0"         what is given to `pip install` for PyTorch; where CPU wheels are on an index of
 #                                 their own: TORCH="--index-url <that index> torch==2.13.0"
 #   NVCC=/path/to/nvcc            the CUDA compiler for cuda-compile
+#   TEACHERS=folder               the weight files that encoder is taught by, see fastphoto/embedded/MODEL_CARD.md
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -19,12 +20,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(wildcard csrc/*.cpp csrc/*.h csrc/cpu/*.cpp csrc/cpu/*.h csrc/cuda/*.cu csrc/cuda/*.h)
 CUDA_SOURCES := $(wildcard csrc/cuda/*.cu)
 
-.PHONY: help demo test lint format bench cuda-compile clean
+.PHONY: help demo test lint format bench encoder cuda-compile clean
 help:
 	@echo "make demo          transfer the photo pairs in the package, results in ./fastphoto-demo"
 	@echo "make test          run the tests"
 	@echo "make lint          check style and formatting; make format mends the formatting"
 	@echo "make bench         run the benchmarks"
+	@echo "make encoder       train the embedded encoder anew from TEACHERS=folder, into build/encoder.safetensors"
 	@echo "make cuda-compile  compile the CUDA kernels, without a GPU"
 	@echo "make clean         delete .venv and everything built"
 
@@ -36,6 +38,10 @@ test: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(BIN)/python -m pytest -q benchmarks
+
+encoder: $(VENV)/.package
+	@test -d "$(TEACHERS)" || { echo "encoder: give the folder of the teachers' weights, TEACHERS=folder"; exit 1; }
+	$(BIN)/python tools/train_encoder.py --teachers "$(TEACHERS)" -o build/encoder.safetensors
 
 lint: $(VENV)/.linters
 	$(BIN)/ruff check .

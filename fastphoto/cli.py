@@ -131,7 +131,7 @@ def _info(options: argparse.Namespace) -> None:
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         print(f"device       cuda:{index}, {device.name}, {device.total_memory / 2**30:.0f} GiB")
-    print("encoder      embedded: needs no file")
+    print("encoder      embedded: comes with the package; MIT")
     for encoder in ENCODERS[1:]:
         known = next(known for known in KNOWN if known.encoder == encoder)
         place = find_cached(encoder) or f"not here yet, would be loaded from {known.url}"

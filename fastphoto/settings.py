@@ -41,8 +41,9 @@ class Settings:
 
     # -- losses
     normalisation: Literal["relative", "published"] = "relative"
-    """"relative": activations by their mean, Gram matrices by the style's own size, sums over pixels by their
-    number, so that weights mean the same for any encoder and size. "published": the paper's scale."""
+    """"relative": activations by their mean, Gram matrices by the style's own size, the matting Laplacian's energy by
+    the start image's contrast, sums over pixels by their number, so that weights mean the same for any encoder, photo
+    and size. "published": the paper's scale."""
     content_layers: tuple[str, ...] = ("relu2_1", "relu4_1")
     content_weight: float = 0.1
     content_target: Literal["content", "start"] = "start"
@@ -50,7 +51,7 @@ class Settings:
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     style_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 0.1, 0.1)
     """One for each of `style_layers`."""
-    photorealism_weight: float = 18.0
+    photorealism_weight: float = 0.055
     total_variation_weight: float = 0.0
     gamut_weight: float = 1.0
     """Of pixel values outside [0, 1], which the solver does not clamp."""
@@ -76,6 +77,9 @@ class Settings:
     """Radius, in pixels, within which the start image's region borders are moved to the content's edges."""
     colour_gain: float = 6.0
     """No direction of a region's colours is spread by more than this factor in the start image."""
+    curve_slope: float = 2.0
+    """No curve through a region's lightness or colour is steeper in the start image, nor flatter than the inverse;
+    1: no curves."""
 
     def __post_init__(self) -> None:
         for name, problem in self._problems():
@@ -118,6 +122,8 @@ class Settings:
         for name in ("affine_radius", "smooth_radius", "border_radius"):
             if not 0 <= getattr(self, name) <= 100:
                 yield name, "must be from 0 to 100 pixels"
+        if self.curve_slope < 1:
+            yield "curve_slope", "must be 1 or more"
         if self.history < 1:
             yield "history", "must be 1 or more"
 

@@ -10,10 +10,11 @@ from numbers import Integral
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from . import images, ops, regions
-from .colour import monge_kantorovich
+from .colour import match_colours
 from .encoder import Encoder, load_encoder
 from .errors import InputError
 from .images import Photo
@@ -26,6 +27,7 @@ from .weights import CAFFE_MEAN
 PUBLISHED_ACTIVATION = 100.0  # mean activation that encoders of another scale are brought to for the published weights
 
 _MINIMUM_LEVEL = 32  # pixels on the short side of a coarse scale
+_FAINT_VARIANCE = 1e-3  # local variance below which a photo counts as faint: its noise must not count as contrast
 
 Source = images.Source | Photo
 
@@ -122,7 +124,7 @@ def transfer(
     small = [pixels.clone() if pixels.is_inference() else pixels for pixels in small]
     matched = _regions(photos, (content_mask, style_mask), small, chosen)
     small = [pixels.to(place) for pixels in small]
-    network = load_encoder(encoder, weights, photos=small).to(place)
+    network = load_encoder(encoder, weights).to(place)
     network.check([*chosen.content_layers, *chosen.style_layers])
     with torch.no_grad():
         run = _Run(
@@ -213,7 +215,8 @@ class _Run:
         masks = self.content_masks
         if (radius := self.settings.border_radius) > 0 and len(masks) > 1:
             masks = follow_edges(masks, self.content, radius)
-        return monge_kantorovich(self.content, self.style, masks, self.style_masks, self.settings.colour_gain)
+        s = self.settings
+        return match_colours(self.content, self.style, masks, self.style_masks, s.colour_gain, s.curve_slope)
 
     def _minimise(self, stage: str, content: Tensor, start: Tensor, x: Tensor, steps: int) -> Tensor:
         s = self.settings
@@ -274,9 +277,11 @@ class _Run:
         }
         if photorealism:
             stencil = ops.matting_laplacian_stencil(content.permute(1, 2, 0), s.epsilon)
+            look = start if s.start == "colour" else content
+            relative = 1 / (pixels * (_local_variance(look) + _FAINT_VARIANCE))
             image_losses["photorealism"] = (
                 photorealism,
-                PhotorealismLoss(stencil, 1.0 if published else 1 / pixels),
+                PhotorealismLoss(stencil, 1.0 if published else relative),
             )
         project = s.projection and stage == "photorealism"
         projection = LocalAffineProjection(content, **self._smoothing()) if project else None
@@ -295,6 +300,11 @@ class _Run:
         sizes = {"relu1_1": (image.shape[1], image.shape[2])}
         sizes |= {layer: (f.shape[1], f.shape[2]) for layer, f in features.items()}
         return regions.layer_masks(masks, self.settings.style_layers, sizes)
+
+
+def _local_variance(image: Tensor) -> float:
+    """Variance within a 3x3 window of an image (3, H, W), mean over windows and channels."""
+    return float((F.avg_pool2d(image.square(), 3, 1) - F.avg_pool2d(image, 3, 1).square()).mean())
 
 
 def _style_loss(style_features: Tensor, content_masks: Tensor, style_masks: Tensor, published: bool) -> StyleLoss:

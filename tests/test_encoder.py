@@ -1,19 +1,24 @@
-"""Encoders: the stack against torch written plainly, the calibrated one on every kind of photo, and messages."""
+"""Encoders: the stack against torch written plainly, the embedded one on every kind of photo, and messages."""
 
 from __future__ import annotations
+
+import hashlib
+from pathlib import Path
 
 import pytest
 import torch
 from photos import day, dusk
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from fastphoto.encoder import Encoder, calibrated_weights, load_encoder
+from fastphoto.encoder import EMBEDDED, Encoder, load_encoder
 from fastphoto.errors import InputError
-from fastphoto.weights import EncoderWeights
+from fastphoto.settings import PRESETS, preset_settings
+from fastphoto.weights import EncoderWeights, read_weights
 
 NAMES = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
-CALIBRATED = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
+TEACHERS = Path(__file__).resolve().parents[2] / "shared" / "weights"
 
 
 def some_weights(padding: str = "zeros", pooling: str = "max_floor", seed: int = 0) -> EncoderWeights:
@@ -115,107 +120,85 @@ def test_weights_given_stay_the_callers():
     assert torch.equal(weights.normalise[0], matrix) and weights.normalise[1].abs().sum() > 0
 
 
-# ---- the calibrated encoder --------------------------------------------------------------------------------
+# ---- the encoder that comes with the package ----------------------------------------------------------------
+
+LAYERS = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu4_1", "relu4_2", "relu5_1")
 
 
-def test_calibration_is_reproducible_bitwise():
-    photos = [day().pixels, dusk().pixels]
-    first, second = calibrated_weights(photos), calibrated_weights([p.clone() for p in photos])
-    for name, (weight, bias) in first.convolutions.items():
-        assert torch.equal(weight, second.convolutions[name][0]), name
-        assert torch.equal(bias, second.convolutions[name][1]), name
+def test_embedded_encoder_has_what_the_presets_ask_for():
+    encoder = load_encoder("embedded")
+    assert encoder.layers == LAYERS
+    for preset in PRESETS:
+        settings = preset_settings(preset)
+        encoder.check([*settings.content_layers, *settings.style_layers])
 
 
-def test_calibration_hardly_depends_on_threads():
-    """Sums of another order must not flip a filter's sign or swap filters."""
-    photos = [day().pixels, dusk().pixels]
-    threads = torch.get_num_threads()
-    found = []
-    try:
-        for count in (1, 2):
-            torch.set_num_threads(count)
-            found.append(calibrated_weights(photos, {"conv1_1": 12, "conv2_1": 16, "conv3_1": 16}))
-    finally:
-        torch.set_num_threads(threads)
-    for name, (weight, _) in found[0].convolutions.items():
-        assert (weight - found[1].convolutions[name][0]).abs().max() < 1e-2 * weight.abs().max(), name
+def test_embedded_file_is_small_and_the_one_its_card_describes():
+    data = EMBEDDED.read_bytes()
+    assert len(data) <= 2_000_000
+    assert hashlib.sha256(data).hexdigest() in EMBEDDED.with_name("MODEL_CARD.md").read_text()
+    tensors = load_file(EMBEDDED)
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    weights = read_weights(EMBEDDED)
+    assert weights.licence == "MIT" and "train_encoder.py" in weights.source
 
 
-@pytest.mark.parametrize("size", [(16, 16), (40, 48), (64, 96)])
-def test_rounding_does_not_choose_filters(size):
-    """Small photos have fewer patches in deep layers than filters; the rest must not be arbitrary directions."""
-    photos = [day(*size).pixels, dusk(*size).pixels]
-    other = [p + 1e-7 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1)) for p in photos]
-    probe = day(64, 64).pixels.flip(2)
-    first, second = (load_encoder("embedded", photos=p)(probe, CALIBRATED) for p in (photos, other))
-    for layer in CALIBRATED:
-        assert (first[layer] - second[layer]).norm() <= 0.02 * first[layer].norm(), layer
-
-
-def test_calibrated_filters_are_principal_components():
-    """conv1_1: pairs of opposite filters, uncorrelated responses, the strongest first."""
-    photo = day(64, 64).pixels
-    encoder = load_encoder("embedded", photos=[photo])
-    weight = encoder.conv1_1_weight
-    half = len(weight) // 2
-    assert torch.equal(weight[:half], -weight[half:])
-    x = F.conv2d(photo[None], encoder.matrix, encoder.offset)
-    response = F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), weight[:half])[0].flatten(1).double()
-    covariance = torch.cov(response)
-    spread = covariance.diagonal()
-    assert (covariance - spread.diag()).abs().max() < 0.05 * spread[0]
-    assert (spread[:-1] > spread[1:]).all()
-    activation = encoder(photo, ("relu1_1",))["relu1_1"]
-    assert (activation[0] * activation[half]).abs().max() == 0, "a response and its opposite"
-    assert float(activation[0].max()) > 0 and float(activation[half].max()) > 0
-
-
-def test_calibrated_filters_are_centred_in_every_layer():
-    """A filter and its opposite share their response around zero: neither half of it is lost to the ReLU."""
-    photos = [day(64, 64).pixels, dusk(64, 64).pixels]
-    encoder = load_encoder("embedded", photos=photos)
-    found = [encoder(photo, CALIBRATED) for photo in photos]
-    for layer in CALIBRATED:
-        mean = sum(f[layer].mean((1, 2)) for f in found) / 2
-        half = len(mean) // 2
-        assert (mean[:half] - mean[half:]).abs().max() < 1e-3 * mean.max(), layer
+def test_embedded_encoder_is_alive_in_every_layer():
+    """Few channels are always dead, and photos differ in all layers by more than noise does."""
+    encoder = load_encoder("embedded")
+    first, second = encoder(day(96, 128).pixels, LAYERS), encoder(dusk(96, 128).pixels, LAYERS)
+    noisy = day(96, 128).pixels + 0.001 * torch.randn(3, 96, 128, generator=torch.Generator().manual_seed(1))
+    third = encoder(noisy, LAYERS)
+    for layer in LAYERS:
+        seen = (first[layer].amax((1, 2)) > 0) | (second[layer].amax((1, 2)) > 0)
+        assert seen.float().mean() > 0.75, layer
+        means = [f[layer].mean((1, 2)) for f in (first, second, third)]
+        assert (means[0] - means[1]).norm() > 10 * (means[0] - means[2]).norm(), layer
 
 
 @pytest.mark.parametrize(
-    "photos",
+    "photo",
     [
-        pytest.param(lambda: [torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(4))], id="16x16"),
-        pytest.param(lambda: [torch.full((3, 32, 40), 0.5)], id="grey"),
-        pytest.param(lambda: [torch.zeros(3, 16, 16), torch.ones(3, 16, 48)], id="black and white"),
-        pytest.param(lambda: [day(16, 96).pixels, torch.zeros(3, 33, 17)], id="wide and black"),
-        pytest.param(lambda: [day(17, 17).pixels.mean(0).expand(3, -1, -1)], id="colourless"),
+        pytest.param(lambda: torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(4)), id="16x16"),
+        pytest.param(lambda: torch.zeros(3, 16, 48), id="black"),
+        pytest.param(lambda: torch.ones(3, 33, 17), id="white"),
+        pytest.param(lambda: day(16, 96).pixels, id="wide"),
+        pytest.param(lambda: day(17, 17).pixels.mean(0).expand(3, -1, -1), id="colourless"),
     ],
 )
-def test_calibration_on_difficult_photos(photos):
-    photos = photos()
-    encoder = load_encoder("embedded", photos=photos)
-    for photo in photos:
-        image = photo.clone().requires_grad_()
-        found = encoder(image, CALIBRATED)
-        for layer, activation in found.items():
-            assert torch.isfinite(activation).all() and activation.min() >= 0, layer
-        sum(a.square().mean() for a in found.values()).backward()
-        assert torch.isfinite(image.grad).all()
+def test_embedded_encoder_on_difficult_photos(photo):
+    image = photo().clone().requires_grad_()
+    found = load_encoder("embedded")(image, LAYERS)
+    for layer, activation in found.items():
+        assert torch.isfinite(activation).all() and activation.min() >= 0, layer
+    sum(a.square().mean() for a in found.values()).backward()
+    assert torch.isfinite(image.grad).all()
 
 
-def test_calibrated_encoder_tells_its_photos_apart():
-    content, style = day().pixels, dusk().pixels
-    encoder = load_encoder("embedded", photos=[content, style])
-    a, b = encoder(content, CALIBRATED), encoder(style, CALIBRATED)
-    for layer in CALIBRATED:
-        mean = [f.mean((1, 2)) for f in (a[layer], b[layer])]
-        assert (mean[0] - mean[1]).norm() > 0.05 * mean[0].norm(), layer
+@pytest.mark.skipif(not TEACHERS.exists(), reason="the teachers' weights are not at hand")
+def test_embedded_gram_matrices_follow_from_its_teachers():
+    """What the encoder is for: a linear map takes its activations to VGG-19's, on photos that it never saw."""
+    teacher = Encoder(read_weights(TEACHERS / "vgg19_conv1_1_to_conv3_1.safetensors"))
+    student = load_encoder("embedded")
+    for layer, error in (("relu1_1", 0.1), ("relu2_1", 0.25), ("relu3_1", 0.5)):
+        photos = [p.pixels for p in (day(96, 128), dusk(96, 128))]
+        ours, theirs = (torch.cat([e(p, [layer])[layer].flatten(1) for p in photos], 1) for e in (student, teacher))
+        head = torch.linalg.lstsq(ours.T, theirs.T).solution.T
+        assert (head @ ours - theirs).square().sum() < error * theirs.square().sum(), layer
+
+
+def test_batches_are_images_one_by_one():
+    encoder = Encoder(some_weights())
+    images = torch.rand(3, 3, 20, 24, generator=torch.Generator().manual_seed(2))
+    found = encoder(images, ("relu1_2", "relu3_1"))
+    for i, image in enumerate(images):
+        for layer, activation in encoder(image, ("relu1_2", "relu3_1")).items():
+            assert found[layer].shape[1:] == activation.shape
+            assert torch.allclose(found[layer][i], activation, atol=1e-6)
 
 
 def test_messages_of_loading():
     with pytest.raises(InputError, match="'vgg16'.*embedded, vgg19-16x, vgg19"):
         load_encoder("vgg16")
-    with pytest.raises(InputError, match="calibrated on photos"):
-        load_encoder("embedded")
     with pytest.raises(InputError, match="weights: .*embedded"):
-        load_encoder("embedded", "some.pth", photos=[day().pixels])
+        load_encoder("embedded", "some.pth")

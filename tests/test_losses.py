@@ -127,7 +127,7 @@ def test_gamut_loss():
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return load_encoder("embedded", photos=[day().pixels, dusk().pixels])
+    return load_encoder("embedded")
 
 
 class Named(torch.nn.Module):
@@ -271,3 +271,23 @@ def test_region_that_vanishes_in_deep_layers_is_left_out_there(encoder):
     assert float(weights[deepest][0]) == 0 and float(weights[deepest][1]) > 0
     value, gradient, _ = objective.value_and_gradient(content.pixels)
     assert torch.isfinite(value) and torch.isfinite(gradient).all()
+
+
+def test_relative_photorealism_is_a_share_of_the_start_images_contrast(encoder):
+    """Half the contrast in the start image, four times the price of what no affine map explains; noise has a floor."""
+    content, style = day(), dusk()
+    x = torch.rand(content.pixels.shape, generator=torch.Generator().manual_seed(4))
+    run = _Run(preset_settings("fast"), encoder, content.pixels, style.pixels, content.regions, style.regions, 0, None)
+    price = {}
+    for contrast in (1.0, 0.5, 0.0):
+        objective = run._objective("photorealism", content.pixels, 0.5 + contrast * (content.pixels - 0.5))
+        weight, loss = objective.image_losses["photorealism"]
+        assert weight == preset_settings("fast").photorealism_weight
+        price[contrast] = float(loss(x))
+    windows = content.pixels.unfold(1, 3, 1).unfold(2, 3, 1).flatten(3)
+    variance = float(windows.var(-1, correction=0).mean())
+    assert price[0.0] / price[1.0] == pytest.approx((variance + 1e-3) / 1e-3, rel=1e-3)
+    assert price[0.5] / price[1.0] == pytest.approx((variance + 1e-3) / (variance / 4 + 1e-3), rel=1e-3)
+    laplacian = ops.matting_laplacian_stencil(content.pixels.permute(1, 2, 0), preset_settings("fast").epsilon)
+    energy = float(PhotorealismLoss(laplacian, 1.0)(x))
+    assert price[0.0] == pytest.approx(energy / (1e-3 * content.pixels[0].numel()), rel=1e-4)

@@ -26,6 +26,7 @@ INVALID = [
     *((name, value) for name in ("first_change", "smooth_colour") for value in (0, -1.0, math.nan, math.inf, "x")),
     ("projection", "no"),
     ("projection", 1),
+    *(("curve_slope", value) for value in (0.99, 0, -1.0, math.nan, math.inf, "steep", None)),
     ("history", 0),
     ("history", 2.5),
     ("history", "ten"),
