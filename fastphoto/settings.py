@@ -44,12 +44,12 @@ class Settings:
     """"relative": activations by their mean, Gram matrices by the style's own size, the matting Laplacian's energy by
     the start image's contrast, sums over pixels by their number, so that weights mean the same for any encoder, photo
     and size. "published": the paper's scale."""
-    content_layers: tuple[str, ...] = ("relu2_1", "relu4_1")
+    content_layers: tuple[str, ...] = ("relu3_1",)
     content_weight: float = 0.1
     content_target: Literal["content", "start"] = "start"
     """Whose activations the content loss compares with: the content's, or those of a start image by colour."""
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    style_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 0.1, 0.1)
+    style_weights: tuple[float, ...] = (2.0, 1.0, 0.5, 0.1, 0.1)
     """One for each of `style_layers`."""
     photorealism_weight: float = 0.055
     total_variation_weight: float = 0.0

@@ -49,6 +49,7 @@ MEMORY = 0.9  # of the heads' statistics from step to step
 STEPS = 10_000
 STEPS_PER_CHECKPOINT = 100
 GRAM_WEIGHT = 0.1  # beside 1 for each layer's activations
+EVENNESS = {"1": 0.5, "2": 0.5, "3": 0.5, "4": 1.0, "5": 1.0}  # of channels, by block: 1 gives all the same deviation
 PHOTO_LIST = Path(__file__).with_name("training_photos.txt")
 
 
@@ -265,8 +266,8 @@ class Student:
 
         The losses leave the channels' scales open, ReLU lets them pass, and in training they drift beyond all bounds.
         Layers get a mean of 1, as those of a normalised VGG-19 have. Within a layer, channels go half the way to a
-        common standard deviation: a Gram matrix is governed by a few strong channels otherwise, which leaves colours
-        loose, and all the way weak channels add noise.
+        common standard deviation, in deep layers all the way: otherwise a few strong channels govern the Gram matrix,
+        which leaves colours loose.
         """
         matrix, offset = self.weights.normalise
         found = {"normalise.weight": matrix[:, :, None, None], "normalise.bias": offset}
@@ -274,7 +275,7 @@ class Student:
         for name, feature in zip(LAYERS, self.features(images, self.encoder.layers).values(), strict=True):
             deviation = feature.std((0, 2, 3))
             middle = deviation[deviation > 0].median()  # what never fires stays as it is
-            scale = torch.where(deviation > 0, deviation.clamp(middle / 30, middle * 30), middle).rsqrt()
+            scale = torch.where(deviation > 0, deviation.clamp(middle / 30, middle * 30), middle) ** -EVENNESS[name[4]]
             scale = scale / (feature * scale[:, None, None]).mean()
             found[f"{name}.weight"] = self.parameters[f"{name}_weight"] * (scale[:, None] / before)[:, :, None, None]
             found[f"{name}.bias"] = self.parameters[f"{name}_bias"] * scale

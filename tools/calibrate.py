@@ -1,0 +1,202 @@
+"""Calibrate the preset "fast": a random search over its weights, judged by cross-validation on photo pairs.
+
+    python tools/calibrate.py search --pairs DIR --judge DIR --encoder embedded --trials 24 -o trials.jsonl
+    python tools/calibrate.py report trials.jsonl
+
+A trial is one choice of settings; all pairs are transferred with it and scored by the judge's evaluate.py against
+published results (style and photorealism, 1.0 equals the published one, lower is better). Trials are added to the
+file, so that a search can be stopped, continued, and joined with another encoder's.
+
+The report chooses as a user of other photos would have to: pairs are dealt into folds, the trial that is best on the
+other folds is judged on the fold left out. The measure is the mean over pairs of max(style, photorealism): it is what
+"better than published in both" asks for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+import fastphoto
+from fastphoto.settings import preset_settings
+
+SPACE: dict[str, tuple[Any, ...]] = {
+    "photorealism_weight": (0.035, 0.045, 0.055, 0.07, 0.09),
+    "epsilon": (3e-5, 1e-4, 3e-4),
+    "content_weight": (0.03, 0.1, 0.2, 0.4),
+    "content_layers": (("relu2_1", "relu4_1"), ("relu2_1",), ("relu3_1",)),
+    "style_weights": (
+        (1.0, 1.0, 1.0, 0.1, 0.1),
+        (1.0, 1.0, 1.0, 0.3, 0.3),
+        (1.0, 1.0, 1.0, 0.03, 0.03),
+        (1.0, 1.0, 0.5, 0.1, 0.1),
+        (2.0, 1.0, 1.0, 0.1, 0.1),
+        (2.0, 1.0, 0.5, 0.1, 0.1),
+        (2.0, 1.0, 0.3, 0.3, 0.1),
+        (4.0, 1.0, 0.5, 0.1, 0.1),
+        (1.0, 1.0, 0.3, 0.3, 0.1),
+    ),
+    "affine_epsilon": (1e-3, 3e-3, 1e-2),
+    "smooth_radius": (1, 2),
+    "colour_gain": (4.0, 6.0, 9.0),
+    "curve_slope": (1.0, 1.5, 2.0, 3.0),
+}
+FOLDS = 4
+
+
+def search(options: argparse.Namespace) -> None:
+    """Judge the defaults and then random choices, each of which changes a few settings of the defaults."""
+    pairs = sorted((p for p in options.pairs.iterdir() if (p / "published.png").exists()), key=lambda p: int(p.name))
+    seen = (
+        {_key(t["settings"]) for t in _read(options.out) if t["encoder"] == options.encoder}
+        if options.out.exists()
+        else set()
+    )
+    random = np.random.default_rng(options.seed)
+    with ProcessPoolExecutor(options.processes) as pool:
+        for number in range(options.trials):
+            settings = _defaults() | json.loads(options.settings)
+            if number:
+                for name in random.choice(list(SPACE), random.integers(1, 4), replace=False):
+                    settings[name] = SPACE[name][random.integers(len(SPACE[name]))]
+            if (key := _key(settings)) in seen:
+                continue
+            seen.add(key)
+            jobs = [(settings, pair, options.judge, options.encoder, options.weights, options.size) for pair in pairs]
+            results = tqdm(pool.map(_score, jobs), total=len(jobs), leave=False)
+            scores = {pair.name: score for pair, score in zip(pairs, results, strict=True)}
+            with open(options.out, "a") as file:
+                file.write(json.dumps({"encoder": options.encoder, "settings": settings, "scores": scores}) + "\n")
+            print(_line(settings, np.array(list(scores.values()))), flush=True)
+
+
+def _score(job: tuple[Any, ...]) -> list[float]:
+    """[style, photorealism] of one pair."""
+    settings, pair, judge, encoder, weights, size = job
+    import torch
+
+    torch.set_num_threads(1)
+    sys.path.insert(0, str(judge))
+    import evaluate
+
+    image = fastphoto.transfer(
+        pair / "content.png",
+        pair / "style.png",
+        content_mask=pair / "content_mask.png",
+        style_mask=pair / "style_mask.png",
+        encoder=encoder,
+        weights=weights,
+        size=size,
+        **settings,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "result.png"
+        image.save(path)
+        score = evaluate.score(pair, path, size)
+    return [score["style"], score["photorealism"]]
+
+
+def report(options: argparse.Namespace) -> None:
+    """What cross-validation makes of the trials in a file, per encoder and of all encoders together."""
+    trials = _read(options.trials)
+    names = sorted(trials[0]["scores"], key=int)
+    settings = {_key(t["settings"]): t["settings"] for t in trials}
+    tables: dict[str, dict[str, np.ndarray]] = {}  # {encoder: {settings: (pairs, 2)}}
+    for t in trials:
+        tables.setdefault(t["encoder"], {})[_key(t["settings"])] = np.array([t["scores"][n] for n in names])
+    for encoder, table in tables.items():
+        print(
+            f"{encoder}, {len(names)} pairs: measure, median style, median photorealism, both below 1, what is changed"
+        )
+        for key in sorted(table, key=lambda k: measure(table[k])):
+            print("  ", _line(settings[key], table[key]))
+        _cross_validate(encoder, table, settings)
+    if len(tables) > 1:
+        common = set.intersection(*(set(table) for table in tables.values()))
+        joint = {key: np.stack([table[key] for table in tables.values()], 1) for key in sorted(common)}
+        _cross_validate(" and ".join(tables), joint, settings)
+
+
+def _cross_validate(title: str, table: dict[str, np.ndarray], settings: dict[str, dict[str, Any]]) -> None:
+    """Print how the trial that is best on the other folds does on the fold left out, over 50 ways to deal folds."""
+    default, pairs = _key(_defaults()), len(next(iter(table.values())))
+    random = np.random.default_rng(0)
+    held_out, by_default, chosen = [], [], dict.fromkeys(table, 0)
+    for _ in range(50):
+        for fold in np.array_split(random.permutation(pairs), FOLDS):
+            rest = np.setdiff1d(np.arange(pairs), fold)
+            best = min(table, key=lambda key: measure(table[key][rest]))
+            chosen[best] += 1
+            held_out.append(measure(table[best][fold]))
+            by_default.append(measure(table[default][fold]) if default in table else np.nan)
+    print(f"{title}: {len(table)} trials, chosen on other folds: {np.mean(held_out):.4f} on the fold left out,")
+    print(f"   current defaults {np.mean(by_default):.4f} there; chosen most often:")
+    for key, count in sorted(chosen.items(), key=lambda item: -item[1])[:5]:
+        if count:
+            print(f"   {count / (50 * FOLDS):4.0%}  {measure(table[key]):.4f}  {_changes(settings[key])}")
+
+
+def measure(scores: np.ndarray) -> float:
+    """Mean over pairs (and encoders) of the worse of style and photorealism; scores: (..., 2)."""
+    return float(scores.max(-1).mean())
+
+
+def _line(settings: dict[str, Any], table: np.ndarray) -> str:
+    style, photorealism = np.median(table, 0)
+    both = int((table < 1).all(1).sum())
+    return f"{measure(table):.4f}  {style:.3f} {photorealism:.3f} {both:2d}/{len(table)}  {_changes(settings)}"
+
+
+def _defaults() -> dict[str, Any]:
+    """The current defaults of all that is searched."""
+    return {name: getattr(preset_settings("fast"), name) for name in SPACE}
+
+
+def _changes(settings: dict[str, Any]) -> str:
+    """What differs from the current defaults."""
+    default = json.loads(json.dumps(_defaults()))
+    changed = {k: v for k, v in json.loads(json.dumps(settings)).items() if k not in default or default[k] != v}
+    return json.dumps(changed) if changed else "the defaults"
+
+
+def _key(settings: dict[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("search")
+    command.set_defaults(run=search)
+    command.add_argument("--pairs", type=Path, required=True, help="folder of N/{content,style,...}.png")
+    command.add_argument("--judge", type=Path, required=True, help="folder of evaluate.py")
+    command.add_argument("--encoder", default="embedded")
+    command.add_argument("--weights", type=Path)
+    command.add_argument("--settings", default="{}", help="JSON of settings that every trial has")
+    command.add_argument("--size", type=int, default=350)
+    command.add_argument("--trials", type=int, default=24)
+    command.add_argument("--processes", type=int, default=os.cpu_count())
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("-o", "--out", type=Path, required=True)
+    command = commands.add_parser("report")
+    command.set_defaults(run=report)
+    command.add_argument("trials", type=Path)
+    options = parser.parse_args()
+    options.run(options)
+
+
+if __name__ == "__main__":
+    main()
