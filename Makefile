@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(wildcard csrc/*.cpp csrc/*.h csrc/cpu/*.cpp csrc/cpu/*.h csrc/cuda/*.cu csrc/cuda/*.h)
 CUDA_SOURCES := $(wildcard csrc/cuda/*.cu)
 
-.PHONY: help demo test lint format bench encoder cuda-compile clean
+.PHONY: help demo test lint format bench encoder teachers cuda-compile clean
 help:
 	@echo "make demo          transfer the photo pairs in the package, results in ./fastphoto-demo"
 	@echo "make test          run the tests"
@@ -39,9 +39,11 @@ test: $(VENV)/.development
 bench: $(VENV)/.development
 	$(BIN)/python -m pytest -q benchmarks
 
-encoder: $(VENV)/.package
-	@test -d "$(TEACHERS)" || { echo "encoder: give the folder of the teachers' weights, TEACHERS=folder"; exit 1; }
+encoder: teachers $(VENV)/.package
 	$(BIN)/python tools/train_encoder.py --teachers "$(TEACHERS)" -o build/encoder.safetensors
+
+teachers:
+	@test -d "$(TEACHERS)" || { echo "encoder: give the folder of the teachers' weights, TEACHERS=folder"; exit 1; }
 
 lint: $(VENV)/.linters
 	$(BIN)/ruff check .

@@ -33,8 +33,8 @@ def match_colours(
     Mean and covariance do not tell a dark region with a few lights from an evenly grey one. So, as a photographer
     would, one monotone curve is applied to each axis of `OPPONENT` in turn, through the quantiles of both regions.
 
-    Arguments and result are those of `monge_kantorovich`. slope: no curve is steeper than this, nor flatter than its
-    inverse, so that neither noise nor banding comes from it; 1 leaves the curves out.
+    Arguments and result are those of `monge_kantorovich`, whose map alone the gain limits. slope: no curve is steeper
+    than this, nor flatter than its inverse, so that neither noise nor banding comes from it; 1 leaves the curves out.
     """
     regions = zip(content_masks, style_masks, strict=True)
     moved = ((_curved(_moved(content, m, style, s, gain), m, style, s, slope), m) for m, s in regions)
@@ -78,30 +78,31 @@ def _moved(content: Tensor, content_mask: Tensor, style: Tensor, style_mask: Ten
 
 
 def _curved(image: Tensor, mask: Tensor, style: Tensor, style_mask: Tensor, slope: float) -> Tensor:
-    """An image (3, H, W) with the pixels of one region moved by its three curves; may overwrite the image."""
+    """An image (3, H, W) with the pixels of one region moved by its three curves."""
     space, pixels = OPPONENT.to(image), image.flatten(1)
     inside, theirs = mask.flatten().nonzero()[:, 0], _some(style_mask.flatten().nonzero()[:, 0])
     if slope <= 1 or len(inside) < 2 or len(theirs) < 2:
         return image
     mine = _some(torch.arange(len(inside), device=inside.device))
     weights, style_weights = mask.flatten()[inside[mine]], style_mask.flatten()[theirs]
-    axes = space @ pixels[:, inside]
-    for axis, style_axis in zip(axes, space @ style.flatten(1)[:, theirs], strict=True):
+    moved = []
+    for axis, style_axis in zip(space @ pixels[:, inside], space @ style.flatten(1)[:, theirs], strict=True):
         x, y = _quantiles(axis[mine], weights), _quantiles(style_axis, style_weights)
-        run = (x[1:] - x[:-1]).clamp_min(1e-6)  # equal values, as of clipped pixels, keep the curve a function
-        rise = ((y[1:] - y[:-1]) / run).clamp(1 / slope, slope) * run
-        x = torch.cat([x[:1] - 1, x[:1], x[0] + run.cumsum(0), x[-1:] + 1])
-        curve = torch.cat(
-            [-torch.ones_like(rise[:1]), torch.zeros_like(rise[:1]), rise.cumsum(0), rise.sum()[None] + 1]
-        )
-        curve += (y - curve[1:-1]).mean()
-        axis.copy_(_interpolated(axis, x, curve))
-    pixels[:, inside] = torch.linalg.inv(space) @ axes
-    return pixels.reshape_as(image)
+        run = x.diff().clamp_min(1e-6)  # equal values, as of clipped pixels, keep the curve a function
+        rise = (y.diff() / run).clamp(1 / slope, slope) * run
+        one, none = run.new_ones(1), run.new_zeros(1)  # beyond the outer quantiles values are only shifted
+        x = x[0] + torch.cat([-one, none, run.cumsum(0), run.sum() + one])
+        curve = torch.cat([-one, none, rise.cumsum(0), rise.sum() + one])
+        moved.append(_interpolated(axis, x, curve + (y - curve[1:-1]).mean()))
+    return pixels.index_copy(1, inside, torch.linalg.inv(space) @ torch.stack(moved)).reshape_as(image)
 
 
 def _some(pixels: Tensor) -> Tensor:
-    return pixels[:: -(-len(pixels) // _PIXELS) or 1]
+    """At most `_PIXELS` of them, spread evenly but with no fixed step, which rows of pixels could fall in with."""
+    if len(pixels) <= _PIXELS:
+        return pixels
+    number = torch.arange(_PIXELS, dtype=torch.float64, device=pixels.device)
+    return pixels[((number + (number * 0.6180339887) % 1) * (len(pixels) / _PIXELS)).long().clamp_max(len(pixels) - 1)]
 
 
 def _quantiles(values: Tensor, weights: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ class Encoder(nn.Module):
             if name[4] != block:
                 x = F.max_pool2d(x, 2, ceil_mode=self.pooling == "max_ceil")
                 block = name[4]
-            x = F.relu(self._convolve(x, name))
+            x = self._convolve(x, name).relu_()
             layer = f"relu{name[4:]}"
             if layer in wanted:
                 found[layer] = x if image.ndim == 4 else x[0]

@@ -42,8 +42,8 @@ class Settings:
     # -- losses
     normalisation: Literal["relative", "published"] = "relative"
     """"relative": activations by their mean, Gram matrices by the style's own size, the matting Laplacian's energy by
-    the start image's contrast, sums over pixels by their number, so that weights mean the same for any encoder, photo
-    and size. "published": the paper's scale."""
+    the contrast of the start image (of the content where that is not by colour), sums over pixels by their number, so
+    that weights mean the same for any encoder, photo and size. "published": the paper's scale."""
     content_layers: tuple[str, ...] = ("relu3_1",)
     content_weight: float = 0.1
     content_target: Literal["content", "start"] = "start"
@@ -76,7 +76,7 @@ class Settings:
     border_radius: int = 4
     """Radius, in pixels, within which the start image's region borders are moved to the content's edges."""
     colour_gain: float = 6.0
-    """No direction of a region's colours is spread by more than this factor in the start image."""
+    """No direction of a region's colours is spread by more than this factor in the start image, before the curves."""
     curve_slope: float = 2.0
     """No curve through a region's lightness or colour is steeper in the start image, nor flatter than the inverse;
     1: no curves."""

@@ -191,6 +191,22 @@ def test_curves_of_constant_photos_and_single_pixels(level):
             assert torch.isfinite(mapped).all() and mapped.min() >= 0 and mapped.max() <= 1
 
 
+def test_curves_are_drawn_through_all_columns():
+    """Stripes in step with the image's width: pixels taken at a fixed step would all be of one colour."""
+    content = torch.rand(3, 400, 700, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.4
+    stripes = (torch.arange(700) % 20 < 3).float().expand(3, 400, 700) * 0.8 + 0.1
+    mask = torch.ones(1, 400, 700)
+    for shift in (0, 10):
+        mapped = match_colours(content, stripes.roll(shift, 2), mask, mask, 100.0, 100.0)
+        assert float(mapped.mean()) == pytest.approx(float(stripes.mean()), abs=0.02)
+
+
+def test_curves_let_gradients_through():
+    content = day().pixels.clone().requires_grad_()
+    match_colours(content, dusk().pixels, day().regions, dusk().regions).sum().backward()
+    assert torch.isfinite(content.grad).all() and content.grad.abs().sum() > 0
+
+
 def test_curves_heed_only_their_region():
     content, style = day(), dusk()
     masks = content.regions.clone()

@@ -18,7 +18,7 @@ from fastphoto.settings import PRESETS, preset_settings
 from fastphoto.weights import EncoderWeights, read_weights
 
 NAMES = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1")
-TEACHERS = Path(__file__).resolve().parents[2] / "shared" / "weights"
+TEACHER = Path(__file__).resolve().parents[2] / "shared" / "weights" / "vgg19_conv1_1_to_conv3_1.safetensors"
 
 
 def some_weights(padding: str = "zeros", pooling: str = "max_floor", seed: int = 0) -> EncoderWeights:
@@ -136,7 +136,9 @@ def test_embedded_encoder_has_what_the_presets_ask_for():
 def test_embedded_file_is_small_and_the_one_its_card_describes():
     data = EMBEDDED.read_bytes()
     assert len(data) <= 2_000_000
-    assert hashlib.sha256(data).hexdigest() in EMBEDDED.with_name("MODEL_CARD.md").read_text()
+    card = EMBEDDED.with_name("MODEL_CARD.md").read_text()
+    assert hashlib.sha256(data).hexdigest() in card and f"{len(data):,} bytes" in card
+    assert "@" not in card, "nothing is left to be filled in"
     tensors = load_file(EMBEDDED)
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
     weights = read_weights(EMBEDDED)
@@ -144,7 +146,7 @@ def test_embedded_file_is_small_and_the_one_its_card_describes():
 
 
 def test_embedded_encoder_is_alive_in_every_layer():
-    """Few channels are always dead, and photos differ in all layers by more than noise does."""
+    """No layer is mostly silent, and photos differ in all layers by more than noise does."""
     encoder = load_encoder("embedded")
     first, second = encoder(day(96, 128).pixels, LAYERS), encoder(dusk(96, 128).pixels, LAYERS)
     noisy = day(96, 128).pixels + 0.001 * torch.randn(3, 96, 128, generator=torch.Generator().manual_seed(1))
@@ -175,15 +177,16 @@ def test_embedded_encoder_on_difficult_photos(photo):
     assert torch.isfinite(image.grad).all()
 
 
-@pytest.mark.skipif(not TEACHERS.exists(), reason="the teachers' weights are not at hand")
-def test_embedded_gram_matrices_follow_from_its_teachers():
+@pytest.mark.skipif(not TEACHER.exists(), reason="the teacher's weights are not at hand")
+def test_vgg19_follows_from_the_embedded_encoder():
     """What the encoder is for: a linear map takes its activations to VGG-19's, on photos that it never saw."""
-    teacher = Encoder(read_weights(TEACHERS / "vgg19_conv1_1_to_conv3_1.safetensors"))
+    teacher = Encoder(read_weights(TEACHER))
     student = load_encoder("embedded")
-    for layer, error in (("relu1_1", 0.1), ("relu2_1", 0.25), ("relu3_1", 0.5)):
+    for layer, error in (("relu1_1", 0.07), ("relu2_1", 0.15), ("relu3_1", 0.3)):
         photos = [p.pixels for p in (day(96, 128), dusk(96, 128))]
         ours, theirs = (torch.cat([e(p, [layer])[layer].flatten(1) for p in photos], 1) for e in (student, teacher))
-        head = torch.linalg.lstsq(ours.T, theirs.T).solution.T
+        ours, theirs = ours.double(), theirs.double()
+        head = torch.linalg.lstsq(ours.T, theirs.T, driver="gelsd").solution.T
         assert (head @ ours - theirs).square().sum() < error * theirs.square().sum(), layer
 
 

@@ -3,8 +3,9 @@
     python tools/calibrate.py search --pairs DIR --judge DIR --encoder embedded --trials 24 -o trials.jsonl
     python tools/calibrate.py report trials.jsonl
 
-A trial is one choice of settings; all pairs are transferred with it and scored by the judge's evaluate.py against
-published results (style and photorealism, 1.0 equals the published one, lower is better). Trials are added to the
+A trial is one choice of settings; all pairs, folders N/{content,style,content_mask,style_mask,published}.png, are
+transferred with it and scored against published results by the judge, evaluate.py with score(pair, result, side) ->
+{"style": 0.9, "photorealism": 0.8, ...}: 1.0 equals the published result, lower is better. Trials are added to the
 file, so that a search can be stopped, continued, and joined with another encoder's.
 
 The report chooses as a user of other photos would have to: pairs are dealt into folds, the trial that is best on the
@@ -20,6 +21,7 @@ import os
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,9 @@ import numpy as np
 from tqdm import tqdm
 
 import fastphoto
+from fastphoto.encoder import EMBEDDED
 from fastphoto.settings import preset_settings
+from fastphoto.weights import load_weights, read_weights
 
 SPACE: dict[str, tuple[Any, ...]] = {
     "photorealism_weight": (0.035, 0.045, 0.055, 0.07, 0.09),
@@ -43,6 +47,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
         (2.0, 1.0, 0.5, 0.1, 0.1),
         (2.0, 1.0, 0.3, 0.3, 0.1),
         (4.0, 1.0, 0.5, 0.1, 0.1),
+        (4.0, 2.0, 1.0, 0.3, 0.1),
         (1.0, 1.0, 0.3, 0.3, 0.1),
     ),
     "affine_epsilon": (1e-3, 3e-3, 1e-2),
@@ -56,13 +61,12 @@ FOLDS = 4
 def search(options: argparse.Namespace) -> None:
     """Judge the defaults and then random choices, each of which changes a few settings of the defaults."""
     pairs = sorted((p for p in options.pairs.iterdir() if (p / "published.png").exists()), key=lambda p: int(p.name))
-    seen = (
-        {_key(t["settings"]) for t in _read(options.out) if t["encoder"] == options.encoder}
-        if options.out.exists()
-        else set()
-    )
+    done = _read(options.out) if options.out.exists() else []
+    run = {"encoder": options.encoder, "weights": _weights(options), "size": options.size}
+    seen = {_key(t["settings"]) for t in done if all(t[name] == value for name, value in run.items())}
     random = np.random.default_rng(options.seed)
-    with ProcessPoolExecutor(options.processes) as pool:
+    context = get_context("spawn")  # a process that has used CUDA or autograd's threads must not be forked
+    with ProcessPoolExecutor(options.processes, context) as pool:
         for number in range(options.trials):
             settings = _defaults() | json.loads(options.settings)
             if number:
@@ -75,8 +79,15 @@ def search(options: argparse.Namespace) -> None:
             results = tqdm(pool.map(_score, jobs), total=len(jobs), leave=False)
             scores = {pair.name: score for pair, score in zip(pairs, results, strict=True)}
             with open(options.out, "a") as file:
-                file.write(json.dumps({"encoder": options.encoder, "settings": settings, "scores": scores}) + "\n")
+                file.write(json.dumps(run | {"settings": settings, "scores": scores}) + "\n")
             print(_line(settings, np.array(list(scores.values()))), flush=True)
+
+
+def _weights(options: argparse.Namespace) -> str:
+    """SHA-256 of the encoder's file."""
+    if options.encoder == "embedded":
+        return read_weights(EMBEDDED).sha256
+    return load_weights(options.encoder, options.weights).sha256
 
 
 def _score(job: tuple[Any, ...]) -> list[float]:

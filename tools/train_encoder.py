@@ -4,8 +4,9 @@
 
 The teachers are the VGG-19 itself for relu1_1, relu2_1 and relu3_1, and the 16x narrower VGG-19 of
 Collaborative-Distillation, which the student also starts from, for relu4_1, relu4_2 and relu5_1. Photographs missing
-under --photos are fetched from Debian's packages. The same arguments give the same weights, whether a run was
-interrupted or not: run the command again to go on from its checkpoint. See fastphoto/embedded/MODEL_CARD.md.
+under --photos are fetched from Debian 12's packages (270 MB). On the same machine the same arguments give the same
+bits, whether a run was interrupted or not: run the command again to go on from its checkpoint, which is deleted when
+the weights are written. See fastphoto/embedded/MODEL_CARD.md.
 """
 
 from __future__ import annotations
@@ -38,7 +39,13 @@ WIDTHS = {"1": 16, "2": 32, "3": 64, "4": 96, "5": 96}  # channels by block
 LAYERS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv4_1", "conv4_2", "conv5_1")
 FULL_TEACHER, NARROW_TEACHER = "vgg19_conv1_1_to_conv3_1.safetensors", "vgg19_16x.safetensors"
 TAUGHT = {FULL_TEACHER: ("relu1_1", "relu2_1", "relu3_1"), NARROW_TEACHER: ("relu4_1", "relu4_2", "relu5_1")}
-STYLE_WEIGHTS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 0.1, "relu5_1": 0.1}  # as in `fast`
+STYLE_WEIGHTS = {
+    "relu1_1": 1.0,
+    "relu2_1": 1.0,
+    "relu3_1": 1.0,
+    "relu4_1": 0.1,
+    "relu5_1": 0.1,
+}  # in validation
 
 SIDE = 128  # pixels of a training picture
 BATCH = 8  # pictures, four pairs of content and style
@@ -61,13 +68,17 @@ def fetch_photos(folder: Path) -> list[Path]:
         with tempfile.TemporaryDirectory() as download:
             try:
                 subprocess.run(["apt-get", "download", package], cwd=download, check=True)
-                (file,) = Path(download).iterdir()
-                subprocess.run(["dpkg-deb", "-x", file, folder / package], check=True)
+                for file in Path(download).iterdir():
+                    subprocess.run(["dpkg-deb", "-x", file, folder / package], check=True)
             except (OSError, subprocess.CalledProcessError) as error:
-                raise SystemExit(
-                    f"{package}: could not be fetched ({error}); unpack Debian's package into {folder / package}"
-                ) from error
-    return [folder / package / path for package, path in listed]
+                print(f"{package}: could not be fetched, {error}")
+    photos = [folder / package / path for package, path in listed]
+    if missing := sorted({package for package, path in listed if not (folder / package / path).exists()}):
+        raise SystemExit(
+            f"photographs of Debian 12's packages {', '.join(missing)} are missing; unpack each package into a folder "
+            f"of its name in {folder}, as `apt-get download` and `dpkg-deb -x` do"
+        )
+    return photos
 
 
 class Pictures:
@@ -262,7 +273,7 @@ class Student:
 
     @torch.no_grad()
     def tensors(self, images: Tensor) -> dict[str, Tensor]:
-        """The tensors of a weight file, half precision, every channel scaled by what `images` make of it.
+        """The tensors of a weight file, half precision: channels that never fire on `images` left out, others scaled.
 
         The losses leave the channels' scales open, ReLU lets them pass, and in training they drift beyond all bounds.
         Layers get a mean of 1, as those of a normalised VGG-19 have. Within a layer, channels go half the way to a
@@ -271,15 +282,19 @@ class Student:
         """
         matrix, offset = self.weights.normalise
         found = {"normalise.weight": matrix[:, :, None, None], "normalise.bias": offset}
-        before = torch.ones(3)
+        below, before = torch.arange(3), torch.ones(3)  # channels kept of the layer below, and what they were scaled by
         for name, feature in zip(LAYERS, self.features(images, self.encoder.layers).values(), strict=True):
             deviation = feature.std((0, 2, 3))
-            middle = deviation[deviation > 0].median()  # what never fires stays as it is
-            scale = torch.where(deviation > 0, deviation.clamp(middle / 30, middle * 30), middle) ** -EVENNESS[name[4]]
-            scale = scale / (feature * scale[:, None, None]).mean()
-            found[f"{name}.weight"] = self.parameters[f"{name}_weight"] * (scale[:, None] / before)[:, :, None, None]
-            found[f"{name}.bias"] = self.parameters[f"{name}_bias"] * scale
-            before = scale
+            kept = deviation.nonzero()[:, 0]
+            if len(kept) == 0:
+                raise SystemExit(f"{name}: never fires; train longer or from another seed")
+            deviation, middle = deviation[kept], deviation[kept].median()
+            scale = deviation.clamp(middle / 30, middle * 30) ** -EVENNESS[name[4]]
+            scale = scale / (feature[:, kept] * scale[:, None, None]).mean()
+            weight = self.parameters[f"{name}_weight"][kept][:, below]
+            found[f"{name}.weight"] = weight * (scale[:, None] / before)[:, :, None, None]
+            found[f"{name}.bias"] = self.parameters[f"{name}_bias"][kept] * scale
+            below, before = kept, scale
         return {name: value.detach().half().contiguous() for name, value in found.items()}
 
 
@@ -314,12 +329,19 @@ def train(teachers: Teachers, pictures: Pictures, options: argparse.Namespace) -
     student = Student(untrained(teachers.weights[NARROW_TEACHER]))
     parameters = list(student.parameters.values())
     optimiser = torch.optim.AdamW(parameters, options.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)
-    run = {"steps": options.steps, "seed": options.seed, "learning_rate": options.learning_rate}
+    run = {
+        "steps": options.steps,
+        "seed": options.seed,
+        "learning_rate": options.learning_rate,
+        "teachers": [weights.sha256 for weights in teachers.weights.values()],
+        "photos": PHOTO_LIST.read_text(),
+    }
     first = 0
     if options.checkpoint.exists():
         saved = torch.load(options.checkpoint, weights_only=True)
         if saved["run"] != run:
-            raise SystemExit(f"{options.checkpoint}: of another run, {saved['run']}; delete it or name another")
+            other = ", ".join(key for key, value in run.items() if saved["run"].get(key) != value)
+            raise SystemExit(f"{options.checkpoint}: of a run with other {other}; delete it or name another")
         first, student.statistics = saved["step"], saved["statistics"]
         for name, value in saved["parameters"].items():
             student.parameters[name].data.copy_(value)
@@ -412,6 +434,7 @@ def main() -> None:
     options.out.write_bytes(
         _sorted_header(save(student.tensors(torch.cat([pictures.batch(i) for i in range(8)])), metadata))
     )
+    options.checkpoint.unlink(missing_ok=True)
     for name, error in errors.items():
         print(f"{name:15} {error:.3f}")
     print(f"{options.out}: SHA-256 {hashlib.sha256(options.out.read_bytes()).hexdigest()}")
