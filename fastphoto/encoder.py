@@ -70,7 +70,7 @@ class Encoder(nn.Module):
             x = self._convolve(x, name).relu_()
             layer = f"relu{name[4:]}"
             if layer in wanted:
-                found[layer] = x if image.ndim == 4 else x[0]
+                found[layer] = x if image.ndim == 4 else x.squeeze(0)  # the gradient of x[0] copies a map
                 if len(found) == len(wanted):
                     break
         return found
