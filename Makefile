@@ -18,6 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(wildcard csrc/*.cpp csrc/*.h csrc/cpu/*.cpp csrc/cpu/*.h csrc/cuda/*.cu csrc/cuda/*.h)
+EMULATION := $(wildcard tests/cuda_emulation/*)
 CUDA_SOURCES := $(wildcard csrc/cuda/*.cu)
 
 .PHONY: help demo test lint format bench encoder teachers cuda-compile clean
@@ -48,12 +49,12 @@ teachers:
 lint: $(VENV)/.linters
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run -Werror $(SOURCES)
+	$(BIN)/clang-format --dry-run -Werror $(SOURCES) $(filter %.h %.cpp,$(EMULATION))
 
 format: $(VENV)/.linters
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(SOURCES)
+	$(BIN)/clang-format -i $(SOURCES) $(filter %.h %.cpp,$(EMULATION))
 
 # Compiles only: needs nvcc and torch's headers, but neither a GPU nor a torch with CUDA.
 cuda-compile: $(if $(CUDA_SOURCES),$(VENV)/.torch)
