@@ -33,6 +33,11 @@ STABLE_TORCH_LIBRARY(fastphoto, m) {
   m.def("local_affine_fit(Tensor content, Tensor result, int radius, float epsilon) -> Tensor");
   m.def("local_affine_fit_backward(Tensor grad, Tensor content, int radius, float epsilon) -> Tensor");
   m.def("local_affine_apply(Tensor maps, Tensor content) -> Tensor");
+  // a (A, N), b (B, N) -> (A, B) double
+  m.def("inner_products(Tensor a, Tensor b) -> Tensor");
+  // x (B, C, H, W), channels-last, after a ReLU -> (B, C, h, w); the gradient is that before the ReLU.
+  m.def("max_pool(Tensor x, bool ceil) -> Tensor");
+  m.def("max_pool_backward(Tensor grad, Tensor x) -> Tensor");
   // x (H, W, K) -> (H, W, K)
   m.def("box_sum(Tensor x, int radius) -> Tensor");
   m.def("bilateral_sum(Tensor guide, Tensor x, int radius, float sigma_space, float sigma_colour) -> Tensor");

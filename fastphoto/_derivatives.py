@@ -59,6 +59,23 @@ def _(grad: Tensor, features: Tensor, indices: Tensor, weights: Tensor, offsets:
     return features.new_empty((channels, height, width))
 
 
+@torch.library.register_fake("fastphoto::inner_products")
+def _(a: Tensor, b: Tensor) -> Tensor:
+    return a.new_empty((a.shape[0], b.shape[0]), dtype=torch.float64)
+
+
+@torch.library.register_fake("fastphoto::max_pool")
+def _(x: Tensor, ceil: bool) -> Tensor:
+    batch, channels, height, width = x.shape
+    return x.new_empty((batch, (height + ceil) // 2, (width + ceil) // 2, channels)).permute(0, 3, 1, 2)
+
+
+@torch.library.register_fake("fastphoto::max_pool_backward")
+def _(grad: Tensor, x: Tensor) -> Tensor:
+    batch, channels, height, width = x.shape
+    return x.new_empty((batch, height, width, channels)).permute(0, 3, 1, 2)
+
+
 @torch.library.register_fake("fastphoto::local_affine_fit")
 def _(content: Tensor, result: Tensor, radius: int, epsilon: float) -> Tensor:
     return content.new_empty((content.shape[0], content.shape[1], 3, 4))

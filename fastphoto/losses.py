@@ -12,14 +12,15 @@ from .ops import RegionPlan, masked_gram, stencil_energy
 
 
 class ContentLoss(nn.Module):
-    """Mean squared distance to the content's activations, mean (F - P)^2."""
+    """Mean squared distance to the content's activations, mean (F - P)^2, in float32 at least."""
 
     def __init__(self, target: Tensor) -> None:
         super().__init__()
         self.register_buffer("target", target)  # (C, h, w)
 
     def forward(self, features: Tensor) -> Tensor:
-        return (features - self.target).square().mean()
+        exact = torch.promote_types(features.dtype, torch.float32)
+        return (features.to(exact) - self.target.to(exact)).square().mean()
 
 
 class StyleLoss(nn.Module):

@@ -197,6 +197,53 @@ def masked_gram(features: Tensor, masks: Tensor | RegionPlan) -> Tensor:
     return _ops.masked_gram.default(features, plan.indices, plan.weights.to(features.dtype), plan.offsets)
 
 
+# ---- inner products ------------------------------------------------------------------------------------------
+
+
+def inner_products(a: Tensor, b: Tensor) -> Tensor:
+    """All inner products of a few long vectors with a few others, a b^T, in one pass over them.
+
+    Args:
+        a: (A, N), contiguous, float32 or float64.
+        b: (B, N), contiguous; same dtype and device.
+
+    Returns:
+        (A, B) float64, summed in a fixed order. Not differentiable.
+    """
+    return _ops.inner_products.default(a, b)
+
+
+# ---- max-pooling ---------------------------------------------------------------------------------------------
+
+
+def max_pool(x: Tensor, ceil: bool = False) -> Tensor:
+    """The maxima of 2 x 2 windows of activations; not differentiable itself, see :func:`max_pool_backward`.
+
+    Args:
+        x: (B, C, H, W) in dense channels-last memory, float32 or float64 (on CUDA also bfloat16).
+        ceil: whether a last odd row or column is a window too; else it is left out.
+
+    Returns:
+        (B, C, h, w), channels-last.
+    """
+    return _ops.max_pool.default(x, ceil)
+
+
+def max_pool_backward(grad: Tensor, x: Tensor) -> Tensor:
+    """The gradient of max_pool(relu(z)) in z, from x = relu(z).
+
+    dz = [x > 0][x is the first maximum of its window] dy: no index is stored for any window.
+
+    Args:
+        grad: dy, (B, C, h, w), channels-last; its size tells how the pooling rounded.
+        x: (B, C, H, W), channels-last, 0 or more; same dtype and device.
+
+    Returns:
+        dz, (B, C, H, W), channels-last.
+    """
+    return _ops.max_pool_backward.default(grad, x)
+
+
 # ---- local affine colour maps ------------------------------------------------------------------------------
 
 

@@ -52,6 +52,20 @@ def masked_gram(features: Tensor, masks: Tensor) -> Tensor:
     return torch.einsum("rihw,rjhw->rij", masked, masked)
 
 
+def inner_products(a: Tensor, b: Tensor) -> Tensor:
+    return a.double() @ b.double().mT
+
+
+def max_pool(x: Tensor, ceil: bool = False) -> Tensor:
+    return functional.max_pool2d(x, 2, ceil_mode=ceil)
+
+
+def max_pool_backward(grad: Tensor, x: Tensor) -> Tensor:
+    before = x.clone().requires_grad_()  # where x is 0 the ReLU's derivative is 0
+    ceil = grad.shape[2] > x.shape[2] // 2 or grad.shape[3] > x.shape[3] // 2
+    return torch.autograd.grad(max_pool(before.relu(), ceil), before, grad)[0]
+
+
 def local_affine_fit(content: Tensor, result: Tensor, radius: int = 1, epsilon: float = 1e-3) -> Tensor:
     ones = torch.ones_like(content[..., :1])
     phi = _windows(torch.cat([content, ones], -1), radius)  # (H, W, 4, N), zero outside the image

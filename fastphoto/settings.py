@@ -38,6 +38,9 @@ class Settings:
     """Of Adam, in units of `pixel_scale`."""
     pixel_scale: float = 1.0
     """What a pixel value of 1 is to the solver; the paper's network has 256."""
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    """Of the encoder's convolutions; images, Gram matrices and losses are float32. "tf32" rounds products on a GPU,
+    "bfloat16" activations too and is for GPUs only; "auto": bfloat16 on a GPU, float32 on a CPU."""
 
     # -- losses
     normalisation: Literal["relative", "published"] = "relative"
@@ -175,6 +178,7 @@ _PRESETS: dict[str, Settings] = {
         first_change=None,
         maximum_change=math.inf,
         pixel_scale=256.0,
+        precision="float32",
         normalisation="published",
         content_layers=("relu4_2",),
         content_weight=5.0,

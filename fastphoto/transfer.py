@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import product
 from numbers import Integral
@@ -27,6 +28,7 @@ from .weights import CAFFE_MEAN
 PUBLISHED_ACTIVATION = 100.0  # mean activation that encoders of another scale are brought to for the published weights
 
 _MINIMUM_LEVEL = 32  # pixels on the short side of a coarse scale
+_TENSOR_CORE_CHANNELS = 8  # convolutions on a GPU are fast for multiples of this many channels
 _FAINT_VARIANCE = 1e-3  # local variance below which a photo counts as faint: its noise must not count as contrast
 
 Source = images.Source | Photo
@@ -124,9 +126,9 @@ def transfer(
     small = [pixels.clone() if pixels.is_inference() else pixels for pixels in small]
     matched = _regions(photos, (content_mask, style_mask), small, chosen)
     small = [pixels.to(place) for pixels in small]
-    network = load_encoder(encoder, weights).to(place)
+    network = _encoder(encoder, weights, place, chosen.precision)
     network.check([*chosen.content_layers, *chosen.style_layers])
-    with torch.no_grad():
+    with torch.no_grad(), _convolutions(place, chosen.precision):
         run = _Run(
             chosen,
             network,
@@ -250,7 +252,8 @@ class _Run:
         style = images.resize(self.style, (min(height, style_size[0]), min(width, style_size[1])))
         layers = tuple(dict.fromkeys([*s.content_layers, *s.style_layers]))
         content_features, style_features = self.encoder(content, layers), self.encoder(style, layers)
-        unit = {layer: (content_features[layer].mean() + style_features[layer].mean()) / 2 for layer in layers}
+        units = [[f[layer].mean(dtype=torch.float32) for f in (content_features, style_features)] for layer in layers]
+        unit = {layer: (ours + theirs) / 2 for layer, (ours, theirs) in zip(layers, units, strict=True)}
         published = s.normalisation == "published"
         own = s.content_target == "content" or s.start != "colour"
         target = content_features if own else self.encoder(start, layers)
@@ -348,6 +351,24 @@ def _visible(masks: Tensor, alpha: Tensor | None, size: tuple[int, int]) -> Tens
         return masks
     seen = masks * regions.resize_masks(alpha[None], size)
     return torch.where(seen.sum((1, 2), keepdim=True) >= 1, seen, masks)
+
+
+def _encoder(name: str, weights: str | os.PathLike[str] | None, place: torch.device, precision: str) -> Encoder:
+    """The encoder on its device, its activations in the type that the precision names."""
+    if place.type == "cpu":
+        if precision == "bfloat16":
+            raise InputError("precision: bfloat16 is for CUDA devices; give auto or float32")
+        return load_encoder(name, weights)
+    dtype = torch.bfloat16 if precision in ("auto", "bfloat16") else torch.float32
+    return load_encoder(name, weights, dtype=dtype, channel_multiple=_TENSOR_CORE_CHANNELS).to(place)
+
+
+def _convolutions(place: torch.device, precision: str) -> AbstractContextManager[None]:
+    """cuDNN told to choose the same algorithms in every run, and whether to round products to TF32."""
+    if place.type == "cpu":
+        return nullcontext()
+    tf32 = precision == "tf32"
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32)
 
 
 def _device(device: str | torch.device) -> torch.device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def plainly(image: Tensor, weights: EncoderWeights) -> dict[str, Tensor]:
             rows, columns = x.shape[1] // 2, x.shape[2] // 2
             x = x[:, : rows * 2, : columns * 2].unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).amax((2, 4))
         height, width = x.shape[1:]
-        mode = "constant" if weights.padding == "zeros" else "reflect"
+        mode = "constant" if weights.padding == "zeros" else "reflect" if min(height, width) > 1 else "replicate"
         padded = F.pad(x[None], (1, 1, 1, 1), mode)[0]
         total = bias.double()[:, None, None]
         for dy in range(3):
@@ -107,6 +108,56 @@ def test_gradient_goes_to_the_image_only():
     assert (one.grad - other.grad).norm() < 1e-4 * other.grad.norm()
     for name, buffer in encoder.named_buffers():
         assert buffer.grad is None and torch.equal(buffer, before[name])
+
+
+EVERY = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1")
+
+
+@pytest.mark.parametrize("multiple", [1, 8])
+@pytest.mark.parametrize("wanted", [EVERY, ("relu1_2", "relu2_1"), ("relu1_1",), ("relu2_2", "relu3_1")], ids=str)
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+@pytest.mark.parametrize("pooling", ["max_ceil", "max_floor"])
+@pytest.mark.parametrize("size", [(16, 20), (17, 22), (4, 5)], ids=str)
+def test_gradient_is_that_of_the_definition(size, pooling, padding, wanted, multiple):
+    """Of several layers at once, with and without channels that fill up, in double."""
+    weights = some_weights(padding, pooling)
+    encoder = Encoder(weights, torch.float64, multiple).double()
+    image = torch.rand(3, *size, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    one, other = image.clone().requires_grad_(), image.clone().requires_grad_()
+    found, defined = encoder(one, wanted), plainly(other, weights)
+    assert list(found) == [layer for layer in EVERY if layer in wanted]
+    probes = {layer: torch.randn(f.shape, dtype=torch.float64) for layer, f in found.items()}
+    sum((found[layer] * probe).sum() for layer, probe in probes.items()).backward()
+    sum((defined[layer] * probe).sum() for layer, probe in probes.items()).backward()
+    assert other.grad.norm() > 0 and one.grad.shape == image.shape
+    assert (one.grad - other.grad).norm() < 1e-10 * other.grad.norm()
+
+
+def test_one_activation_may_be_left_without_a_gradient_and_be_looked_at_later():
+    encoder = Encoder(some_weights())
+    image = torch.rand(3, 18, 20).requires_grad_()
+    found = encoder(image, EVERY)
+    before = {layer: f.detach().clone() for layer, f in found.items()}
+    grad = torch.ones_like(found["relu2_1"])
+    (gradient,) = torch.autograd.grad(found["relu2_1"], image, grad)
+    assert gradient.norm() > 0 and torch.equal(grad, torch.ones_like(grad)), "a caller's gradient is not written to"
+    for layer, f in found.items():
+        assert torch.equal(f.detach(), before[layer]), layer
+    with pytest.raises(RuntimeError, match="run the encoder again"):
+        found["relu1_1"].sum().backward()
+
+
+def test_activations_are_let_go_of():
+    """What was kept for a gradient goes with it, and with the activations if there never is one."""
+    encoder, alive = Encoder(some_weights()), []
+    for use in (True, False):
+        image = torch.rand(3, 18, 20).requires_grad_()
+        found = encoder(image, EVERY)
+        alive += [weakref.ref(f.untyped_storage()) for f in found.values()]
+        if use:
+            sum(f.sum() for f in found.values()).backward()
+        del found
+    assert not any(reference() for reference in alive)
 
 
 def test_weights_given_stay_the_callers():

@@ -15,7 +15,7 @@ FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 POSITIVE = ("pixel_scale", "maximum_change", "learning_rate", "epsilon", "affine_epsilon", "colour_gain")
 WEIGHTS = ("content_weight", "photorealism_weight", "total_variation_weight", "gamut_weight")
 RADII = ("affine_radius", "smooth_radius", "border_radius")
-CHOICES = ("start", "solver", "normalisation", "content_target", "orphans")
+CHOICES = ("start", "solver", "precision", "normalisation", "content_target", "orphans")
 
 INVALID = [
     *((name, value) for name in POSITIVE for value in (0, -1.0, math.nan, "much", None, True)),

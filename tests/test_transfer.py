@@ -326,6 +326,7 @@ def test_no_step_is_the_start_image():
         ({"device": "gpu"}, "device 'gpu': unknown; give auto, cpu, cuda"),
         ({"device": "mps"}, "device 'mps': not supported"),
         ({"device": None}, "device None: unknown"),
+        ({"device": "cpu", "precision": "bfloat16"}, "precision: bfloat16 is for CUDA devices; give auto or float32"),
         ({"no_such": 1}, "setting 'no_such': unknown"),
         ({"content_layers": ("relu6_1",)}, "layer 'relu6_1': not in this encoder; it has relu1_1"),
         ({"style_layers": ("pool1",), "style_weights": (1.0,)}, "layer 'pool1': not in this encoder"),

@@ -1,0 +1,69 @@
+// Inner products of a few long vectors with a few others on the CPU.
+#include "inner_products.h"
+
+#include <torch/csrc/stable/library.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "vector.h"
+
+namespace fastphoto {
+namespace {
+
+constexpr int kLanes = 32;  // partial sums side by side, whatever the width of the vector unit
+
+template <class T>
+FASTPHOTO_INLINE double piece(const T* __restrict a, const T* __restrict b, int64_t count) {
+  T lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += a[i + lane] * b[i + lane];
+  for (int lane = 0; i < count; ++i, ++lane) lanes[lane] += a[i] * b[i];
+  double total = 0;
+  for (int lane = 0; lane < kLanes; ++lane) total += lanes[lane];
+  return total;
+}
+
+#define FASTPHOTO_PIECE(T) \
+  FASTPHOTO_CLONES double run_piece(const T* a, const T* b, int64_t count) { return piece<T>(a, b, count); }
+FASTPHOTO_PIECE(float)
+FASTPHOTO_PIECE(double)
+#undef FASTPHOTO_PIECE
+
+template <class T>
+Tensor products(const Tensor& any_a, const Tensor& any_b) {
+  const Tensor a = torch::stable::contiguous(any_a), b = torch::stable::contiguous(any_b);
+  const int64_t rows = a.size(0), columns = b.size(0), length = a.size(1);
+  const int64_t pieces = (length + kPieceLength - 1) / kPieceLength;
+  const T *a_data = a.const_data_ptr<T>(), *b_data = b.const_data_ptr<T>();
+  std::vector<double> sums(pieces * rows * columns);
+  torch::stable::parallel_for(0, pieces, 4, [&](int64_t first, int64_t last) {
+    for (int64_t n = first; n < last; ++n) {
+      const int64_t begin = n * kPieceLength, count = std::min(kPieceLength, length - begin);
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; ++j)
+          sums[(n * rows + i) * columns + j] =
+              run_piece(a_data + i * length + begin, b_data + j * length + begin, count);
+    }
+  });
+  const Tensor out = empty_doubles(a, rows, columns);
+  double* out_data = out.mutable_data_ptr<double>();
+  for (int64_t k = 0; k < rows * columns; ++k) {
+    double total = 0;
+    for (int64_t n = 0; n < pieces; ++n) total += sums[n * rows * columns + k];
+    out_data[k] = total;
+  }
+  return out;
+}
+
+Tensor inner_products(const Tensor& a, const Tensor& b) {
+  check_inner_products(Checks("inner_products"), a, b);
+  return a.scalar_type() == ScalarType::Float ? products<float>(a, b) : products<double>(a, b);
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(fastphoto, CPU, m) { m.impl("inner_products", TORCH_BOX(&inner_products)); }
+
+}  // namespace fastphoto
