@@ -146,9 +146,9 @@ class Encoder(nn.Module):
         if self.padding == "zeros":
             return F.conv2d(grad, weight.contiguous(memory_format=torch.channels_last), padding=1)
         grad = F.conv2d(grad, weight.contiguous(memory_format=torch.channels_last), padding=2)
-        for dim in (2, 3):  # what the border repeats of the inside goes back there
+        inner = 2 if min(grad.shape[2:]) > 3 else 1  # mirrored, or in a single row or column repeated
+        for dim in (2, 3):  # what the border shows of the inside goes back there
             last = grad.shape[dim] - 1
-            inner = min(2, last - 1)
             grad.narrow(dim, inner, 1).add_(grad.narrow(dim, 0, 1))
             grad.narrow(dim, last - inner, 1).add_(grad.narrow(dim, last, 1))
         return grad[:, :, 1:-1, 1:-1].contiguous(memory_format=torch.channels_last)
