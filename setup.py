@@ -2,16 +2,32 @@
 
 import glob
 import os
+import re
+import shutil
+import subprocess
 
 import pybind11
 import torch
 from setuptools import setup
-from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension
+
+
+def find_cuda_toolkit() -> None:
+    """Names the toolkit's folder to torch, which takes the folder above nvcc for it even where nvcc is a wrapper."""
+    nvcc = shutil.which("nvcc")
+    if nvcc and not os.environ.get("CUDA_HOME") and not os.environ.get("CUDA_PATH"):
+        report = subprocess.run([nvcc, "--dryrun", "-x", "cu", os.devnull], capture_output=True, text=True).stderr
+        if top := re.search(r"^#\$ TOP=(.+)$", report, re.MULTILINE):
+            os.environ["CUDA_HOME"] = os.path.normpath(top[1])
+
+
+find_cuda_toolkit()
+from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension  # noqa: E402
 
 # libtorch's stable interface as of 2.10: one build then runs on that version and on every later one.
 STABLE_ABI = "-DTORCH_TARGET_VERSION=0x020a000000000000"
-# Turing to Hopper and what follows; only used where no GPU is present and the caller named no architectures.
-DEFAULT_ARCHITECTURES = "7.5;8.0;8.6;8.9;9.0+PTX"
+# Ampere, whose tensor cores have bfloat16, to Hopper and what follows; only used where no GPU is present and the caller
+# named no architectures.
+DEFAULT_ARCHITECTURES = "8.0;8.6;8.9;9.0+PTX"
 
 
 def switched_on(name: str) -> bool:

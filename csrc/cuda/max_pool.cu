@@ -23,6 +23,10 @@ __device__ inline float number(float x) { return x; }
 __device__ inline double number(double x) { return x; }
 __device__ inline float number(__nv_bfloat16 x) { return __bfloat162float(x); }
 
+__device__ inline void set(float& to, float x) { to = x; }
+__device__ inline void set(double& to, double x) { to = x; }
+__device__ inline void set(__nv_bfloat16& to, float x) { to = __float2bfloat16(x); }
+
 struct PoolShape {
   int64_t windows;  // B * rows * columns * groups
   int groups;       // of channels
@@ -58,7 +62,7 @@ __global__ void __launch_bounds__(kThreads) pool_kernel(PoolShape s, const T* x,
   Lanes y;
 #pragma unroll
   for (int i = 0; i < kLanes; ++i)
-    y.lane[i] = T(pool_value(number(a.lane[i]), number(b.lane[i]), number(c.lane[i]), number(d.lane[i])));
+    set(y.lane[i], pool_value(number(a.lane[i]), number(b.lane[i]), number(c.lane[i]), number(d.lane[i])));
   reinterpret_cast<Lanes*>(out)[n] = y;
 }
 
@@ -81,7 +85,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = 0; i < kLanes; ++i) {
     const int receiver =
         pool_receiver(number(a.lane[i]), number(b.lane[i]), number(c.lane[i]), number(d.lane[i]));
-    zero.lane[i] = T(0.0f);
+    set(zero.lane[i], 0);
     da.lane[i] = receiver == 0 ? g.lane[i] : zero.lane[i];
     db.lane[i] = receiver == 1 ? g.lane[i] : zero.lane[i];
     dc.lane[i] = receiver == 2 ? g.lane[i] : zero.lane[i];
