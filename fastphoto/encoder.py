@@ -115,8 +115,10 @@ class Encoder(nn.Module):
             x, border = F.pad(x, (1, 1, 1, 1), mode="reflect" if min(x.shape[2:]) > 1 else "replicate"), 0
         if x.is_cuda and not weight.requires_grad:
             # One pass over the output instead of three.
-            return torch.cudnn_convolution_relu(x, weight, bias, [1, 1], [border, border], [1, 1], 1)
-        return F.conv2d(x, weight, bias, padding=border).relu_()
+            x = torch.cudnn_convolution_relu(x, weight, bias, [1, 1], [border, border], [1, 1], 1)
+        else:
+            x = F.conv2d(x, weight, bias, padding=border).relu_()
+        return x.contiguous(memory_format=torch.channels_last)  # which it is, but for unusual backends
 
     def _image_gradient(self, kept: list[Tensor], wanted: Sequence[str], grads: Sequence[Tensor | None]) -> Tensor:
         """The gradient in the image (B, 3, H, W) from those in the wanted activations; empties `kept` on the way."""
@@ -143,9 +145,11 @@ class Encoder(nn.Module):
     def _convolution_gradient(self, grad: Tensor, name: str) -> Tensor:
         """The gradient in a convolution's input: the convolution with its weights turned round."""
         weight = getattr(self, f"{name}_weight").transpose(0, 1).flip(2, 3)
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        grad = F.conv2d(grad, weight, padding=1 if self.padding == "zeros" else 2)
+        grad = grad.contiguous(memory_format=torch.channels_last)
         if self.padding == "zeros":
-            return F.conv2d(grad, weight.contiguous(memory_format=torch.channels_last), padding=1)
-        grad = F.conv2d(grad, weight.contiguous(memory_format=torch.channels_last), padding=2)
+            return grad
         inner = 2 if min(grad.shape[2:]) > 3 else 1  # mirrored, or in a single row or column repeated
         for dim in (2, 3):  # what the border shows of the inside goes back there
             last = grad.shape[dim] - 1
