@@ -19,16 +19,20 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(wildcard csrc/*.cpp csrc/*.h csrc/cpu/*.cpp csrc/cpu/*.h csrc/cuda/*.cu csrc/cuda/*.h)
 EMULATION := $(wildcard tests/cuda_emulation/*)
-CUDA_SOURCES := $(wildcard csrc/cuda/*.cu)
+EMULATED_TESTS := $(addprefix tests/test_,matting_laplacian.py masked_gram.py local_affine_ops.py local_affine.py \
+  max_pool.py inner_products.py cuda_kernels.py)
 
-.PHONY: help demo test lint format bench encoder teachers cuda-compile clean
+.PHONY: help demo test lint format bench encoder teachers cuda-compile cuda-emulate cuda-package gpu clean
 help:
 	@echo "make demo          transfer the photo pairs in the package, results in ./fastphoto-demo"
 	@echo "make test          run the tests"
 	@echo "make lint          check style and formatting; make format mends the formatting"
 	@echo "make bench         run the benchmarks"
 	@echo "make encoder       train the embedded encoder anew from TEACHERS=folder, into build/encoder.safetensors"
-	@echo "make cuda-compile  compile the CUDA kernels, without a GPU"
+	@echo "make cuda-compile  compile the CUDA kernels, without a GPU; none may spill registers"
+	@echo "make cuda-emulate  run the CUDA kernels on the CPU through the operators' tests"
+	@echo "make cuda-package  build a wheel with CUDA for the torch of PYTHON"
+	@echo "make gpu           on a GPU: build, test, sanitize and measure, with the torch of PYTHON"
 	@echo "make clean         delete .venv and everything built"
 
 demo: $(VENV)/.package
@@ -57,18 +61,22 @@ format: $(VENV)/.linters
 	$(BIN)/clang-format -i $(SOURCES) $(filter %.h %.cpp,$(EMULATION))
 
 # Compiles only: needs nvcc and torch's headers, but neither a GPU nor a torch with CUDA.
-cuda-compile: $(if $(CUDA_SOURCES),$(VENV)/.torch)
-ifeq ($(CUDA_SOURCES),)
-	@echo "cuda-compile: no CUDA kernels in csrc/cuda, nothing to compile"
-else
-	@command -v $(NVCC) >/dev/null || { echo "cuda-compile: no $(NVCC) here, kernels NOT compiled"; exit 1; }
-	@include=$$($(BIN)/python -c 'import torch.utils.cpp_extension as e; print(" ".join("-I" + p for p in e.include_paths()))') && \
-	for file in $(CUDA_SOURCES); do \
-	  echo "$(NVCC) $$file"; \
-	  $(NVCC) -std=c++17 -O3 --expt-relaxed-constexpr -DTORCH_TARGET_VERSION=0x020a000000000000 -DUSE_CUDA -DFASTPHOTO_CUDA \
-	    -Icsrc $$include -c $$file -o /dev/null || exit 1; \
-	done
-endif
+cuda-compile: $(VENV)/.torch
+	NVCC="$(NVCC)" $(BIN)/python tools/compile_cuda.py
+
+# The CUDA kernels themselves, compiled for the CPU, through the operators' tests and whole transfers.
+cuda-emulate: $(VENV)/.development
+	$(BIN)/python tests/cuda_emulation/build.py build/cuda_emulation
+	PYTHONPATH=build/cuda_emulation FASTPHOTO_CUDA_EMULATION=1 $(BIN)/pytest -q $(EMULATED_TESTS)
+
+# The whole package with CUDA, for a torch with CUDA in the environment at hand (PYTHON); needs nvcc but no GPU.
+cuda-package:
+	$(PYTHON) -c 'import sys, torch; sys.exit(torch.version.cuda is None and "cuda-package: this torch has no CUDA")'
+	FORCE_CUDA=1 $(PYTHON) -m pip wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
+
+# On a machine with a GPU: builds, checks and measures everything, see benchmarks/gpu.py.
+gpu:
+	$(PYTHON) benchmarks/gpu.py
 
 clean:
 	rm -rf $(VENV) build fastphoto.egg-info fastphoto/_C.*.so
