@@ -17,7 +17,7 @@ LINTERS = ruff==0.17.6 clang-format==23.1.5
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-SOURCES := $(wildcard csrc/*.cpp csrc/*.h csrc/cpu/*.cpp csrc/cpu/*.h csrc/cuda/*.cu csrc/cuda/*.h)
+SOURCES := $(wildcard csrc/*.cpp csrc/*.h csrc/cpu/*.cpp csrc/cpu/*.h csrc/cuda/*.cu csrc/cuda/*.cuh csrc/cuda/*.h)
 EMULATION := $(wildcard tests/cuda_emulation/*)
 EMULATED_TESTS := $(addprefix tests/test_,matting_laplacian.py masked_gram.py local_affine_ops.py local_affine.py \
   max_pool.py inner_products.py cuda_kernels.py)

@@ -11,8 +11,8 @@
 #include <tuple>
 #include <vector>
 
-#include "checks.h"
 #include "layout.h"
+#include "matting_arguments.h"
 #include "vector.h"
 
 namespace fastphoto {
@@ -213,14 +213,6 @@ void over_bands(int64_t height, const F& band) {
   });
 }
 
-void check(const Checks& checks, const Tensor& image, const Tensor& x, double epsilon) {
-  checks.picture("image", image, 3);
-  checks.shape("x", x, 3, "(H, W, K)");
-  checks.same_picture_size("x", x, "image", image);
-  checks.alike("x", x, "image", image);
-  checks.positive("epsilon", epsilon);
-}
-
 template <class T>
 Tensor product(const Tensor& image, const Tensor& x, double epsilon, double* energy) {
   const int64_t height = x.size(0), width = x.size(1), planes = x.size(2);
@@ -241,13 +233,13 @@ Tensor product(const Tensor& image, const Tensor& x, double epsilon, double* ene
 }
 
 Tensor matting_laplacian(const Tensor& image, const Tensor& x, double epsilon) {
-  check(Checks("matting_laplacian"), image, x, epsilon);
+  check_laplacian(Checks("matting_laplacian"), image, x, epsilon);
   return x.scalar_type() == ScalarType::Float ? product<float>(image, x, epsilon, nullptr)
                                               : product<double>(image, x, epsilon, nullptr);
 }
 
 std::tuple<Tensor, Tensor> matting_laplacian_energy(const Tensor& image, const Tensor& x, double epsilon) {
-  check(Checks("matting_laplacian_energy"), image, x, epsilon);
+  check_laplacian(Checks("matting_laplacian_energy"), image, x, epsilon);
   double energy = 0;
   const Tensor out = x.scalar_type() == ScalarType::Float ? product<float>(image, x, epsilon, &energy)
                                                           : product<double>(image, x, epsilon, &energy);
@@ -270,9 +262,7 @@ Tensor stencil(const Tensor& image, double epsilon) {
 }
 
 Tensor matting_laplacian_stencil(const Tensor& image, double epsilon) {
-  const Checks checks("matting_laplacian_stencil");
-  checks.picture("image", image, 3);
-  checks.positive("epsilon", epsilon);
+  check_image(Checks("matting_laplacian_stencil"), image, epsilon);
   return image.scalar_type() == ScalarType::Float ? stencil<float>(image, epsilon)
                                                   : stencil<double>(image, epsilon);
 }

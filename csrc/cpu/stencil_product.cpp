@@ -6,8 +6,8 @@
 #include <tuple>
 #include <vector>
 
-#include "checks.h"
 #include "layout.h"
+#include "matting_arguments.h"
 #include "matting_laplacian.h"
 #include "vector.h"
 
@@ -143,25 +143,14 @@ Tensor product(const Tensor& stencil, const Tensor& x, double* energy) {
   return from_planes(out);
 }
 
-void check(const Checks& checks, const Tensor& stencil, const Tensor& x) {
-  checks.shape("stencil", stencil, 3, "(12, H, W)");
-  checks.size("stencil", stencil, 0, kStencilPlanes, "(12, H, W)");
-  checks.floating("stencil", stencil);
-  checks.shape("x", x, 3, "(H, W, K)");
-  checks.that(x.size(0) == stencil.size(1) && x.size(1) == stencil.size(2), "x is ", Checks::describe(x),
-              ", wanted (H, W, K) of the stencil, ", Checks::describe(stencil));
-  checks.that(x.size(0) >= 3 && x.size(1) >= 3, "x is ", Checks::describe(x), ", wanted H and W at least 3");
-  checks.alike("x", x, "stencil", stencil);
-}
-
 Tensor stencil_product(const Tensor& stencil, const Tensor& x) {
-  check(Checks("stencil_product"), stencil, x);
+  check_stencil(Checks("stencil_product"), stencil, x);
   return x.scalar_type() == ScalarType::Float ? product<float>(stencil, x, nullptr)
                                               : product<double>(stencil, x, nullptr);
 }
 
 std::tuple<Tensor, Tensor> stencil_energy(const Tensor& stencil, const Tensor& x) {
-  check(Checks("stencil_energy"), stencil, x);
+  check_stencil(Checks("stencil_energy"), stencil, x);
   double energy = 0;
   const Tensor out = x.scalar_type() == ScalarType::Float ? product<float>(stencil, x, &energy)
                                                           : product<double>(stencil, x, &energy);

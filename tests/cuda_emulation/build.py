@@ -34,7 +34,7 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-san
 
 def build(folder: Path, sanitize: bool) -> None:
     sources = [ROOT / "csrc" / "library.cpp", HERE / "runtime.cpp", *sorted((ROOT / "csrc" / "cuda").glob("*.cu"))]
-    headers = [*ROOT.glob("csrc/**/*.h"), *HERE.rglob("*.h"), Path(__file__)]
+    headers = [*ROOT.glob("csrc/**/*.*h"), *HERE.rglob("*.h"), Path(__file__)]
     newest = max(path.stat().st_mtime for path in headers)
     flags = [*FLAGS, *(SANITIZE if sanitize else [])]
     includes = [HERE, ROOT / "csrc", *include_paths(), pybind11.get_include(), sysconfig.get_path("include")]
