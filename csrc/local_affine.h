@@ -86,4 +86,19 @@ C10_HOST_DEVICE inline void fit_window_gradient(const double* moments, double in
   }
 }
 
+// Where an output position falls between two maps: centres of pixels match, positions beyond the edge are
+// clamped.
+struct Between {
+  int64_t low, high;
+  double fraction;
+};
+
+C10_HOST_DEVICE inline Between between(int64_t position, int64_t size, int64_t map_size) {
+  const double centred = (static_cast<double>(position) + 0.5) * static_cast<double>(map_size) / size - 0.5;
+  const double source = centred > 0 ? centred : 0;
+  const int64_t last = map_size - 1, whole = static_cast<int64_t>(source), low = whole < last ? whole : last;
+  const double fraction = source - static_cast<double>(low);
+  return {low, low < last ? low + 1 : last, fraction < 1 ? fraction : 1.0};
+}
+
 }  // namespace fastphoto

@@ -8,10 +8,10 @@
 #include <cmath>
 #include <vector>
 
-#include "checks.h"
 #include "layout.h"
 #include "sliding_sums.h"
 #include "vector.h"
+#include "window_arguments.h"
 
 namespace fastphoto {
 namespace {
@@ -121,15 +121,6 @@ void over_windows(const T* content, const T* result, int64_t height, int64_t wid
   });
 }
 
-void check_fit(const Checks& checks, const Tensor& content, const Tensor& other, const char* other_name,
-               int64_t radius, double epsilon) {
-  checks.picture("content", content, 1);
-  checks.same_picture_size(other_name, other, "content", content);
-  checks.alike(other_name, other, "content", content);
-  checks.radius(radius);
-  checks.positive("epsilon", epsilon);
-}
-
 // ---- fit
 // ----------------------------------------------------------------------------------------------------------
 
@@ -192,12 +183,6 @@ Tensor fit_gradient(const Tensor& any_grad, const Tensor& content, int64_t radiu
   return from_planes(out);
 }
 
-void check_maps(const Checks& checks, const char* name, const Tensor& maps) {
-  checks.shape(name, maps, 4, "(h, w, 3, 4)");
-  checks.size(name, maps, 2, 3, "(h, w, 3, 4)");
-  checks.size(name, maps, 3, 4, "(h, w, 3, 4)");
-}
-
 Tensor local_affine_fit_backward(const Tensor& grad, const Tensor& content, int64_t radius, double epsilon) {
   const Checks checks("local_affine_fit_backward");
   check_maps(checks, "grad", grad);
@@ -208,20 +193,6 @@ Tensor local_affine_fit_backward(const Tensor& grad, const Tensor& content, int6
 
 // ---- apply
 // --------------------------------------------------------------------------------------------------------
-
-// Where an output position falls between two maps: centres of pixels match, positions beyond the edge are
-// clamped.
-struct Between {
-  int64_t low, high;
-  double fraction;
-};
-
-Between between(int64_t position, int64_t size, int64_t map_size) {
-  const double source =
-      std::max(0.0, (static_cast<double>(position) + 0.5) * static_cast<double>(map_size) / size - 0.5);
-  const int64_t low = std::min(static_cast<int64_t>(source), map_size - 1);
-  return {low, std::min(low + 1, map_size - 1), std::min(1.0, source - low)};
-}
 
 template <class T>
 FASTPHOTO_INLINE void apply_row(const T* upper, const T* lower, T fraction, int64_t map_width,

@@ -5,20 +5,14 @@
 #include <cmath>
 #include <vector>
 
-#include "checks.h"
 #include "fast_exp.h"
 #include "layout.h"
 #include "sliding_sums.h"
 #include "vector.h"
+#include "window_arguments.h"
 
 namespace fastphoto {
 namespace {
-
-void check_sum(const Checks& checks, const Tensor& x, int64_t radius) {
-  checks.shape("x", x, 3, "(H, W, K)");
-  checks.floating("x", x);
-  checks.radius(radius);
-}
 
 template <class T>
 Tensor box(const Tensor& x, int64_t radius) {
@@ -135,12 +129,7 @@ Tensor bilateral(const Tensor& guide, const Tensor& x, int64_t radius, double si
 Tensor bilateral_sum(const Tensor& guide, const Tensor& x, int64_t radius, double sigma_space,
                      double sigma_colour) {
   const Checks checks("bilateral_sum");
-  checks.picture("guide", guide, 1);
-  check_sum(checks, x, radius);
-  checks.same_picture_size("x", x, "guide", guide);
-  checks.alike("x", x, "guide", guide);
-  checks.positive_or_infinite("sigma_space", sigma_space);
-  checks.positive_or_infinite("sigma_colour", sigma_colour);
+  check_bilateral(checks, guide, x, radius, sigma_space, sigma_colour);
   return x.scalar_type() == ScalarType::Float
              ? bilateral<float>(guide, x, radius, sigma_space, sigma_colour)
              : bilateral<double>(guide, x, radius, sigma_space, sigma_colour);
