@@ -47,7 +47,7 @@ def _(stencil: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 @torch.library.register_fake("fastphoto::masked_gram")
 def _(features: Tensor, indices: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
     channels = features.shape[0]
-    return features.new_empty((offsets.shape[0] - 1, channels, channels))
+    return weights.new_empty((offsets.shape[0] - 1, channels, channels))
 
 
 @torch.library.register_fake("fastphoto::masked_gram_backward")

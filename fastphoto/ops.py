@@ -181,7 +181,7 @@ def masked_gram(features: Tensor, masks: Tensor | RegionPlan) -> Tensor:
     dF_p = sum_r m_rp^2 (dG_r + dG_r^T) f_p, and keeps the features' memory format (planar or channels-last).
 
     Args:
-        features: (C, H, W).
+        features: (C, H, W), float32 or float64, on CUDA also bfloat16, whose Gram matrices are float32.
         masks: (R, H, W) on the same device, or a :class:`RegionPlan` of them, which saves listing their
             pixels again.
 
@@ -194,7 +194,8 @@ def masked_gram(features: Tensor, masks: Tensor | RegionPlan) -> Tensor:
     plan = masks if isinstance(masks, RegionPlan) else plan_regions(masks)
     if features.dim() != 3 or features.shape[1:] != (plan.height, plan.width):
         raise InputError(f"masked_gram: features is {tuple(features.shape)}, wanted (C, {plan.height}, {plan.width})")
-    return _ops.masked_gram.default(features, plan.indices, plan.weights.to(features.dtype), plan.offsets)
+    exact = torch.promote_types(features.dtype, torch.float32)
+    return _ops.masked_gram.default(features, plan.indices, plan.weights.to(exact), plan.offsets)
 
 
 # ---- inner products ------------------------------------------------------------------------------------------

@@ -9,9 +9,8 @@
 #include <memory>
 #include <vector>
 
-#include "checks.h"
+#include "gram_arguments.h"
 #include "gram_tile.h"
-#include "layout.h"
 
 namespace fastphoto {
 namespace {
@@ -68,15 +67,6 @@ InnerLoops<T> inner_loops(int64_t channels) {
 // ---- arguments
 // -----------------------------------------------------------------------------------------------------
 
-bool is_channels_last(const Tensor& features) {
-  return features.size(0) > 1 && features.stride(0) == 1 &&
-         features.stride(1) == features.size(2) * features.stride(2);
-}
-
-bool is_planar(const Tensor& features) {
-  return features.stride(2) == 1 && features.stride(1) == features.size(2);
-}
-
 // Features with evenly spaced pixels as they are, anything else as a contiguous copy.
 Tensor evenly_spaced(const Tensor& features) {
   return is_channels_last(features) || is_planar(features) ? features : torch::stable::contiguous(features);
@@ -88,28 +78,10 @@ FeatureView<const T> view_of(const Tensor& features) {
           is_channels_last(features) ? features.stride(2) : 1};
 }
 
-void check(const Checks& checks, const Tensor& features, const Tensor& indices, const Tensor& weights,
-           const Tensor& offsets) {
-  checks.shape("features", features, 3, "(C, H, W)");
-  checks.floating("features", features);
-  checks.that(indices.dim() == 1, "indices is ", Checks::describe(indices), ", wanted (P,)");
-  checks.type("indices", indices, ScalarType::Int);
-  checks.same_device("indices", indices, "features", features);
-  checks.that(weights.dim() == 1 && weights.size(0) == indices.size(0), "weights is ",
-              Checks::describe(weights), ", wanted ", Checks::describe(indices), ", one for each of indices");
-  checks.alike("weights", weights, "features", features);
-  checks.that(offsets.dim() == 1 && offsets.size(0) >= 2, "offsets is ", Checks::describe(offsets),
-              ", wanted (R + 1,) with R at least 1");
-  checks.type("offsets", offsets, ScalarType::Long);
-  checks.that(offsets.is_cpu(), "offsets is on another device, wanted the CPU");
-}
-
 void check_plan(const Checks& checks, const int32_t* indices, const int64_t* offsets, int64_t regions,
                 int64_t entries, int64_t pixels) {
-  checks.that(offsets[0] == 0 && offsets[regions] == entries, "offsets runs from ", offsets[0], " to ",
-              offsets[regions], ", wanted 0 to ", entries, ", the length of indices");
+  check_offsets(checks, offsets, regions, entries);
   for (int64_t r = 0; r < regions; ++r) {
-    checks.that(offsets[r] <= offsets[r + 1], "offsets descends at region ", r, ", wanted ascending values");
     bool ascending = true;
     for (int64_t i = offsets[r] + 1; i < offsets[r + 1]; ++i) ascending &= indices[i - 1] < indices[i];
     checks.that(ascending, "indices of region ", r, " are not in ascending order");
@@ -222,7 +194,8 @@ Tensor value(const Checks& checks, const Tensor& any_features, const Tensor& any
 Tensor masked_gram(const Tensor& features, const Tensor& indices, const Tensor& weights,
                    const Tensor& offsets) {
   const Checks checks("masked_gram");
-  check(checks, features, indices, weights, offsets);
+  checks.floating("features", features);
+  check_gram(checks, features, indices, weights, offsets);
   return features.scalar_type() == ScalarType::Float
              ? value<float>(checks, features, indices, weights, offsets)
              : value<double>(checks, features, indices, weights, offsets);
@@ -230,13 +203,6 @@ Tensor masked_gram(const Tensor& features, const Tensor& indices, const Tensor& 
 
 // ---- gradient
 // -----------------------------------------------------------------------------------------------------
-
-// (C, H, W) in the memory format of the features: channels-last where theirs is, planar otherwise.
-Tensor empty_like_features(const Tensor& features) {
-  const int64_t channels = features.size(0), height = features.size(1), width = features.size(2);
-  return is_channels_last(features) ? planes_view(empty_planes(features, height, width, channels))
-                                    : empty_planes(features, channels, height, width);
-}
 
 // out[k][c] = g[k][column + c] + g[column + c][k], zero where either does not exist.
 template <class T>
@@ -306,13 +272,9 @@ Tensor gradient(const Checks& checks, const Tensor& any_grad, const Tensor& any_
 Tensor masked_gram_backward(const Tensor& grad, const Tensor& features, const Tensor& indices,
                             const Tensor& weights, const Tensor& offsets) {
   const Checks checks("masked_gram_backward");
-  check(checks, features, indices, weights, offsets);
-  checks.shape("grad", grad, 3, "(R, C, C)");
-  checks.that(grad.size(0) == offsets.size(0) - 1 && grad.size(1) == features.size(0) &&
-                  grad.size(2) == features.size(0),
-              "grad is ", Checks::describe(grad), ", wanted (R, C, C) with R = ", offsets.size(0) - 1,
-              " and C = ", features.size(0));
-  checks.alike("grad", grad, "features", features);
+  checks.floating("features", features);
+  check_gram(checks, features, indices, weights, offsets);
+  check_gram_gradient(checks, grad, features, offsets);
   return features.scalar_type() == ScalarType::Float
              ? gradient<float>(checks, grad, features, indices, weights, offsets)
              : gradient<double>(checks, grad, features, indices, weights, offsets);

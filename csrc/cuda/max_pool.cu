@@ -2,30 +2,15 @@
 //
 // Per value of x of b bytes: forwards reads b and writes b / 4; backwards reads 5 b / 4 and writes b. A
 // thread owns one window of one 16-byte group of channels, or of one channel where their number has none.
-#include <cuda_bf16.h>
 #include <torch/csrc/stable/library.h>
 
-#include "launch.h"
+#include "channels.cuh"
 #include "max_pool.h"
 
 namespace fastphoto {
 namespace {
 
 constexpr int kThreads = 256;
-
-// kLanes neighbouring channels, as one load or store.
-template <class T, int kLanes>
-struct alignas(sizeof(T) * kLanes) Group {
-  T lane[kLanes];
-};
-
-__device__ inline float number(float x) { return x; }
-__device__ inline double number(double x) { return x; }
-__device__ inline float number(__nv_bfloat16 x) { return __bfloat162float(x); }
-
-__device__ inline void set(float& to, float x) { to = x; }
-__device__ inline void set(double& to, double x) { to = x; }
-__device__ inline void set(__nv_bfloat16& to, float x) { to = __float2bfloat16(x); }
 
 struct PoolShape {
   int64_t windows;  // B * rows * columns * groups
@@ -121,8 +106,6 @@ PoolShape shape_of(const Checks& checks, const Tensor& x, int64_t rows, int64_t 
           static_cast<int>(rows),
           static_cast<int>(columns)};
 }
-
-bool aligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
 
 // Calls use(value of the element type, number of lanes) for the type and alignment at hand.
 template <class F>
