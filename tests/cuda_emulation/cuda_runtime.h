@@ -6,6 +6,7 @@
 // wrong results, and a barrier that not all threads reach is an error.
 #pragma once
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -85,7 +86,9 @@ class Block {
   static constexpr size_t kStack = 128 * 1024;
 
   struct Fiber {
-    ucontext_t context;
+    ucontext_t context;  // for the start; from then on jumps, which make no system call
+    jmp_buf place;
+    bool started = false;
     uint3 thread;
     bool finished = false;
     bool at_barrier = false, at_warp = false;
@@ -103,11 +106,11 @@ class Block {
       Fiber& fiber = fibers_[i];
       const unsigned n = static_cast<unsigned>(i);
       fiber.thread = {n % block_.x, n / block_.x % block_.y, n / block_.x / block_.y};
-      fiber.finished = fiber.at_barrier = fiber.at_warp = false;
+      fiber.started = fiber.finished = fiber.at_barrier = fiber.at_warp = false;
       getcontext(&fiber.context);
       fiber.context.uc_stack.ss_sp = stacks_.get() + i * kStack;
       fiber.context.uc_stack.ss_size = kStack;
-      fiber.context.uc_link = &home_;
+      fiber.context.uc_link = nullptr;
       makecontext(&fiber.context, reinterpret_cast<void (*)()>(&Block::enter), 0);
     }
     Block* const outer = current();
@@ -136,14 +139,11 @@ class Block {
   template <class T, class F>
   auto exchange(const T& value, const F& look) {
     static_assert(sizeof(T) <= sizeof(Fiber::offered), "too large to exchange");
-    std::memcpy(fibers_[running_].offered, &value, sizeof(T));
+    std::memcpy(fibers_[running_].offered, static_cast<const void*>(&value), sizeof(T));
     warp_barrier();
     const size_t first = running_ / warpSize * warpSize;
-    const auto result = look([&](size_t lane) {
-      T other;
-      std::memcpy(&other, fibers_[first + lane].offered, sizeof(T));
-      return other;
-    });
+    const auto result = look(
+        [&](size_t lane) -> const T& { return *reinterpret_cast<const T*>(fibers_[first + lane].offered); });
     warp_barrier();  // none may show its next value before all have looked at this one
     return result;
   }
@@ -153,8 +153,22 @@ class Block {
     Block* block = current();
     (*block->body_)();
     block->fibers_[block->running_].finished = true;
+    block->leave();
   }
-  void leave() { swapcontext(&fibers_[running_].context, &home_); }
+#if defined(__SANITIZE_ADDRESS__)
+  void leave() { swapcontext(&fibers_[running_].context, &home_context_); }
+  void resume(Fiber& fiber) { swapcontext(&home_context_, &fiber.context); }
+#else
+  void leave() {
+    if (_setjmp(fibers_[running_].place) == 0) _longjmp(home_, 1);
+  }
+  void resume(Fiber& fiber) {
+    if (_setjmp(home_) != 0) return;
+    if (fiber.started) _longjmp(fiber.place, 1);
+    fiber.started = true;
+    setcontext(&fiber.context);
+  }
+#endif
 
   // Runs every thread that can run, in a random order; whether any is left.
   bool advance() {
@@ -165,7 +179,7 @@ class Block {
     for (const size_t i : order) {
       running_ = i;
       threadIdx = fibers_[i].thread;
-      swapcontext(&home_, &fibers_[i].context);
+      resume(fibers_[i]);
     }
     bool left = false, all_wait = true;
     for (const Fiber& fiber : fibers_) {
@@ -201,7 +215,8 @@ class Block {
   const std::function<void()>* body_ = nullptr;
   std::vector<Fiber> fibers_;
   std::unique_ptr<unsigned char[]> stacks_;
-  ucontext_t home_;
+  ucontext_t home_context_;
+  jmp_buf home_;
 };
 
 inline Block& here() { return *Block::current(); }

@@ -110,15 +110,13 @@ void mma_sync(fragment<accumulator, M, N, K, C>& d, const fragment<matrix_a, M, 
   const fragment<accumulator, M, N, K, C> before = c;
   const size_t lane = emulation::here().lane();
   emulation::here().exchange(Pair{a, b}, [&](auto of) {
-    std::vector<Pair> lanes;
-    for (size_t i = 0; i < warpSize; ++i) lanes.push_back(of(i));
     for (int i = 0; i < d.num_elements; ++i) {
       const int n = i * warpSize + static_cast<int>(lane), row = n / N, column = n % N;
       C sum = before.x[i];
       for (int k = 0; k < K; ++k) {
         const int at_a = row * K + k, at_b = k * N + column;
-        sum += static_cast<C>(operand(E(), lanes[at_a % warpSize].a.x[at_a / warpSize])) *
-               static_cast<C>(operand(E(), lanes[at_b % warpSize].b.x[at_b / warpSize]));
+        sum += static_cast<C>(operand(E(), of(at_a % warpSize).a.x[at_a / warpSize])) *
+               static_cast<C>(operand(E(), of(at_b % warpSize).b.x[at_b / warpSize]));
       }
       d.x[i] = sum;
     }
