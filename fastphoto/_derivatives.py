@@ -201,18 +201,15 @@ def _apply_setup(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> Non
     ctx.save_for_backward(*inputs)
 
 
-def _gather_linear(values: Tensor, dim: int, map_size: int) -> Tensor:
-    """The transpose of linear interpolation from map_size samples along one dimension."""
-    size = values.shape[dim]
-    position = torch.arange(size, dtype=torch.float64, device=values.device)
+def _interpolation(size: int, map_size: int, like: Tensor) -> Tensor:
+    """The matrix (size, map_size) of linear interpolation along one dimension."""
+    position = torch.arange(size, dtype=torch.float64, device=like.device)
     source = ((position + 0.5) * map_size / size - 0.5).clamp(min=0)
     low = source.long().clamp(max=map_size - 1)
-    fraction = (source - low).to(values.dtype)
-    fraction = fraction[:, None, None] if dim == 0 else fraction[:, None]
-    shape = list(values.shape)
-    shape[dim] = map_size
-    gathered = values.new_zeros(shape).index_add(dim, low, values * (1 - fraction))
-    return gathered.index_add(dim, (low + 1).clamp(max=map_size - 1), values * fraction)
+    fraction = (source - low)[:, None]
+    column = torch.arange(map_size, device=like.device)
+    at_low, at_high = column == low[:, None], column == (low + 1).clamp(max=map_size - 1)[:, None]
+    return (at_low * (1 - fraction) + at_high * fraction).to(like.dtype)
 
 
 def _apply_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -222,8 +219,12 @@ def _apply_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | Non
     if ctx.needs_input_grad[0]:
         homogeneous = torch.cat([content, torch.ones_like(content[..., :1])], dim=-1)
         outer = (grad.unsqueeze(-1) * homogeneous.unsqueeze(-2)).reshape(height, width, 12)
-        gathered = _gather_linear(_gather_linear(outer, 0, map_height), 1, map_width)
-        grad_maps = gathered.reshape(map_height, map_width, 3, 4)
+        # As matrix products, since what adds in place on a GPU has no fixed order. Maps as large need neither.
+        if map_height != height:
+            outer = torch.tensordot(_interpolation(height, map_height, outer), outer, ([0], [0]))
+        if map_width != width:
+            outer = torch.tensordot(_interpolation(width, map_width, outer), outer, ([0], [1])).transpose(0, 1)
+        grad_maps = outer.reshape(map_height, map_width, 3, 4)
     if ctx.needs_input_grad[1]:
         planes = maps[..., :3].reshape(map_height, map_width, 9).permute(2, 0, 1)[None]
         sampled = functional.interpolate(planes, (height, width), mode="bilinear", align_corners=False)
