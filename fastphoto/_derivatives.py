@@ -67,7 +67,8 @@ def _(a: Tensor, b: Tensor) -> Tensor:
 @torch.library.register_fake("fastphoto::max_pool")
 def _(x: Tensor, ceil: bool) -> Tensor:
     batch, channels, height, width = x.shape
-    return x.new_empty((batch, (height + ceil) // 2, (width + ceil) // 2, channels)).permute(0, 3, 1, 2)
+    extra = 1 if ceil else 0
+    return x.new_empty((batch, (height + extra) // 2, (width + extra) // 2, channels)).permute(0, 3, 1, 2)
 
 
 @torch.library.register_fake("fastphoto::max_pool_backward")
