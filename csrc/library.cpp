@@ -38,6 +38,12 @@ STABLE_TORCH_LIBRARY(fastphoto, m) {
   // x (B, C, H, W), channels-last, after a ReLU -> (B, C, h, w); the gradient is that before the ReLU.
   m.def("max_pool(Tensor x, bool ceil) -> Tensor");
   m.def("max_pool_backward(Tensor grad, Tensor x) -> Tensor");
+  // weight (O, I, 3, 3) -> as the device wants it; x (B, I, H, W), channels-last -> (B, O, h, w). CPU only.
+  m.def("convolution_weights(Tensor weight) -> Tensor");
+  m.def(
+      "convolution(Tensor x, Tensor weights, Tensor? bias, int out_channels, int padding, bool reflect, bool "
+      "relu) "
+      "-> Tensor");
   // x (H, W, K) -> (H, W, K)
   m.def("box_sum(Tensor x, int radius) -> Tensor");
   m.def("bilateral_sum(Tensor guide, Tensor x, int radius, float sigma_space, float sigma_colour) -> Tensor");

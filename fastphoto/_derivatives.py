@@ -64,6 +64,20 @@ def _(a: Tensor, b: Tensor) -> Tensor:
     return a.new_empty((a.shape[0], b.shape[0]), dtype=torch.float64)
 
 
+@torch.library.register_fake("fastphoto::convolution_weights")
+def _(weight: Tensor) -> Tensor:
+    return weight.new_empty((36, -(-weight.shape[0] // 16), weight.shape[1], 16))
+
+
+@torch.library.register_fake("fastphoto::convolution")
+def _(
+    x: Tensor, weights: Tensor, bias: Tensor | None, out_channels: int, padding: int, reflect: bool, relu: bool
+) -> Tensor:
+    batch, _, height, width = x.shape
+    grown = 2 * padding - 2
+    return x.new_empty((batch, height + grown, width + grown, out_channels)).permute(0, 3, 1, 2)
+
+
 @torch.library.register_fake("fastphoto::max_pool")
 def _(x: Tensor, ceil: bool) -> Tensor:
     batch, channels, height, width = x.shape

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .errors import InputError
-from .ops import max_pool, max_pool_backward
+from .ops import convolution, convolution_weights, max_pool, max_pool_backward
 from .weights import CAFFE_MEAN, CAFFE_SCALE, EncoderWeights, load_weights, read_weights
 
 ENCODERS = ("embedded", "vgg19-16x", "vgg19")
 EMBEDDED = Path(__file__).with_name("embedded") / "encoder.safetensors"
 """The weights that come with the package; its model card lies beside it."""
+
+_FEW_CHANNELS = 8  # with fewer to sum over, transforming an image for `ops.convolution` costs more than it saves
 
 
 class Encoder(nn.Module):
@@ -50,6 +52,8 @@ class Encoder(nn.Module):
             weight = fill(fill(weight.transpose(0, 1)).transpose(0, 1)).to(dtype)
             self.register_buffer(f"{name}_weight", weight.contiguous(memory_format=torch.channels_last))
             self.register_buffer(f"{name}_bias", fill(bias).to(dtype, copy=True))
+        # {(name, turned round): (what it was made from, its version then, weights for ops.convolution)}
+        self._transformed: dict[tuple[str, bool], tuple[Tensor, int, Tensor]] = {}
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -110,6 +114,9 @@ class Encoder(nn.Module):
     def _convolved(self, x: Tensor, name: str) -> Tensor:
         """relu(convolution(pad(x)))."""
         weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
+        if self._by_tiles(x, weight):
+            reflect = self.padding == "reflect"
+            return convolution(x, self._for_tiles(name), bias, len(bias), reflect=reflect, relu=True)
         border = 1
         if self.padding == "reflect":
             x, border = F.pad(x, (1, 1, 1, 1), mode="reflect" if min(x.shape[2:]) > 1 else "replicate"), 0
@@ -119,6 +126,20 @@ class Encoder(nn.Module):
         else:
             x = F.conv2d(x, weight, bias, padding=border).relu_()
         return x.contiguous(memory_format=torch.channels_last)  # which it is, but for unusual backends
+
+    def _by_tiles(self, x: Tensor, weight: Tensor) -> bool:
+        """Whether `ops.convolution` takes it: on a CPU, with constant weights, and not of a few colours."""
+        exact = x.dtype in (torch.float32, torch.float64)
+        return x.device.type == "cpu" and exact and not weight.requires_grad and x.shape[1] >= _FEW_CHANNELS
+
+    def _for_tiles(self, name: str, turned: bool = False) -> Tensor:
+        """A convolution's weights for `ops.convolution`, or those of its gradient; made when first used."""
+        weight: Tensor = getattr(self, f"{name}_weight")
+        made = self._transformed.get((name, turned))
+        if made is None or made[0] is not weight or made[1] != weight._version:
+            made = weight, weight._version, convolution_weights(_turned(weight) if turned else weight)
+            self._transformed[name, turned] = made
+        return made[2]
 
     def _image_gradient(self, kept: list[Tensor], wanted: Sequence[str], grads: Sequence[Tensor | None]) -> Tensor:
         """The gradient in the image (B, 3, H, W) from those in the wanted activations; empties `kept` on the way."""
@@ -144,10 +165,13 @@ class Encoder(nn.Module):
 
     def _convolution_gradient(self, grad: Tensor, name: str) -> Tensor:
         """The gradient in a convolution's input: the convolution with its weights turned round."""
-        weight = getattr(self, f"{name}_weight").transpose(0, 1).flip(2, 3)
-        weight = weight.contiguous(memory_format=torch.channels_last)
-        grad = F.conv2d(grad, weight, padding=1 if self.padding == "zeros" else 2)
-        grad = grad.contiguous(memory_format=torch.channels_last)
+        weight = getattr(self, f"{name}_weight")
+        padding = 1 if self.padding == "zeros" else 2
+        if self._by_tiles(grad, weight):
+            grad = convolution(grad, self._for_tiles(name, turned=True), None, weight.shape[1], padding)
+        else:
+            weight = _turned(weight).contiguous(memory_format=torch.channels_last)
+            grad = F.conv2d(grad, weight, padding=padding).contiguous(memory_format=torch.channels_last)
         if self.padding == "zeros":
             return grad
         inner = 2 if min(grad.shape[2:]) > 3 else 1  # mirrored, or in a single row or column repeated
@@ -176,6 +200,11 @@ class _ImageGradient(torch.autograd.Function):
         if not ctx.kept:
             raise RuntimeError("Encoder: the gradient was asked for twice; run the encoder again")
         return ctx.encoder._image_gradient(ctx.kept, ctx.wanted, grads), None, None
+
+
+def _turned(weight: Tensor) -> Tensor:
+    """The weights (I, O, 3, 3) of the gradient of a convolution with weights (O, I, 3, 3)."""
+    return weight.transpose(0, 1).flip(2, 3)
 
 
 def _filled(x: Tensor, multiple: int) -> Tensor:

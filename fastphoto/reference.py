@@ -56,6 +56,14 @@ def inner_products(a: Tensor, b: Tensor) -> Tensor:
     return a.double() @ b.double().mT
 
 
+def convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, padding: int = 1, reflect: bool = False, relu: bool = False
+) -> Tensor:
+    x = functional.pad(x, (padding,) * 4, mode="reflect" if reflect else "constant")
+    y = functional.conv2d(x, weight, bias)
+    return y.relu() if relu else y
+
+
 def max_pool(x: Tensor, ceil: bool = False) -> Tensor:
     return functional.max_pool2d(x, 2, ceil_mode=ceil)
 

@@ -11,58 +11,12 @@
 #include <vector>
 
 #include "masked_gram.h"
+#include "register_tile.h"
 #include "vector.h"
 
 namespace fastphoto {
 
-template <class T, int kBytes>
-struct Lanes {
-  typedef T type __attribute__((vector_size(kBytes)));
-};
-
 constexpr int64_t kBlockPixels = 512;
-
-template <class T, int kBytes, int kRows>
-struct Tile {
-  using Vector = typename Lanes<T, kBytes>::type;
-  static constexpr int kLanes = kBytes / sizeof(T);
-  static constexpr int kPanel = 2 * kLanes;
-
-  Vector sum[kRows][2];
-
-  FASTPHOTO_INLINE void clear() {
-#pragma GCC unroll 16
-    for (int m = 0; m < kRows; ++m) sum[m][0] = sum[m][1] = Vector{};
-  }
-
-  // sum[m, :] += sum over k of a[m * a_row + k * a_step] b[k * kPanel + :]
-  FASTPHOTO_INLINE void multiply(const T* a, int64_t a_row, int64_t a_step, const T* b, int64_t count) {
-    for (int64_t k = 0; k < count; ++k) {
-      Vector b0, b1;
-      std::memcpy(&b0, b + k * kPanel, sizeof(Vector));
-      std::memcpy(&b1, b + k * kPanel + kLanes, sizeof(Vector));
-#pragma GCC unroll 16
-      for (int m = 0; m < kRows; ++m) {
-        const T factor = a[m * a_row + k * a_step];
-        sum[m][0] += factor * b0;
-        sum[m][1] += factor * b1;
-      }
-    }
-  }
-
-  // rows[m * stride + :] = or += sum[m, :]
-  FASTPHOTO_INLINE void store(T* rows, int64_t stride, bool add) const {
-#pragma GCC unroll 16
-    for (int m = 0; m < kRows; ++m)
-#pragma GCC unroll 2
-      for (int half = 0; half < 2; ++half) {
-        Vector value{};
-        if (add) std::memcpy(&value, rows + m * stride + half * kLanes, sizeof(Vector));
-        value += sum[m][half];
-        std::memcpy(rows + m * stride + half * kLanes, &value, sizeof(Vector));
-      }
-  }
-};
 
 // panels[q][k][c] = scale_k * feature(indices[k], channel q * kPanel + c). Places beyond the last channel are
 // left as they are, zero.
