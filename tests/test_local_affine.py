@@ -97,6 +97,20 @@ def test_recolouring_is_exact_at_other_sizes():
         assert torch.allclose(apply_maps(constant, content), recoloured(content), atol=1e-7)
 
 
+def test_projection_by_stencil_is_what_the_smoothing_leaves():
+    """The same two pixels off the border as maps smoothed and applied, and there a mean over whole windows."""
+    content = day(16, 18).pixels.double()
+    image = torch.rand(3, 16, 18, generator=torch.Generator().manual_seed(1)).double()
+    projection = LocalAffineProjection(content, epsilon=3e-3)
+    assert projection.by_stencil and not LocalAffineProjection(content, smooth_radius=2).by_stencil
+    got, wanted = projection(image), apply_maps(smooth_maps(content, image, epsilon=3e-3), content)
+    torch.testing.assert_close(got[:, 2:-2, 2:-2], wanted[:, 2:-2, 2:-2])
+    window = LocalAffineProjection(content[:, :3, :3], epsilon=3e-3)(image[:, :3, :3])
+    torch.testing.assert_close(got[:, 0, 0], window[:, 0, 0], msg="a corner is in one window only")
+    fitted = smooth_maps(content[:, :3, :3], image[:, :3, :3], epsilon=3e-3, smooth_radius=0)[1, 1]
+    torch.testing.assert_close(window, (fitted[:, :3] @ content[:, :3, :3].flatten(1) + fitted[:, 3:]).view(3, 3, 3))
+
+
 def test_masks_follow_the_contents_edges():
     content = torch.full((3, 32, 40), 0.2)
     content[:, :, 20:] = 0.8
