@@ -39,14 +39,20 @@ SETTINGS = [
 DEVICE = "cpu" if EMULATION else "cuda"
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=["fast", "adam", "two stages"])
-def test_transfer_is_that_of_the_cpu(settings, tmp_path):
-    """Compared with another process, where the CPU's kernels are in their place."""
+def cpu_result(settings: dict, folder: Path) -> np.ndarray:
+    """From the CPU's kernels; in another process where the emulation stands in their place."""
+    if not EMULATION:
+        return run("cpu", **settings)
     environment = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "FASTPHOTO_CUDA_EMULATION")}
     environment["PYTHONPATH"] = str(Path(__file__).parent)
     script = f"import numpy, test_cuda_kernels as t; numpy.save('cpu.npy', t.run('cpu', **{settings}))"
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True, cwd=tmp_path)
-    wanted, got = np.load(tmp_path / "cpu.npy"), run(DEVICE, **settings)
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, cwd=folder)
+    return np.load(folder / "cpu.npy")
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=["fast", "adam", "two stages"])
+def test_transfer_is_that_of_the_cpu(settings, tmp_path):
+    wanted, got = cpu_result(settings, tmp_path), run(DEVICE, **settings)
     start = run(DEVICE, **settings | {"steps": 0})
     assert np.abs(wanted - start).mean() > 10 * np.abs(wanted - got).mean(), "it must have moved, and the same way"
     assert np.abs(wanted - got).mean() < 2e-3

@@ -1,0 +1,105 @@
+"""The whole transfers that are timed: photos, weights, losses, and the same problem posed to the baselines."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from baselines import Problem
+from plain_ops import random_weights
+from safetensors.torch import save_file
+from torch import Tensor
+
+import fastphoto
+from fastphoto.colour import match_colours
+from fastphoto.encoder import EMBEDDED
+from fastphoto.images import read_photo
+from fastphoto.regions import read_labels, resize_masks
+from fastphoto.settings import PRESETS, preset_settings
+from fastphoto.weights import EncoderWeights, read_weights
+
+
+def weights_file(name: str, folder: Path, shape: str | None = None) -> Path | None:
+    """A file for transfer(weights=...): FASTPHOTO_VGG19 if that is set, else random weights written into the folder.
+
+    shape: whose widths the random weights have, if not those of the encoder itself.
+    """
+    if name == "embedded":
+        return None
+    if name == "vgg19" and shape is None and (given := os.environ.get("FASTPHOTO_VGG19")):
+        return Path(given)
+    path = folder / f"random-{shape or name}.safetensors"
+    if not path.exists():
+        weights = random_weights(shape or name)
+        tensors = {"normalise.weight": weights.normalise[0].contiguous(), "normalise.bias": weights.normalise[1]}
+        for layer, (weight, bias) in weights.convolutions.items():
+            tensors |= {f"{layer}.weight": weight, f"{layer}.bias": bias}
+        save_file(tensors, path, {"padding": weights.padding, "pooling": weights.pooling, "source": "random"})
+    return path
+
+
+def encoder_weights(name: str, file: Path | None) -> EncoderWeights:
+    """Those that an encoder has when given the file, if any."""
+    if name == "embedded":
+        return read_weights(EMBEDDED)
+    return random_weights(name) if file is None else read_weights(file)
+
+
+def demo_pair() -> Path:
+    """The folder of a pair that comes with the package."""
+    return Path(fastphoto.__file__).parent / "demo" / "mountains-as-desert"
+
+
+def photos(long_side: int) -> dict[str, Any]:
+    """The arguments of transfer() for a pair that comes with the package, at any size, by enlarging if need be."""
+    found: dict[str, Any] = {}
+    for role in ("content", "style"):
+        photo = read_photo(demo_pair() / f"{role}.jpg", role)
+        scale = long_side / max(photo.size)
+        size = round(photo.size[0] * scale), round(photo.size[1] * scale)
+        masks = read_labels(demo_pair() / f"{role}_mask.png", photo.size, role)
+        found[role] = F.interpolate(photo.pixels[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
+        # By name, so that both photos' regions are matched.
+        resized = resize_masks(masks.masks, size)
+        found[f"{role}_mask"] = {name: mask.numpy() for name, mask in zip(masks.names, resized, strict=True)}
+    return found
+
+
+def settings_of(normalisation: str) -> dict[str, Any]:
+    """The losses of a preset, without the projection, which no baseline has; solver and start are those of "fast"."""
+    if normalisation == "relative":
+        return {"projection": False}
+    names = ("content_layers", "content_weight", "content_target", "style_weights", "photorealism_weight", "epsilon")
+    chosen = {name: getattr(PRESETS["paper"], name) for name in (*names, "total_variation_weight", "gamut_weight")}
+    return chosen | {"normalisation": "published", "projection": False}
+
+
+def problem_of(
+    pair: Mapping[str, Any], normalisation: str, weights: EncoderWeights, device: torch.device | str = "cpu"
+) -> Problem:
+    """The photos, regions, start image and losses of `transferred(pair, ...)` for the baselines."""
+    settings = preset_settings("fast", **settings_of(normalisation))
+    names = [name for name in pair["content_mask"] if name in pair["style_mask"]]
+    masks = [
+        torch.from_numpy(np.stack([pair[f"{role}_mask"][name] for name in names])).float().to(device)
+        for role in ("content", "style")
+    ]
+    content, style = pair["content"].to(device), pair["style"].to(device)
+    start = match_colours(content, style, *masks, settings.colour_gain, settings.curve_slope)
+    return Problem(content, style, start, *masks, settings, weights)
+
+
+def transferred(
+    pair: Mapping[str, Any], encoder: str, weights: Path | None, device: torch.device | str, **changes: Any
+) -> Tensor:
+    """fastphoto.transfer() of the pair at its own size, with the start image of `problem_of`."""
+    changes = {"size": max(pair["content"].shape[1:]), "border_radius": 0} | changes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return fastphoto.transfer(**pair, encoder=encoder, weights=weights, device=device, **changes)

@@ -1,0 +1,319 @@
+"""The pieces of work that are timed, on any device: for each operator, the ways to do it and how to check them.
+
+The suite for the CPU (bench_*.py) and the command for a GPU (gpu.py) time the same work and check it the same way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import torch
+from plain_ops import GatheredGram, PlainVgg, csr_tensor, dense_gram, gather_lists, sparse_matrix
+from torch import Tensor
+from torch_modes import matrix_products
+
+from fastphoto import ops, reference
+from fastphoto.encoder import Encoder
+from fastphoto.regions import layer_masks
+from fastphoto.weights import EncoderWeights
+
+Call = Callable[[], Sequence[Tensor]]
+Shape = tuple[int, int, int]  # channels, height, width
+EPSILON = 1e-4
+CHECKED = 466, 700  # pixels at the far corner that a float64 Laplacian is compared on: it stores 81 numbers for each
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to do a piece of work."""
+
+    prepare: Callable[[], Call]
+    """Does once what is not timed, and returns what is."""
+    bytes: int
+    """That must go to or come from memory at least, in the form that this contender's data has."""
+    flops: int
+    """Floating-point operations that the work takes, a multiplication and an addition counted as two."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A piece of work, the ways to do it, and how far from float64 what they return is."""
+
+    title: str
+    contenders: Mapping[str, Contender]
+    error: Callable[[Sequence[Tensor]], float]
+    """The largest distance of any output from the exact one, relative to the latter's norm."""
+    tolerance: float = 1e-5
+    """What that may be at most."""
+
+
+# ---- random images and regions -----------------------------------------------------------------------------
+
+
+def planar(height: int, width: int, planes: int, seed: int = 0, device: torch.device | str = "cpu") -> Tensor:
+    """Random values (H, W, planes) as a view of planar memory."""
+    generator = torch.Generator(device=device).manual_seed(seed)
+    return torch.rand(planes, height, width, generator=generator, device=device).permute(1, 2, 0)
+
+
+def partition(regions: int, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
+    """Hard masks (regions, H, W) that share the image: the pixels nearest to each of some random points."""
+    points = torch.rand(regions, 2, generator=torch.Generator().manual_seed(1)) * torch.tensor([height, width])
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    nearest = ((y[..., None] - points[:, 0]) ** 2 + (x[..., None] - points[:, 1]) ** 2).argmin(-1)
+    return torch.stack([nearest == r for r in range(regions)]).float().to(device)
+
+
+def distance(found: Tensor, wanted: Tensor) -> float:
+    """|found - wanted| / |wanted|."""
+    found, wanted = found.detach().double(), wanted.detach()
+    return float((found - wanted).norm() / wanted.norm())
+
+
+# ---- matting Laplacian -------------------------------------------------------------------------------------
+
+
+def matting_laplacian(height: int, width: int, device: torch.device | str = "cpu") -> Workload:
+    """Energy and L x, half its gradient, for three planes; where a contender is called a product, L x alone."""
+    image, x = (planar(height, width, 3, seed, device) for seed in (0, 1))
+    columns = x.reshape(-1, 3).contiguous()
+    h, w = min(height, CHECKED[0]), min(width, CHECKED[1])
+
+    @lru_cache
+    def stencil() -> Tensor:
+        return ops.matting_laplacian_stencil(image, EPSILON)
+
+    @lru_cache
+    def wanted() -> Tensor:
+        corner = (v[-h:, -w:].double().cpu() for v in (image, x))
+        return reference.matting_laplacian(*corner, EPSILON)[2:, 2:]
+
+    def error(outputs: Sequence[Tensor]) -> float:
+        product = outputs[-1].reshape(height, width, 3)
+        distances = [distance(product[height - h + 2 :, width - w + 2 :].cpu(), wanted())]
+        if len(outputs) == 2:
+            distances.append(distance(outputs[0].cpu(), (x.double() * product.double()).sum().cpu()))
+        return max(distances)
+
+    def with_stencil(operator: Callable[[Tensor], Sequence[Tensor]]) -> Call:
+        return partial(operator, stencil())
+
+    def scipy_csr() -> Call:
+        matrix, array = sparse_matrix(stencil().cpu()), columns.cpu().numpy()
+        return lambda: [torch.from_numpy(matrix @ array)]
+
+    def torch_csr(index: torch.dtype, layout: str) -> Call:
+        matrix = csr_tensor(stencil(), index)
+        # The product likes one of the two layouts better; the baseline gets the better one.
+        laid = columns if layout == "rows" else columns.t().contiguous().t()
+
+        def energy() -> Sequence[Tensor]:
+            product = matrix @ laid
+            return (laid * product).sum(), product
+
+        return energy
+
+    # In bytes a pixel: x and L x of 12, then the image of 12, a stencil of 48, or 25 entries with their columns.
+    # In operations: 25 entries for each plane; on the fly, the statistics and solutions of a window of nine pixels.
+    pixels = height * width
+    on_the_fly, by_stencil, by_entries = (36, 620), (72, 156), (24 + 25 * 8 + 4, 156)
+
+    def contender(cost: tuple[int, int], prepare: Callable[[], Call]) -> Contender:
+        return Contender(prepare, cost[0] * pixels, cost[1] * pixels)
+
+    contenders = {
+        "on_the_fly": contender(on_the_fly, lambda: lambda: [ops.matting_laplacian(image, x, EPSILON)]),
+        "stencil": contender(by_stencil, partial(with_stencil, lambda s: [ops.stencil_product(s, x)])),
+        "on_the_fly_energy": contender(on_the_fly, lambda: lambda: ops.matting_laplacian_energy(image, x, EPSILON)),
+        "stencil_energy": contender(by_stencil, partial(with_stencil, lambda s: ops.stencil_energy(s, x))),
+        "scipy_csr": contender(by_entries, scipy_csr),
+    }
+    for index, name, size in ((torch.int32, "int32", 8), (torch.int64, "int64", 12)):
+        cost = 24 + 25 * size + size - 4, by_entries[1]
+        for layout in ("rows", "columns"):
+            contenders[f"csr_{name}_{layout}_energy"] = contender(
+                cost, lambda index=index, layout=layout: torch_csr(index, layout)
+            )
+    return Workload(f"matting Laplacian, three planes, {width}x{height}", contenders, error)
+
+
+def building_the_stencil(height: int, width: int, device: torch.device | str = "cpu") -> Workload:
+    """The stencil from the image; against that of the image in double, of which its definition is too slow."""
+    image = planar(height, width, 3, 0, device)
+    call: Call = lambda: [ops.matting_laplacian_stencil(image, EPSILON)]  # noqa: E731
+    pixels = height * width
+
+    def error(outputs: Sequence[Tensor]) -> float:
+        return distance(outputs[0], ops.matting_laplacian_stencil(image.double(), EPSILON))
+
+    # The 36 pairs of a window's pixels, each a product of two whitened colours, and the window's statistics.
+    contender = Contender(lambda: call, 60 * pixels, (36 * 6 + 9 * 15) * pixels)
+    return Workload(f"stencil of the matting Laplacian, {width}x{height}", {"native": contender}, error)
+
+
+# ---- masked Gram matrices ----------------------------------------------------------------------------------
+
+
+def style_layers(height: int, width: int, widths: Sequence[int]) -> list[Shape]:
+    """The shapes of an encoder's five style layers, one in each block, for an image."""
+    shapes = []
+    for channels in widths:
+        shapes.append((channels, height, width))
+        height, width = -(-height // 2), -(-width // 2)
+    return shapes
+
+
+def smooth_partition(regions: int, shapes: Sequence[Shape], device: torch.device | str = "cpu") -> list[Tensor]:
+    """A partition of the image as a transfer has it at the five style layers: with soft borders."""
+    layers = {f"relu{block}_1": shape[1:] for block, shape in enumerate(shapes, 1)}
+    masks = layer_masks(partition(regions, *shapes[0][1:], device), list(layers), layers)
+    return [masks[layer] for layer in layers]
+
+
+def masked_gram(
+    shapes: Sequence[Shape],
+    masks: Sequence[Tensor],
+    layout: str = "channels_last",
+    dtype: torch.dtype = torch.float32,
+) -> Workload:
+    """The Gram matrices of all of some layers and the gradient in their activations, together.
+
+    masks: (R, h, w) for each layer, on the device to use. layout: of the activations, or "planar".
+    """
+    device, regions = masks[0].device, len(masks[0])
+    generator = torch.Generator(device=device).manual_seed(3)
+    features = []
+    for channels, height, width in shapes:
+        values = torch.randn(height, width, channels, generator=generator, device=device).clamp_min(0).to(dtype)
+        values = values.permute(2, 0, 1)
+        features.append((values.contiguous() if layout == "planar" else values).requires_grad_())
+
+    @lru_cache
+    def wanted() -> list[Tensor]:
+        """In float64, region by region to save memory."""
+        grams, gradients = [], []
+        for f, m in zip(features, masks, strict=True):
+            values, weights = f.detach().double().flatten(1), m.double().flatten(1).square()
+            products = [(values * weight) @ values.t() for weight in weights]
+            # Gram matrices as their own gradients are symmetric: twice each, a thousandth in size.
+            gradient = sum(2e-3 * g @ (values * weight) for g, weight in zip(products, weights, strict=True))
+            grams.append(torch.stack(products))
+            gradients.append(torch.as_tensor(gradient).view(f.shape))
+        return [*grams, *gradients]
+
+    def error(outputs: Sequence[Tensor]) -> float:
+        return max(distance(a, b) for a, b in zip(outputs, wanted(), strict=True))
+
+    def both(gram: Callable[..., Tensor], extra: Sequence[tuple[Any, ...]], tf32: bool) -> Call:
+        def call() -> Sequence[Tensor]:
+            with matrix_products(tf32):
+                outputs = [gram(f, *more) for f, more in zip(features, extra, strict=True)]
+                # Gram matrices as their own gradients, brought to a size that bfloat16 can hold well.
+                directions = [(output.detach() * 1e-3).to(output.dtype) for output in outputs]
+                return [*outputs, *torch.autograd.grad(outputs, features, directions)]
+
+        return call
+
+    # Read twice, for value and gradient, and the gradient written and read; C^2 products a pixel and twice as often.
+    traffic = 4 * sum(math.prod(shape) for shape in shapes) * features[0].element_size()
+    area = sum(int((m > 0).sum()) * shape[0] ** 2 for m, shape in zip(masks, shapes, strict=True))
+
+    def contender(
+        gram: Callable[..., Tensor], extra: Callable[[Tensor], tuple[Any, ...]], tf32: bool = False
+    ) -> Contender:
+        return Contender(lambda: both(gram, [extra(m) for m in masks], tf32), traffic, 4 * area)
+
+    def listed(m: Tensor) -> tuple[Any, ...]:
+        return gather_lists(m, dtype)
+
+    contenders = {
+        "native": contender(ops.masked_gram, lambda m: (ops.plan_regions(m),)),
+        "native_without_plan": contender(ops.masked_gram, lambda m: (m,)),
+        "dense": contender(dense_gram, lambda m: (m,)),
+        "gather": contender(GatheredGram.apply, listed),
+        "dense_tf32": contender(dense_gram, lambda m: (m,), tf32=True),
+        "gather_tf32": contender(GatheredGram.apply, listed, tf32=True),
+    }
+    # TF32 has ten bits behind the point and bfloat16 seven.
+    tolerance = 2e-2 if dtype == torch.bfloat16 else 1e-5 if device.type == "cpu" else 3e-3
+    name = ", ".join("x".join(map(str, shape)) for shape in shapes)
+    return Workload(f"masked Gram and gradient, {layout}, {regions} regions, {name}", contenders, error, tolerance)
+
+
+# ---- local affine maps -------------------------------------------------------------------------------------
+
+
+def local_affine(height: int, width: int, device: torch.device | str = "cpu") -> dict[str, Workload]:
+    """Fitting, smoothing and applying maps, each its own workload; no peer in stock PyTorch is worth its memory."""
+    content, result = (planar(height, width, 3, seed, device) for seed in (0, 1))
+    maps = ops.local_affine_fit(content, result, 1)
+    pixels, fit, smooth = height * width, (18, 600), (24, 48)  # floats moved and operations for each pixel
+    calls: dict[str, tuple[tuple[int, int], Callable[..., Tensor], tuple[Tensor, ...]]] = {
+        "fit_radius_1": (fit, lambda c, r: ops.local_affine_fit(c, r, 1), (content, result)),
+        "fit_radius_30": (fit, lambda c, r: ops.local_affine_fit(c, r, 30), (content, result)),
+        "smooth_box_radius_1": (smooth, lambda m: ops.local_affine_smooth_box(m, 1), (maps,)),
+        "smooth_box_radius_8": (smooth, lambda m: ops.local_affine_smooth_box(m, 8), (maps,)),
+        "apply": ((18, 18 + 7 * 12), ops.local_affine_apply, (maps, content)),
+        "smooth_bilateral_radius_15": (
+            (27, 31**2 * (12 + 2 * 13)),
+            lambda m, c: ops.local_affine_smooth(m, c, 15, 0.1),
+            (maps, content),
+        ),
+    }
+
+    def workload(name: str) -> Workload:
+        (moved, operations), call, values = calls[name]
+
+        def error(outputs: Sequence[Tensor]) -> float:
+            # The operator in double: the definition would unfold every window.
+            return distance(outputs[0], call(*(value.double() for value in values)))
+
+        contender = Contender(lambda: lambda: [call(*values)], 4 * moved * pixels, operations * pixels)
+        return Workload(f"local affine maps, {name}, {width}x{height}", {"native": contender}, error)
+
+    return {name: workload(name) for name in calls}
+
+
+# ---- encoders ----------------------------------------------------------------------------------------------
+
+
+def encoder_pass(weights: EncoderWeights, layers: Sequence[str], height: int, width: int) -> Workload:
+    """The activations of some layers and the gradient of half their squares in the image, in float32 on the CPU."""
+    image = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
+
+    def both(network: Callable[..., dict[str, Tensor]], dtype: torch.dtype = torch.float32) -> Call:
+        x = image.to(dtype).requires_grad_()
+
+        def call() -> Sequence[Tensor]:
+            features = [found for _, found in sorted(network(x, layers).items())]
+            # Activations as their own gradients: as dense as a style loss's, at no cost of a loss.
+            return [*features, *torch.autograd.grad(features, x, [feature.detach() for feature in features])]
+
+        return call
+
+    def error(outputs: Sequence[Tensor]) -> float:
+        exact = PlainVgg(weights, torch.float64, torch.contiguous_format).double()
+        return max(distance(a, b) for a, b in zip(outputs, both(exact, torch.float64)(), strict=True))
+
+    # Each convolution forwards and, in the gradient, backwards; activations are written and read in both.
+    flops = moved = 0
+    h, w, block, last = height, width, "1", max(f"conv{layer[4:]}" for layer in layers)
+    for name, (weight, _) in weights.convolutions.items():
+        if name[4] != block:
+            rounded = 1 if weights.pooling == "max_ceil" else 0
+            h, w, block = (h + rounded) // 2, (w + rounded) // 2, name[4]
+        flops += 4 * weight.numel() * h * w
+        moved += 2 * 4 * (weight.numel() + (weight.shape[0] + weight.shape[1]) * h * w)
+        if name == last:
+            break
+    contenders = {
+        "native": Contender(lambda: both(Encoder(weights)), moved, flops),
+        "plain": Contender(lambda: both(PlainVgg(weights, torch.float32, torch.channels_last)), moved, flops),
+    }
+    title = f"encoder, value and gradient of the style layers, {width}x{height}"
+    # One activation in a million is rounded across zero or its neighbour, and its gradient goes where none should.
+    return Workload(title, contenders, error, tolerance=1e-2)
