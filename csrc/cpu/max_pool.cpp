@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "vector.h"
 
@@ -24,25 +25,36 @@ FASTPHOTO_INLINE void pool_pixels(const T* row, int64_t y, int64_t height, int64
   }
 }
 
-// Windows that reach over the border write the places they repeat first, and so the right value last.
+// The gradients of a window's four pixels, of which at most one is not zero in each channel.
+template <class T>
+FASTPHOTO_INLINE void share_out(const T* __restrict g, const T* __restrict a, const T* __restrict b,
+                                const T* __restrict c, const T* __restrict d, int64_t channels,
+                                T* __restrict da, T* __restrict db, T* __restrict dc, T* __restrict dd) {
+  for (int64_t k = 0; k < channels; ++k) {
+    // What is left for those after a, b and c: as pool_receiver chooses, in a form that fills vectors.
+    const T y = pool_value(a[k], b[k], c[k], d[k]), value = y > T(0) ? g[k] : T(0);
+    const T after_a = a[k] == y ? T(0) : value, after_b = b[k] == y ? T(0) : after_a;
+    da[k] = a[k] == y ? value : T(0);
+    db[k] = b[k] == y ? after_a : T(0);
+    dc[k] = c[k] == y ? after_b : T(0);
+    dd[k] = c[k] == y ? T(0) : after_b;
+  }
+}
+
 template <class T>
 FASTPHOTO_INLINE void pool_pixels_backward(const T* grad, const T* row, int64_t y, int64_t height,
-                                           int64_t width, int64_t channels, int64_t columns, T* out) {
+                                           int64_t width, int64_t channels, int64_t columns, T* out,
+                                           T* unused) {
   for (int64_t j = 0; j < columns; ++j) {
     const PoolWindow window = pool_window(y, 2 * j, height, width);
-    const int64_t at = 2 * j * channels;
-    const T *a = row + at, *b = a + window.right * channels, *c = a + window.below * channels,
-            *d = a + window.diagonal * channels, *g = grad + j * channels;
-    T *da = out + at, *db = da + window.right * channels, *dc = da + window.below * channels,
-      *dd = da + window.diagonal * channels;
-    for (int64_t k = 0; k < channels; ++k) {
-      const int receiver = pool_receiver(a[k], b[k], c[k], d[k]);
-      const T value = g[k];
-      dd[k] = receiver == 3 ? value : T(0);
-      dc[k] = receiver == 2 ? value : T(0);
-      db[k] = receiver == 1 ? value : T(0);
-      da[k] = receiver == 0 ? value : T(0);
-    }
+    const int64_t at = 2 * j * channels, right = window.right * channels, below = window.below * channels,
+                  diagonal = window.diagonal * channels;
+    const T* a = row + at;
+    T* da = out + at;
+    // What a place beyond the border would get, always zero, is kept from the one inside that it repeats.
+    share_out(grad + j * channels, a, a + right, a + below, a + diagonal, channels, da,
+              window.right ? da + right : unused, window.below ? da + below : unused + channels,
+              window.right && window.below ? da + diagonal : unused + 2 * channels);
   }
 }
 
@@ -52,8 +64,9 @@ FASTPHOTO_INLINE void pool_pixels_backward(const T* grad, const T* row, int64_t 
     pool_pixels<T>(row, y, height, width, channels, columns, out);                                         \
   }                                                                                                        \
   FASTPHOTO_CLONES void run_pool_backward(const T* grad, const T* row, int64_t y, int64_t height,          \
-                                          int64_t width, int64_t channels, int64_t columns, T* out) {      \
-    pool_pixels_backward<T>(grad, row, y, height, width, channels, columns, out);                          \
+                                          int64_t width, int64_t channels, int64_t columns, T* out,        \
+                                          T* unused) {                                                     \
+    pool_pixels_backward<T>(grad, row, y, height, width, channels, columns, out, unused);                  \
   }
 FASTPHOTO_POOL(float)
 FASTPHOTO_POOL(double)
@@ -93,13 +106,14 @@ Tensor pool_backward(const Tensor& grad, const Tensor& x) {
   T* out_data = out.mutable_data_ptr<T>();
   const int64_t pairs = (height + 1) / 2;  // of rows; the last one may be of no window
   torch::stable::parallel_for(0, x.size(0) * pairs, 4, [&](int64_t begin, int64_t end) {
+    std::vector<T> unused(3 * channels);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t image = i / pairs, y = i % pairs * 2, row = (image * height + y) * width * channels;
       if (i % pairs >= rows)
         std::fill_n(out_data + row, width * channels, T(0));
       else
         run_pool_backward(grad_data + (image * rows + i % pairs) * columns * channels, data + row, y, height,
-                          width, channels, columns, out_data + row);
+                          width, channels, columns, out_data + row, unused.data());
       if (2 * columns >= width) continue;
       for (int64_t line = y; line < std::min(height, y + 2); ++line)
         std::fill_n(out_data + ((image * height + line) * width + width - 1) * channels, channels, T(0));

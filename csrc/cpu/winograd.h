@@ -111,29 +111,61 @@ struct Winograd {
       for (int i = 0; i < present; ++i) to[i] = value[i];
   }
 
-  // Transforms kLanes channels of a patch, whose pixels' first channels are given, into out[point * stride].
-  static FASTPHOTO_INLINE void patch(const T* const pixels[kPoints], T* out, int64_t stride) {
+  // Transforms kLanes channels of a patch into out[point * stride]; at(row, column) is where a pixel's lie.
+  template <class At>
+  static FASTPHOTO_INLINE void patch(const At& at, T* out, int64_t stride) {
     Vector half[kPatch][kPatch];
+#pragma GCC unroll 6
     for (int column = 0; column < kPatch; ++column) {
       Vector x[kPatch], t[kPatch];
-      for (int row = 0; row < kPatch; ++row) load(x[row], pixels[row * kPatch + column]);
+#pragma GCC unroll 6
+      for (int row = 0; row < kPatch; ++row) load(x[row], at(row, column));
       transform_input<T>(x, t);
+#pragma GCC unroll 6
       for (int row = 0; row < kPatch; ++row) half[row][column] = t[row];
     }
+#pragma GCC unroll 6
     for (int row = 0; row < kPatch; ++row) {
       Vector t[kPatch];
       transform_input<T>(half[row], t);
+#pragma GCC unroll 6
       for (int column = 0; column < kPatch; ++column)
         store(t[column], out + (row * kPatch + column) * stride);
     }
   }
 
-  // transformed[point][tile][channel] of tiles [begin, end); `zeros` are at least `channels` of them.
+  // The same for all channels of a patch whose pixels are not in a row, or are too few channels to fill a
+  // vector.
+  static FASTPHOTO_INLINE void scattered_patch(const T* const pixels[kPoints], int64_t channels, T* out,
+                                               int64_t stride) {
+    T filled[kPoints][kLanes] = {};
+    for (int64_t channel = 0; channel < channels; channel += kLanes) {
+      const int64_t count = std::min<int64_t>(kLanes, channels - channel);
+      for (int i = 0; i < kPoints; ++i)
+        for (int64_t c = 0; c < count; ++c) filled[i][c] = pixels[i][channel + c];
+      patch([&](int row, int column) { return filled[row * kPatch + column]; }, out + channel, stride);
+    }
+  }
+
+  // transformed[point][tile][channel] of tiles [begin, end), channels filled up to a multiple of kLanes with
+  // what is not read; `zeros` are as many as there are channels.
   static FASTPHOTO_INLINE void inputs(const ConvolutionView<T>& v, int64_t begin, int64_t end, int64_t pitch,
                                       int64_t stride, const T* zeros, T* transformed) {
-    const int64_t columns = v.tile_columns();
+    const int64_t columns = v.tile_columns(), line = v.width * v.channels;
     for (int64_t tile = begin; tile < end; ++tile) {
       const int64_t top = tile / columns * kTile - v.padding, left = tile % columns * kTile - v.padding;
+      T* out = transformed + (tile - begin) * pitch;
+      if (v.channels >= kLanes && top >= 0 && left >= 0 && top + kPatch <= v.height &&
+          left + kPatch <= v.width) {
+        const T* corner = v.x + top * line + left * v.channels;
+        for (int64_t channel = 0; channel < v.channels; channel += kLanes) {
+          // The last vector begins early enough to end with the channels; what it repeats comes out the same.
+          const int64_t first = std::min(channel, v.channels - kLanes);
+          patch([&](int row, int column) { return corner + row * line + column * v.channels + first; },
+                out + first, stride);
+        }
+        continue;
+      }
       const T* pixels[kPoints];
       for (int row = 0; row < kPatch; ++row) {
         const int64_t y = inside(top + row, v.height, v.reflect);
@@ -142,24 +174,7 @@ struct Winograd {
           pixels[row * kPatch + column] = y < 0 || x < 0 ? zeros : v.x + (y * v.width + x) * v.channels;
         }
       }
-      T* out = transformed + (tile - begin) * pitch;
-      if (v.channels < kLanes) {
-        T filled[kPoints][kLanes] = {};
-        for (int i = 0; i < kPoints; ++i) {
-          for (int64_t c = 0; c < v.channels; ++c) filled[i][c] = pixels[i][c];
-          pixels[i] = filled[i];
-        }
-        patch(pixels, out, stride);
-        continue;
-      }
-      int64_t at = 0;
-      for (int64_t channel = 0; channel < v.channels; channel += kLanes) {
-        // The last vector begins early enough to end with the channels; what it repeats comes out the same.
-        const int64_t step = std::min(channel, v.channels - kLanes) - at;
-        for (int i = 0; i < kPoints; ++i) pixels[i] += step;
-        at += step;
-        patch(pixels, out + at, stride);
-      }
+      scattered_patch(pixels, v.channels, out, stride);
     }
   }
 
@@ -186,10 +201,13 @@ struct Winograd {
   static FASTPHOTO_INLINE void unpatch(const ConvolutionView<T>& v, const T* products, int64_t stride,
                                        int64_t top, int64_t left, int64_t channel, int present) {
     Vector half[kTile][kPatch];
+#pragma GCC unroll 6
     for (int column = 0; column < kPatch; ++column) {
       Vector m[kPatch], t[kTile];
+#pragma GCC unroll 6
       for (int row = 0; row < kPatch; ++row) load(m[row], products + (row * kPatch + column) * stride);
       transform_output<T>(m, t);
+#pragma GCC unroll 4
       for (int row = 0; row < kTile; ++row) half[row][column] = t[row];
     }
     Vector bias{};
