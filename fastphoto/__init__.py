@@ -1,5 +1,9 @@
 """fastphoto makes one photograph take on the look of another and stay a photograph."""
 
+from ._process import load_torch_with_patient_threads
+
+load_torch_with_patient_threads()  # before anything else loads it
+
 from . import ops
 from .errors import FastPhotoError, FastPhotoWarning, FileError, InputError
 from .settings import PRESETS, Settings

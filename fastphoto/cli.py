@@ -18,6 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import __version__
+from ._process import keep_freed_memory
 from .download import KNOWN, cache_folder, download, find_cached, known_files
 from .encoder import ENCODERS
 from .errors import FastPhotoError, FastPhotoWarning, FileError
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: done. 2: input, a file or an option cannot be used. 130: interrupted. 1: any other failure.
     """
     options = _parser().parse_args(arguments)
+    keep_freed_memory()
     try:
         with _reported_warnings(options):
             options.run(options)
