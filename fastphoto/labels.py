@@ -36,6 +36,7 @@ def read_labels(
     size: tuple[int, int],
     role: Literal["content", "style"] = "content",
     other_size: tuple[int, int] | None = None,
+    shrunk: tuple[int, int] | None = None,
 ) -> Labels:
     """Read the mask of one photo.
 
@@ -49,13 +50,15 @@ def read_labels(
     Transparent pixels belong to no region. EXIF orientation is applied.
     size: (H, W) of the photo, after orientation. A mask of the same aspect (within 2 %) is resized with a
     FastPhotoWarning, to the nearest label. other_size: that of the other photo, to notice swapped masks.
+    shrunk: (h, w) that the masks are wanted at, if not at the photo's size; region by region, for at 12 megapixels
+    each weighs 48 MB.
 
     Raises InputError for another aspect, for more than 64 regions, for colours off the palette on more than
     5 % of the pixels and for values outside their range; FileError for a file that cannot be read.
     """
     name = f"{role} mask"
     if source is None:
-        return Labels(("all",), torch.ones(1, *size))
+        return Labels(("all",), torch.ones(1, *(shrunk or size)))
     if isinstance(source, (str, os.PathLike)):
         name = f"{role} mask {shown(source)}"
         image, _, file_format = open_image(source)
@@ -74,12 +77,38 @@ def read_labels(
     if not names:
         raise InputError(f"{name}: no pixel belongs to a region")
     if values.dtype == np.float32:
-        return Labels(names, _fit_soft(torch.from_numpy(values), size, name, other_size))
+        return Labels(names, resize_masks(_fit_soft(torch.from_numpy(values), size, name, other_size), shrunk or size))
     values = _fit_hard(values, size, name, other_size)
-    masks = torch.empty(len(names), *size)
+    masks = torch.empty(len(names), *(shrunk or size))
     for r in range(len(names)):
-        masks[r] = torch.from_numpy(values == r)
+        masks[r] = resize_masks(torch.from_numpy(values == r).float()[None], shrunk or size)[0]
     return Labels(names, masks)
+
+
+def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (R, H, W) to (R, h, w): each new pixel is the mean over the area it covers, fractions included.
+
+    out[i] = (n_out / n_in) * sum_j |[i, i+1) * n_in/n_out  intersected with  [j, j+1)| * in[j], on each axis.
+    Masks that sum to one still do.
+    """
+    for axis, n_out in ((1, size[0]), (2, size[1])):
+        n_in = masks.shape[axis]
+        if n_in == n_out:
+            continue
+        if n_out < 1:
+            raise InputError(f"resize_masks: size {size}; wanted at least 1x1")
+        edges = torch.arange(n_out + 1, dtype=torch.float64) * n_in / n_out
+        first = edges[:-1].floor()
+        result = None
+        for tap in range(-(-n_in // n_out) + 1):
+            covered = torch.minimum(edges[1:], first + tap + 1) - torch.maximum(edges[:-1], first + tap)
+            weight = (covered.clamp_min(0) * n_out / n_in).to(masks)
+            source = (first + tap).clamp_max(n_in - 1).long().to(masks.device)
+            term = masks.index_select(axis, source) * (weight[:, None] if axis == 1 else weight)
+            result = term if result is None else result.add_(term)
+        assert result is not None
+        masks = result
+    return masks
 
 
 # What the readers return: the names, and either region numbers (H, W) int16 with -1 for none, or soft masks

@@ -71,11 +71,16 @@ def snap(rgb: np.ndarray, name: str) -> tuple[tuple[str, ...], np.ndarray]:
     if not used.any():
         off |= ~accepted
     elif not accepted.all():
-        from scipy import ndimage  # here, for it takes a third of a second to load and few calls need it
+        from scipy.spatial import cKDTree  # here, for it takes a third of a second to load and few calls need it
 
-        gap, (rows, columns) = ndimage.distance_transform_edt(~solid, return_indices=True)
-        off |= ~accepted & (gap > _SMEAR)
-        labels = np.where(accepted, labels, labels[rows, columns])
+        # The nearest solid pixel always touches one that is not.
+        rim = np.argwhere(solid & ~extreme3(solid, np.minimum))
+        lost = np.argwhere(~accepted)
+        # Moved by less than any difference of distances, so that of equally near ones the upper left is taken always.
+        gap, number = cKDTree(rim).query(lost - (1e-4, 2e-4))
+        labels[tuple(lost.T)] = labels[tuple(rim[number].T)]
+        far = lost[gap > _SMEAR + 1e-2]
+        off[tuple(far.T)] = True
     share = off.mean()
     if share > _OFF_PALETTE or not used.any():
         raise InputError(

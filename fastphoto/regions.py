@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from .errors import InputError, warn
 from .images import resize
-from .labels import Labels, read_labels
+from .labels import Labels, read_labels, resize_masks
 from .palette import MINIMUM_SHARE, PALETTE
 
 __all__ = [
@@ -183,32 +183,6 @@ def _lab(pixels: Tensor) -> Tensor:
     xyz = torch.einsum("ij,jhw->ihw", to_xyz / to_xyz.sum(1, keepdim=True), linear)
     f = torch.where(xyz > 0.008856, xyz.clamp_min(1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
     return torch.stack([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
-
-
-def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (R, H, W) to (R, h, w): each new pixel is the mean over the area it covers, fractions included.
-
-    out[i] = (n_out / n_in) * sum_j |[i, i+1) * n_in/n_out  intersected with  [j, j+1)| * in[j], on each axis.
-    Masks that sum to one still do.
-    """
-    for axis, n_out in ((1, size[0]), (2, size[1])):
-        n_in = masks.shape[axis]
-        if n_in == n_out:
-            continue
-        if n_out < 1:
-            raise InputError(f"resize_masks: size {size}; wanted at least 1x1")
-        edges = torch.arange(n_out + 1, dtype=torch.float64) * n_in / n_out
-        first = edges[:-1].floor()
-        result = None
-        for tap in range(-(-n_in // n_out) + 1):
-            covered = torch.minimum(edges[1:], first + tap + 1) - torch.maximum(edges[:-1], first + tap)
-            weight = (covered.clamp_min(0) * n_out / n_in).to(masks)
-            source = (first + tap).clamp_max(n_in - 1).long().to(masks.device)
-            term = masks.index_select(axis, source) * (weight[:, None] if axis == 1 else weight)
-            result = term if result is None else result.add_(term)
-        assert result is not None
-        masks = result
-    return masks
 
 
 _CONVOLUTIONS = (2, 2, 4, 4, 4)  # of the five blocks of VGG-19, a pooling between one and the next

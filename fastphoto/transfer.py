@@ -340,9 +340,8 @@ def _regions(photos: list[Photo], masks: tuple[Any, Any], small: list[Tensor], s
 
 
 def _labels(photo: Photo, mask: Any, role: str, other: Photo, size: tuple[int, int]) -> regions.Labels:
-    """One photo's regions at the optimisation size; apart, so that full-size masks live for one photo at a time."""
-    found = regions.read_labels(mask, photo.size, role, other.size)
-    return regions.Labels(found.names, regions.resize_masks(found.masks, size))
+    """One photo's regions at the optimisation size."""
+    return regions.read_labels(mask, photo.size, role, other.size, shrunk=size)
 
 
 def _visible(masks: Tensor, alpha: Tensor | None, size: tuple[int, int]) -> Tensor:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -94,6 +97,28 @@ def test_results_do_not_depend_on_the_number_of_threads():
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("allowed", ["default", "avx2", "the best"])
+def test_every_instruction_set(allowed):
+    """This and the Gram matrices choose their kernels at run time, in another process here."""
+    if allowed == "avx2" and "avx2" not in ops.build_info()["cpu_features"]:
+        pytest.skip("this processor has no AVX2, which torch would take for granted")
+    script = """
+import torch
+from fastphoto import ops, reference
+for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-12)):
+    x, weight = torch.rand(1, 37, 15, 18, dtype=dtype), torch.rand(45, 37, 3, 3, dtype=dtype)
+    y = ops.convolution(x.to(memory_format=torch.channels_last), ops.convolution_weights(weight), None, 45)
+    assert (y - reference.convolution(x, weight, None)).norm() < tolerance * y.norm()
+    f, masks = (torch.rand(37, 15, 18, dtype=dtype) - 0.5).requires_grad_(), torch.rand(3, 15, 18, dtype=dtype)
+    grams = [gram(f, masks) for gram in (ops.masked_gram, reference.masked_gram)]
+    ours, plain = ([g, torch.autograd.grad(g.pow(2).sum(), f)[0]] for g in grams)
+    assert all((a - b).norm() < tolerance * b.norm() for a, b in zip(ours, plain))
+"""
+    chosen = {k: v for k, v in os.environ.items() if k != "ATEN_CPU_CAPABILITY"}
+    chosen |= {"ATEN_CPU_CAPABILITY": allowed} if allowed != "the best" else {}
+    subprocess.run([sys.executable, "-c", script], env=chosen, check=True)
 
 
 def test_shapes_for_torch_compile():

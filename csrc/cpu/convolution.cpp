@@ -49,19 +49,15 @@ struct InnerLoops {
 
 FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(baseline, , 16)
 #if defined(__x86_64__)
-FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(avx2, __attribute__((target("avx2,fma"))), 32)
-FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(avx512,
-                                    __attribute__((target("avx2,fma,avx512f,avx512vl,avx512bw,avx512dq"))),
-                                    64)
+FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(avx2, FASTPHOTO_AVX2, 32)
+FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(avx512, FASTPHOTO_AVX512, 64)
 #endif
 
 template <class T>
 InnerLoops<T> inner_loops() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
-    return loops_avx512(T());
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return loops_avx2(T());
+  if (instruction_set() == InstructionSet::kAvx512) return loops_avx512(T());
+  if (instruction_set() == InstructionSet::kAvx2) return loops_avx2(T());
 #endif
   return loops_baseline(T());
 }

@@ -45,21 +45,17 @@ struct InnerLoops {
 
 FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(baseline, , 16, 4)
 #if defined(__x86_64__)
-FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(avx2, __attribute__((target("avx2,fma"))), 32, 4)
-FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(avx512,
-                                    __attribute__((target("avx2,fma,avx512f,avx512vl,avx512bw,avx512dq"))),
-                                    64, 8)
+FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(avx2, FASTPHOTO_AVX2, 32, 4)
+FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(avx512, FASTPHOTO_AVX512, 64, 8)
 #endif
 
 // Few channels would leave half of the widest panels empty.
 template <class T>
 InnerLoops<T> inner_loops(int64_t channels) {
 #if defined(__x86_64__)
-  if (channels > static_cast<int64_t>(64 / sizeof(T)) && __builtin_cpu_supports("avx512f") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq"))
+  if (instruction_set() == InstructionSet::kAvx512 && channels > static_cast<int64_t>(64 / sizeof(T)))
     return loops_avx512(T());
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return loops_avx2(T());
+  if (instruction_set() != InstructionSet::kBaseline) return loops_avx2(T());
 #endif
   return loops_baseline(T());
 }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 
 #if defined(__GNUC__)
 #define FASTPHOTO_INLINE inline __attribute__((always_inline))
@@ -16,7 +18,32 @@
 #define FASTPHOTO_CLONES
 #endif
 
+// On a function that is compiled for one instruction set, see instruction_set().
+#define FASTPHOTO_AVX2 __attribute__((target("avx2,fma")))
+#define FASTPHOTO_AVX512 __attribute__((target("avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")))
+
 namespace fastphoto {
+
+enum class InstructionSet { kBaseline, kAvx2, kAvx512 };
+
+// The best that this processor has and that ATEN_CPU_CAPABILITY, torch's own variable for this, allows.
+inline InstructionSet instruction_set() {
+  static const InstructionSet found = [] {
+    InstructionSet best = InstructionSet::kBaseline;
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = InstructionSet::kAvx2;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+      best = InstructionSet::kAvx512;
+#endif
+    const char* allowed = std::getenv("ATEN_CPU_CAPABILITY");
+    if (allowed && std::strcmp(allowed, "default") == 0) return InstructionSet::kBaseline;
+    if (allowed && std::strcmp(allowed, "avx2") == 0 && best == InstructionSet::kAvx512)
+      return InstructionSet::kAvx2;
+    return best;
+  }();
+  return found;
+}
 
 // Sum in a fixed order (eight interleaved partial sums) whatever the width of the vector unit.
 template <class T>
