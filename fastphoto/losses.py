@@ -81,7 +81,9 @@ class Objective(nn.Module):
     """The weighted sum of losses on an image and on its activations.
 
     forward(x) with x (3, H, W), pixel values times `pixel_scale`, returns the total and its parts by name, each
-    weighted. Where `projection` is given, activations are those of its output, and so is what becomes of the result.
+    weighted. Where a linear `projection` P is given, x stands for the image P x, which preconditions the problem: a
+    gradient P^T g has no part in what the photorealism loss would punish, so a solver needs half the steps. Activations
+    are those of P (P x), for the result will be smoothed once more.
     """
 
     def __init__(
@@ -103,8 +105,13 @@ class Objective(nn.Module):
         self.projection = projection
         self.pixel_scale = pixel_scale
 
-    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def image(self, x: Tensor) -> Tensor:
+        """The image (3, H, W), values in [0, 1], that x stands for."""
         image = x / self.pixel_scale if self.pixel_scale != 1 else x
+        return self.projection(image) if self.projection is not None else image
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        image = self.image(x)
         parts = {name: loss(image) * weight for name, (weight, loss) in self.image_losses.items()}
         if self.layers:
             shown = self.projection(image) if self.projection is not None else image

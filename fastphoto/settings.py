@@ -25,7 +25,7 @@ class Settings:
     """What is optimised, in order; "style" leaves the photorealism loss and the projection out."""
     scales: tuple[float, ...] = (0.25, 0.5, 1.0)
     """Parts of `size` that each stage goes through, coarse to fine; the last one must be the largest."""
-    steps: tuple[int, ...] = (30, 40, 20)
+    steps: tuple[int, ...] = (30, 30, 10)
     """Gradient evaluations at each scale; 0 leaves the start image as it is."""
     solver: Literal["lbfgs", "adam"] = "lbfgs"
     history: int = 10
@@ -63,7 +63,8 @@ class Settings:
 
     # -- local affine maps
     projection: bool = True
-    """Let the encoder see the image as the smoothing will leave it."""
+    """Optimise among images that the smoothing has gone over, which takes half the steps, and let the encoder see what
+    the smoothing at the end will leave of them."""
     affine_radius: int = 1
     """Of the windows that colour maps are fitted on, in pixels."""
     affine_epsilon: float = 3e-3

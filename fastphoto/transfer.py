@@ -237,11 +237,12 @@ class _Run:
         def report(step: int, best: Tensor, parts: Mapping[str, Tensor]) -> bool:
             assert self.callback is not None
             size = (content.shape[1], content.shape[2])
-            progress = Progress(stage, size, before + step, self.total, _Losses(parts), best / scale)
+            progress = Progress(stage, size, before + step, self.total, _Losses(parts), objective.image(best))
             self.stopped = bool(self.callback(progress))
             return self.stopped
 
-        return minimise(objective.value_and_gradient, x * scale, steps, rule, report if self.callback else None) / scale
+        best = minimise(objective.value_and_gradient, x * scale, steps, rule, report if self.callback else None)
+        return objective.image(best)
 
     def _objective(self, stage: str, content: Tensor, start: Tensor) -> Objective:
         """The losses of one stage at the content's size, with their targets."""

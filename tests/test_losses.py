@@ -191,17 +191,19 @@ def test_nothing_to_minimise(encoder):
     assert float(value) == 0 and float(gradient.abs().sum()) == 0 and parts == {}
 
 
-def test_activations_see_the_projection_and_other_losses_do_not(encoder):
+def test_losses_are_of_the_projected_image_and_activations_of_what_smoothing_leaves_of_it(encoder):
     content = day().pixels
     projection = LocalAffineProjection(content)
     seen = Named()
     objective = Objective(encoder, {"style": {"relu1_1": (1.0, seen)}}, {"gamut": (1.0, GamutLoss(1.0))}, projection)
     image = torch.rand(content.shape, generator=torch.Generator().manual_seed(5)) * 1.4 - 0.2
     _, _, parts = objective.value_and_gradient(image)
-    through = encoder(projection(image), ("relu1_1",))["relu1_1"].square().mean()
-    assert float(parts["style"]) == pytest.approx(float(through))
-    assert float(parts["style"]) != pytest.approx(float(encoder(image, ("relu1_1",))["relu1_1"].square().mean()))
-    assert float(parts["gamut"]) == pytest.approx(float(GamutLoss(1.0)(image)))
+    once, twice = projection(image), projection(projection(image))
+    assert torch.equal(objective.image(image), once)
+    assert float(parts["style"]) == pytest.approx(float(encoder(twice, ("relu1_1",))["relu1_1"].square().mean()))
+    assert float(parts["style"]) != pytest.approx(float(encoder(once, ("relu1_1",))["relu1_1"].square().mean()))
+    assert float(parts["gamut"]) == pytest.approx(float(GamutLoss(1.0)(once)))
+    assert float(parts["gamut"]) != pytest.approx(float(GamutLoss(1.0)(image)))
 
 
 # ---- as transfer() builds it -------------------------------------------------------------------------------
