@@ -1,24 +1,60 @@
-"""Times one pass through each encoder on the CPU, forwards and backwards, in one run so that ratios hold.
+"""Times passes through the encoders and whole evaluations on the CPU, in one run so that ratios hold.
 
     pytest benchmarks/bench_encoder.py --benchmark-columns=min,median,rounds
 
-The two encoders that do not come with the package have random weights here: what a pass costs does not depend on them.
+A pass goes forwards and backwards; an evaluation is the total loss of a photo pair and its gradient, as the solver asks
+for it. Encoders that do not come with the package have random weights: what a pass costs does not depend on them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
+
 import pytest
-from transfers import encoder_weights
-from workloads import encoder_pass
+from network_workloads import encoder_pass, evaluation
+from transfers import encoder_weights, photos
+from workloads import Workload
 
 from fastphoto.settings import preset_settings
 
 LAYERS = preset_settings("fast").style_layers
+full = pytest.mark.full
 
 
-@pytest.mark.parametrize("size", [(233, 350), (466, 700)], ids=lambda size: f"{size[1]}x{size[0]}")
-@pytest.mark.parametrize("name", ["embedded", "vgg19-16x", "vgg19"])
-@pytest.mark.parametrize("form", ["native", "plain"])
-def test_encoder(timed, form, name, size):
-    weights = encoder_weights(name, None)
-    timed(encoder_pass(weights, LAYERS, *size), form, small=encoder_pass(weights, LAYERS, 67, 90))
+def passes() -> Iterator[object]:
+    for name, size, marks in (
+        ("vgg19", (384, 512), ()),
+        ("vgg19", (233, 350), full),
+        ("vgg19", (466, 700), full),
+        ("vgg19-16x", (466, 700), full),
+        ("embedded", (466, 700), ()),
+        ("embedded", (233, 350), full),
+    ):
+        yield pytest.param(name, size, marks=marks, id=f"{name}-{size[1]}x{size[0]}")
+
+
+@pytest.mark.parametrize("form", ["native", pytest.param("plain", marks=full)])
+@pytest.mark.parametrize(("name", "size"), passes())
+def test_encoder(timed, scaled, shape_of, benchmark, form, name, size):
+    height, width = scaled(*size)
+    weights = encoder_weights(shape_of(name), None)
+    benchmark.group = f"{name}, value and gradient of the style layers, {width}x{height}"
+    timed(encoder_pass(weights, LAYERS, height, width), form, small=encoder_pass(weights, LAYERS, 35, 50))
+
+
+@lru_cache(2)
+def of_the_demo_photos(name: str, long_side: int) -> Workload:
+    return evaluation(photos(long_side), encoder_weights(name, None))
+
+
+EVALUATIONS = [("embedded", 700), ("embedded", 350), pytest.param("vgg19", 512, marks=full)]
+
+
+@pytest.mark.parametrize("form", ["B1", "native", "B0"])
+@pytest.mark.parametrize(("name", "long_side"), EVALUATIONS)
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+def test_evaluation(timed, scaled, benchmark, form, name, long_side):
+    benchmark.group = f"{name}, one evaluation, {long_side} px"
+    side = max(scaled(0, long_side))
+    timed(of_the_demo_photos(name, side), form, small=of_the_demo_photos(name, 96))

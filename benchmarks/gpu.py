@@ -12,21 +12,19 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import importlib
 import importlib.util
 import json
 import os
 import platform
 import shutil
-import signal
 import subprocess
 import sys
 import time
-import traceback
 from pathlib import Path
 
 from gpu_report import report
-from gpu_section import ROOT, Found, Recorder, Sizes, environment
+from gpu_section import Sizes, environment
+from sections import ROOT, Found, git, in_process, work
 
 # The module whose function of the section's name it is, imported by the process that runs it, for before `build` there
 # may be no fastphoto to import; and the seconds that it may take. Together with starting they fit ten minutes, nearly.
@@ -50,7 +48,9 @@ def main() -> int:
     folder = arguments.output.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     if arguments.worker:
-        return work(arguments, arguments.worker)
+        modules = {name: module for name, (module, _) in SECTIONS.items()}
+        work(modules, arguments.sections, Sizes(arguments.dry_run, arguments.quick), arguments.worker, machine())
+        return 0
     stem = f"gpu-{datetime.date.today().isoformat()}" + ("-dry-run" if arguments.dry_run else "")
     target = folder / f"{stem}.json"
     wanted = [name for name in SECTIONS if not arguments.sections or name in arguments.sections]
@@ -73,7 +73,15 @@ def main() -> int:
             results["sections"] |= {name: {"error": "not run: no time left"} for name in group}
             continue
         print(f"== {', '.join(group)} (at most {limit:.0f} s)", flush=True)
-        found = in_process(arguments, group, limit, folder)
+        scratch = folder / f"worker-{os.getpid()}.json"
+        command = [sys.executable, str(Path(__file__).resolve()), "--worker", str(scratch), "-o", str(folder)]
+        command += ["--sections", ",".join(group)]
+        command += [*["--quick"] * arguments.quick, *["--dry-run"] * arguments.dry_run]
+        variables = environment()
+        if arguments.dry_run:
+            # Tiny work is done sooner by one thread, and much sooner on a machine whose other cores are busy.
+            variables |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        found = in_process(command, group, limit, scratch, variables)
         results["machine"] = found.pop("machine", results["machine"])
         if all(earlier.get(key) == results[key] for key in ("commit", "machine")):
             results["sections"] = earlier["sections"] | results["sections"]
@@ -98,67 +106,6 @@ def parsed() -> argparse.Namespace:
     if unknown := set(arguments.sections or ()) - set(SECTIONS):
         parser.error(f"unknown sections: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     return arguments
-
-
-def git(*command: str) -> str:
-    try:
-        return subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-
-
-def in_process(arguments: argparse.Namespace, group: list[str], limit: float, folder: Path) -> Found:
-    """What the sections of a group found, in a process of their own that is ended after `limit` seconds."""
-    scratch = folder / f"worker-{os.getpid()}.json"
-    scratch.unlink(missing_ok=True)
-    command = [sys.executable, str(Path(__file__).resolve()), "--worker", str(scratch), "--sections", ",".join(group)]
-    command += ["-o", str(folder), *["--quick"] * arguments.quick, *["--dry-run"] * arguments.dry_run]
-    variables = environment()
-    if arguments.dry_run:
-        # Tiny work is done sooner by one thread, and much sooner on a machine whose other cores are busy.
-        variables |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    begin = time.monotonic()
-    process = subprocess.Popen(command, env=variables, start_new_session=True)
-    try:
-        ended = f"ended with code {process.wait(limit)}"
-    except subprocess.TimeoutExpired:
-        ended = f"stopped after {limit:.0f} s"
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    found: Found = json.loads(scratch.read_text(encoding="utf-8")) if scratch.exists() else {}
-    scratch.unlink(missing_ok=True)
-    for name in group:
-        section = found.setdefault(name, {})
-        if not section.pop("complete", False):
-            section.setdefault("error", f"not complete: the process {ended}")
-        if len(group) == 1:
-            section["seconds"] = round(time.monotonic() - begin, 1)
-    return found
-
-
-def work(arguments: argparse.Namespace, scratch: Path) -> int:
-    """Runs sections, each guarded; writes what is known into `scratch` whenever a section records something."""
-    found: Found = {"machine": machine()}
-
-    def write() -> None:
-        partial = scratch.with_suffix(".part")
-        partial.write_text(json.dumps(found), encoding="utf-8")
-        partial.replace(scratch)
-
-    for name in arguments.sections:
-        section = found[name] = Recorder(write)
-        begin = time.monotonic()
-        try:
-            run = getattr(importlib.import_module(SECTIONS[name][0]), name)
-            run(section, Sizes(arguments.dry_run, arguments.quick))
-        except BaseException:
-            section["error"] = section.get("error", "") + traceback.format_exc()
-            print(section["error"], file=sys.stderr)
-        section["seconds"] = round(time.monotonic() - begin, 1)
-        section["complete"] = True
-    return 0
 
 
 def machine() -> Found:

@@ -14,7 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-from gpu_section import LIBRARY, ROOT, Found, Recorder, Sizes, environment
+from gpu_section import LIBRARY, Sizes, environment
+from sections import ROOT, Found, Recorder
 
 
 def run_command(found: Found, key: str, command: list[str], env: dict[str, str], cwd: Path, dry_run: bool) -> str:

@@ -6,7 +6,6 @@ import math
 import resource
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from pathlib import Path
 
 import torch
 from baselines import Engineered, Problem, coarse_to_fine
-from gpu_section import Found, Recorder, Sizes, environment, scratch_folder
-from gpu_timings import Clock
+from clock import Clock
+from gpu_section import Sizes, environment, scratch_folder
+from sections import Found, Recorder
 from torch import Tensor
-from transfers import demo_pair, encoder_weights, photos, problem_of, settings_of, transferred, weights_file
+from transfers import command, demo_pair, encoder_weights, photos, problem_of, settings_of, transferred, weights_file
 
 from fastphoto.transfer import Progress
 
@@ -50,15 +50,11 @@ def image(found: Recorder, sizes: Sizes) -> None:
 
 def cold(sizes: Sizes) -> Found:
     """The command in a fresh process, from its start to the written file."""
-    pair, output = demo_pair(), scratch_folder() / "cold.png"
-    command = [sys.executable, "-c", "import sys; from fastphoto.cli import main; sys.exit(main())", "transfer"]
-    command += [str(pair / "content.jpg"), str(pair / "style.jpg"), "-o", str(output), "--quiet"]
-    command += ["--device", sizes.device.type, "--size", str(sizes.long_side)]
-    for role in ("content", "style"):
-        command += [f"--{role}-mask", str(pair / f"{role}_mask.png")]
-    command += ["--set", "steps=1"] * sizes.dry_run
+    options = ["--quiet", "--device", sizes.device.type, "--size", str(sizes.long_side)]
+    options += ["--set", "steps=1"] * sizes.dry_run
+    words = command(demo_pair(), scratch_folder() / "cold.png", *options)
     begin = time.perf_counter()
-    done = subprocess.run(command, env=environment(), cwd=scratch_folder(), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, env=environment(), cwd=scratch_folder(), capture_output=True, text=True, timeout=60)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     return {"s": time.perf_counter() - begin}

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
-from gpu_section import Found
-
-UNKNOWN = "not measured"
+from sections import Found
+from targets import (
+    UNKNOWN,
+    Target,
+    compared,
+    found_at,
+    known,
+    least,
+    number,
+    ratio,
+    section_table,
+    target_table,
+    walk,
+)
 
 
 def report(results: Found) -> str:
-    """All of it; in a dry run every figure beside a target is marked as one, for it tells nothing of the target."""
+    """All of it."""
     machine, sections = results["machine"], results["sections"]
     lines = ["# fastphoto on a GPU", ""]
     if results["dry_run"]:
@@ -22,74 +31,14 @@ def report(results: Found) -> str:
         f"CUDA {machine.get('cuda')}, commit {results['commit'][:12] or 'unknown'}"
         f"{' with changes' if results['dirty'] else ''}, {results['date']}",
         "",
-        "| what | target | measured |",
-        "|---|---|---|",
     ]
-    for target in targets(sections):
-        verdict = (
-            "" if target.met is None else " (dry run)" if results["dry_run"] else "" if target.met else " (missed)"
-        )
-        lines.append(f"| {target.what} | {target.wanted} | {target.measured}{verdict} |")
-    lines += ["", "| section | seconds | outcome |", "|---|---|---|"]
-    for name, section in sections.items():
-        problem = section.get("error", "").strip().splitlines()
-        outcome = f"ERROR: {problem[-1]}" if problem else "ok"
-        lines.append(f"| {name} | {section.get('seconds', '')} | {outcome.replace('|', '/')} |")
+    lines += [*target_table(targets(sections), results["dry_run"]), "", *section_table(sections)]
     lines += ["", "| measured | ms | GB/s | TFLOP/s | relative error |", "|---|---|---|---|---|"]
     for name, section in sections.items():
         for label, row in walk(name, section):
             cells = [number(row.get(key)) for key in ("ms", "GB/s", "TFLOP/s", "error")]
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def walk(label: str, value: object) -> Iterator[tuple[str, Found]]:
-    """Everything that has a time, with the way to it."""
-    if isinstance(value, dict):
-        if "ms" in value:
-            yield label, value
-        for key, inner in value.items():
-            yield from walk(f"{label}: {key}", inner)
-
-
-def number(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value)
-
-
-@dataclass(frozen=True)
-class Target:
-    """Something that was promised, or is only to be known, and what became of it."""
-
-    what: str
-    wanted: str
-    measured: str
-    met: bool | None
-    """None where it was not measured."""
-
-
-def compared(what: str, sign: str, goal: float, value: float | None, unit: str) -> Target:
-    met = None if value is None else value >= goal if sign == "≥" else value <= goal
-    return Target(what, f"{sign} {goal:g}{unit}", UNKNOWN if value is None else f"{value:.3g}{unit}", met)
-
-
-def known(what: str, value: float | None, unit: str) -> Target:
-    """A figure without a target."""
-    return Target(what, "", UNKNOWN if value is None else f"{value:.3g}{unit}", None if value is None else True)
-
-
-def found_at(sections: Found, *path: str) -> Any:
-    value: Any = sections
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def least(*values: float | None) -> float | None:
-    return min((value for value in values if value is not None), default=None)
-
-
-def ratio(a: float | None, b: float | None) -> float | None:
-    return a / b if a is not None and b else None
 
 
 def targets(sections: Found) -> Iterator[Target]:

@@ -1,21 +1,17 @@
-"""What a section of the command for a GPU is given: how much to do, where the library lies, and a place to record."""
+"""What a section of the command for a GPU is given: how much to do, and where the library lies."""
 
 from __future__ import annotations
 
 import os
-import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sections import ROOT, Found
 
 if TYPE_CHECKING:
     import torch
 
-ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "build" / "gpu" / "lib"
-Found = dict[str, Any]
 
 
 def environment() -> dict[str, str]:
@@ -31,27 +27,6 @@ def scratch_folder() -> Path:
     folder = ROOT / "build" / "gpu" / "scratch"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-class Recorder(dict[str, Any]):
-    """What a section found; writing each entry at once keeps it if the section is cut off."""
-
-    def __init__(self, write: Callable[[], None]) -> None:
-        super().__init__()
-        self.write = write
-
-    def __setitem__(self, key: str, value: object) -> None:
-        super().__setitem__(key, value)
-        self.write()
-
-    @contextmanager
-    def attempt(self, what: str) -> Iterator[None]:
-        """Part of a section that may fail without the rest."""
-        try:
-            yield
-        except Exception:
-            self["error"] = self.get("error", "") + f"{what}:\n{traceback.format_exc()}"
-            print(f"{what}: {traceback.format_exc()}", file=sys.stderr)
 
 
 class Sizes:

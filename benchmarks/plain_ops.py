@@ -110,6 +110,26 @@ def csr_tensor(stencil: Tensor, index_dtype: torch.dtype = torch.int32) -> Tenso
     return torch.sparse_csr_tensor(starts, columns, values, (height * width,) * 2, check_invariants=False)
 
 
+def laplacian_by_numpy(image: np.ndarray, epsilon: float) -> sparse.csr_matrix:
+    """The matrix from an image (H, W, 3) in float64, in whole-array steps, as scripts of the field build it."""
+    height, width, _ = image.shape
+    number = np.arange(height * width, dtype=np.int32).reshape(height, width)
+    windows = np.lib.stride_tricks.sliding_window_view(number, (3, 3)).reshape(-1, 9)
+    colours = image.reshape(-1, 3)[windows]
+    colours = colours - colours.mean(1, keepdims=True)
+    covariance = colours.transpose(0, 2, 1) @ colours / 9 + epsilon / 9 * np.eye(3)
+    affinity = (1 + colours @ np.linalg.inv(covariance) @ colours.transpose(0, 2, 1)) / 9
+    rows, columns = np.repeat(windows, 9, axis=1).ravel(), np.tile(windows, 9).ravel()
+    return sparse.coo_matrix(((np.eye(9) - affinity).ravel(), (rows, columns)), shape=(height * width,) * 2).tocsr()
+
+
+def laplacian_by_pymatting(image: np.ndarray, epsilon: float) -> sparse.csr_matrix:
+    """The same by pymatting, which compiles its loops with Numba."""
+    from pymatting import cf_laplacian
+
+    return cf_laplacian(np.ascontiguousarray(image), epsilon=epsilon)
+
+
 class SymmetricProduct(torch.autograd.Function):
     """A x for a symmetric sparse A, differentiated as autograd would: by a second product."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from baselines import Problem
+from PIL import Image
 from plain_ops import random_weights
 from safetensors.torch import save_file
 from torch import Tensor
@@ -54,6 +57,29 @@ def encoder_weights(name: str, file: Path | None) -> EncoderWeights:
 def demo_pair() -> Path:
     """The folder of a pair that comes with the package."""
     return Path(fastphoto.__file__).parent / "demo" / "mountains-as-desert"
+
+
+def written_pair(long_side: int, folder: Path) -> Path:
+    """A folder like `demo_pair()` inside the given one, whose content has this long side; made once."""
+    made = folder / f"pair-{long_side}"
+    if not (made / "style_mask.png").exists():
+        made.mkdir(parents=True, exist_ok=True)
+        with Image.open(demo_pair() / "content.jpg") as photo, Image.open(demo_pair() / "content_mask.png") as mask:
+            size = tuple(round(side * long_side / max(photo.size)) for side in photo.size)
+            photo.resize(size, Image.Resampling.BICUBIC).save(made / "content.jpg", quality=95)
+            mask.resize(size, Image.Resampling.NEAREST).save(made / "content_mask.png")
+        for name in ("style.jpg", "style_mask.png"):
+            shutil.copy(demo_pair() / name, made / name)
+    return made
+
+
+def command(pair: Path, output: Path, *options: str) -> list[str]:
+    """`fastphoto transfer` of a folder's photos and masks, run by this Python."""
+    words = [sys.executable, "-c", "import sys; from fastphoto.cli import main; sys.exit(main())", "transfer"]
+    words += [str(pair / "content.jpg"), str(pair / "style.jpg"), "-o", str(output)]
+    for role in ("content", "style"):
+        words += [f"--{role}-mask", str(pair / f"{role}_mask.png")]
+    return [*words, *options]
 
 
 def photos(long_side: int) -> dict[str, Any]:

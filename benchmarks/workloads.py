@@ -1,6 +1,7 @@
 """The pieces of work that are timed, on any device: for each operator, the ways to do it and how to check them.
 
 The suite for the CPU (bench_*.py) and the command for a GPU (gpu.py) time the same work and check it the same way.
+Those that a network takes part in are in network_workloads.py.
 """
 
 from __future__ import annotations
@@ -11,15 +12,23 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
+import numpy as np
 import torch
-from plain_ops import GatheredGram, PlainVgg, csr_tensor, dense_gram, gather_lists, sparse_matrix
+from plain_ops import (
+    GatheredGram,
+    csr_tensor,
+    dense_gram,
+    gather_lists,
+    laplacian_by_numpy,
+    laplacian_by_pymatting,
+    sparse_matrix,
+)
+from scipy import sparse
 from torch import Tensor
 from torch_modes import matrix_products
 
 from fastphoto import ops, reference
-from fastphoto.encoder import Encoder
 from fastphoto.regions import layer_masks
-from fastphoto.weights import EncoderWeights
 
 Call = Callable[[], Sequence[Tensor]]
 Shape = tuple[int, int, int]  # channels, height, width
@@ -106,8 +115,16 @@ def matting_laplacian(height: int, width: int, device: torch.device | str = "cpu
         matrix, array = sparse_matrix(stencil().cpu()), columns.cpu().numpy()
         return lambda: [torch.from_numpy(matrix @ array)]
 
+    def pymatting_csr() -> Call:
+        matrix, array = laplacian_by_pymatting(image.double().cpu().numpy(), EPSILON), columns.double().cpu().numpy()
+        return lambda: [torch.from_numpy(matrix @ array)]
+
+    @lru_cache(1)
+    def matrix_with(index: torch.dtype) -> Tensor:
+        return csr_tensor(stencil(), index)
+
     def torch_csr(index: torch.dtype, layout: str) -> Call:
-        matrix = csr_tensor(stencil(), index)
+        matrix = matrix_with(index)
         # The product likes one of the two layouts better; the baseline gets the better one.
         laid = columns if layout == "rows" else columns.t().contiguous().t()
 
@@ -131,6 +148,8 @@ def matting_laplacian(height: int, width: int, device: torch.device | str = "cpu
         "on_the_fly_energy": contender(on_the_fly, lambda: lambda: ops.matting_laplacian_energy(image, x, EPSILON)),
         "stencil_energy": contender(by_stencil, partial(with_stencil, lambda s: ops.stencil_energy(s, x))),
         "scipy_csr": contender(by_entries, scipy_csr),
+        # In float64, as pymatting has it.
+        "pymatting_csr": contender((48 + 25 * 12 + 4, by_entries[1]), pymatting_csr),
     }
     for index, name, size in ((torch.int32, "int32", 8), (torch.int64, "int64", 12)):
         cost = 24 + 25 * size + size - 4, by_entries[1]
@@ -142,17 +161,40 @@ def matting_laplacian(height: int, width: int, device: torch.device | str = "cpu
 
 
 def building_the_stencil(height: int, width: int, device: torch.device | str = "cpu") -> Workload:
-    """The stencil from the image; against that of the image in double, of which its definition is too slow."""
-    image = planar(height, width, 3, 0, device)
-    call: Call = lambda: [ops.matting_laplacian_stencil(image, EPSILON)]  # noqa: E731
-    pixels = height * width
+    """The matting Laplacian from the image: our stencil, and the sparse matrices that others build, on the CPU."""
+    image, x = (planar(height, width, 3, seed, device) for seed in (0, 1))
+
+    @lru_cache
+    def wanted() -> Tensor:
+        """Of the image in double, of which the definition is too slow."""
+        return ops.matting_laplacian_stencil(image.double(), EPSILON)
 
     def error(outputs: Sequence[Tensor]) -> float:
-        return distance(outputs[0], ops.matting_laplacian_stencil(image.double(), EPSILON))
+        (found,) = outputs
+        if found.layout == torch.strided:
+            return distance(found, wanted())
+        columns = x.double().reshape(-1, 3)
+        return distance(found.double() @ columns, ops.stencil_product(wanted(), x.double()).reshape(-1, 3))
+
+    def by(build: Callable[[np.ndarray, float], sparse.csr_matrix]) -> Call:
+        array = image.double().cpu().contiguous().numpy()
+
+        def call() -> Sequence[Tensor]:
+            matrix = build(array, EPSILON)
+            parts = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
+            return [torch.sparse_csr_tensor(*parts, matrix.shape, check_invariants=False)]
+
+        return call
 
     # The 36 pairs of a window's pixels, each a product of two whitened colours, and the window's statistics.
-    contender = Contender(lambda: call, 60 * pixels, (36 * 6 + 9 * 15) * pixels)
-    return Workload(f"stencil of the matting Laplacian, {width}x{height}", {"native": contender}, error)
+    pixels = height * width
+    moved, flops = 60 * pixels, (36 * 6 + 9 * 15) * pixels
+    contenders = {
+        "native": Contender(lambda: lambda: [ops.matting_laplacian_stencil(image, EPSILON)], moved, flops),
+        "numpy": Contender(lambda: by(laplacian_by_numpy), moved, flops),
+        "pymatting": Contender(lambda: by(laplacian_by_pymatting), moved, flops),
+    }
+    return Workload(f"building the matting Laplacian, {width}x{height}", contenders, error)
 
 
 # ---- masked Gram matrices ----------------------------------------------------------------------------------
@@ -211,10 +253,14 @@ def masked_gram(
     def both(gram: Callable[..., Tensor], extra: Sequence[tuple[Any, ...]], tf32: bool) -> Call:
         def call() -> Sequence[Tensor]:
             with matrix_products(tf32):
-                outputs = [gram(f, *more) for f, more in zip(features, extra, strict=True)]
-                # Gram matrices as their own gradients, brought to a size that bfloat16 can hold well.
-                directions = [(output.detach() * 1e-3).to(output.dtype) for output in outputs]
-                return [*outputs, *torch.autograd.grad(outputs, features, directions)]
+                grams, gradients = [], []
+                # Layer by layer: the masked copies that autograd keeps of all of them together are 14 GB at 700 px.
+                for f, more in zip(features, extra, strict=True):
+                    output = gram(f, *more)
+                    # Gram matrices as their own gradients, brought to a size that bfloat16 can hold well.
+                    gradients += torch.autograd.grad(output, f, (output.detach() * 1e-3).to(output.dtype))
+                    grams.append(output.detach())
+                return [*grams, *gradients]
 
         return call
 
@@ -276,44 +322,3 @@ def local_affine(height: int, width: int, device: torch.device | str = "cpu") ->
         return Workload(f"local affine maps, {name}, {width}x{height}", {"native": contender}, error)
 
     return {name: workload(name) for name in calls}
-
-
-# ---- encoders ----------------------------------------------------------------------------------------------
-
-
-def encoder_pass(weights: EncoderWeights, layers: Sequence[str], height: int, width: int) -> Workload:
-    """The activations of some layers and the gradient of half their squares in the image, in float32 on the CPU."""
-    image = torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
-
-    def both(network: Callable[..., dict[str, Tensor]], dtype: torch.dtype = torch.float32) -> Call:
-        x = image.to(dtype).requires_grad_()
-
-        def call() -> Sequence[Tensor]:
-            features = [found for _, found in sorted(network(x, layers).items())]
-            # Activations as their own gradients: as dense as a style loss's, at no cost of a loss.
-            return [*features, *torch.autograd.grad(features, x, [feature.detach() for feature in features])]
-
-        return call
-
-    def error(outputs: Sequence[Tensor]) -> float:
-        exact = PlainVgg(weights, torch.float64, torch.contiguous_format).double()
-        return max(distance(a, b) for a, b in zip(outputs, both(exact, torch.float64)(), strict=True))
-
-    # Each convolution forwards and, in the gradient, backwards; activations are written and read in both.
-    flops = moved = 0
-    h, w, block, last = height, width, "1", max(f"conv{layer[4:]}" for layer in layers)
-    for name, (weight, _) in weights.convolutions.items():
-        if name[4] != block:
-            rounded = 1 if weights.pooling == "max_ceil" else 0
-            h, w, block = (h + rounded) // 2, (w + rounded) // 2, name[4]
-        flops += 4 * weight.numel() * h * w
-        moved += 2 * 4 * (weight.numel() + (weight.shape[0] + weight.shape[1]) * h * w)
-        if name == last:
-            break
-    contenders = {
-        "native": Contender(lambda: both(Encoder(weights)), moved, flops),
-        "plain": Contender(lambda: both(PlainVgg(weights, torch.float32, torch.channels_last)), moved, flops),
-    }
-    title = f"encoder, value and gradient of the style layers, {width}x{height}"
-    # One activation in a million is rounded across zero or its neighbour, and its gradient goes where none should.
-    return Workload(title, contenders, error, tolerance=1e-2)

@@ -1,8 +1,8 @@
-"""The benchmarks: what fastphoto is measured against has the same losses, and the command for a GPU runs through."""
+"""The benchmarks: what fastphoto is measured against has the same losses, and the commands that measure run through."""
 
 from __future__ import annotations
 
-import argparse
+import importlib.util
 import json
 import subprocess
 import sys
@@ -45,14 +45,8 @@ def relative(found: Tensor, wanted: Tensor) -> float:
 # ---- the losses of the baselines ---------------------------------------------------------------------------
 
 
-def problem(normalisation: str, caffe: bool = True):
-    """Two hard regions, and a third in the content that is too small for the deep layers.
-
-    caffe: whether the encoder takes photos as the paper's does, for whose scale the published weights are.
-    """
-    from plain_ops import random_weights
-    from transfers import problem_of
-
+def small_pair() -> dict:
+    """Two hard regions, and a third in the content that is too small for the deep layers."""
     content, style = day(), dusk()
     masks = []
     for photo, side in ((content, 6), (style, 20)):
@@ -60,11 +54,18 @@ def problem(normalisation: str, caffe: bool = True):
         regions[:, -side:, -side:] = 0
         regions[2, -side:, -side:] = 1
         masks.append({str(number): mask.numpy() for number, mask in enumerate(regions)})
-    pair = {"content": content.pixels, "style": style.pixels, "content_mask": masks[0], "style_mask": masks[1]}
+    return {"content": content.pixels, "style": style.pixels, "content_mask": masks[0], "style_mask": masks[1]}
+
+
+def problem(normalisation: str, caffe: bool = True):
+    """caffe: whether the encoder takes photos as the paper's does, for whose scale the published weights are."""
+    from plain_ops import random_weights
+    from transfers import problem_of
+
     weights = random_weights("vgg19-16x")
     if not caffe:
         weights = replace(weights, normalise=tuple(part / 100 for part in weights.normalise))
-    return problem_of(pair, normalisation, weights)
+    return problem_of(small_pair(), normalisation, weights)
 
 
 def image_of(posed) -> Tensor:
@@ -184,6 +185,7 @@ def test_gathered_gram_is_the_dense_one():
 
 
 def test_every_contender_is_right_and_a_wrong_one_is_seen():
+    import network_workloads
     import workloads
     from plain_ops import random_weights
 
@@ -194,11 +196,15 @@ def test_every_contender_is_right_and_a_wrong_one_is_seen():
         workloads.building_the_stencil(20, 24),
         workloads.masked_gram(shapes, workloads.smooth_partition(3, shapes)),
         workloads.masked_gram(shapes[:1], [workloads.partition(3, 20, 30)], "planar"),
-        workloads.encoder_pass(weights, ("relu1_1", "relu3_1"), 33, 30),
+        network_workloads.encoder_pass(weights, ("relu1_1", "relu3_1"), 33, 30),
+        network_workloads.convolution(17, (9, 13, 22)),
+        network_workloads.evaluation(small_pair(), weights),
         *workloads.local_affine(20, 24).values(),
     ]
     for workload in every:
         for name, contender in workload.contenders.items():
+            if name.startswith("pymatting") and importlib.util.find_spec("pymatting") is None:
+                continue
             outputs = contender.prepare()()
             assert workload.error(outputs) <= workload.tolerance, (workload.title, name)
             for wrong in range(len(outputs)):
@@ -207,19 +213,25 @@ def test_every_contender_is_right_and_a_wrong_one_is_seen():
             assert contender.bytes > 0 and contender.flops > 0
 
 
-# ---- the command for a GPU ---------------------------------------------------------------------------------
+# ---- the commands that measure -----------------------------------------------------------------------------
+
+
+def dry_run_of(script: str, folder: Path) -> tuple[dict, str, str]:
+    """What a dry run wrote, figures and table, and what it printed."""
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / script, "--dry-run", "-o", folder], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-3000:]
+    (figures,), (table,) = folder.glob("*-dry-run.json"), folder.glob("*-dry-run.md")
+    others = [path for path in folder.iterdir() if path not in (figures, table)]
+    assert {path.suffix for path in others} <= {".svg"}, "nothing else is left there"
+    return json.loads(figures.read_text(encoding="utf-8")), table.read_text(encoding="utf-8"), done.stdout
 
 
 @pytest.fixture(scope="module")
 def dry_run(tmp_path_factory) -> tuple[dict, str, str]:
-    """What a dry run wrote, figures and table, and what it printed."""
-    folder = tmp_path_factory.mktemp("results")
-    command = [sys.executable, BENCHMARKS / "gpu.py", "--dry-run", "-o", folder]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-3000:]
-    (figures,), (table,) = folder.glob("gpu-*-dry-run.json"), folder.glob("gpu-*-dry-run.md")
-    assert len(list(folder.iterdir())) == 2, "nothing else is left there"
-    return json.loads(figures.read_text(encoding="utf-8")), table.read_text(encoding="utf-8"), done.stdout
+    """The command for a GPU."""
+    return dry_run_of("gpu.py", tmp_path_factory.mktemp("results"))
 
 
 def test_dry_run_goes_through_every_section(dry_run):
@@ -235,7 +247,8 @@ def test_dry_run_goes_through_every_section(dry_run):
 
 
 def test_dry_run_has_a_figure_for_every_target_and_says_it_is_none(dry_run):
-    from gpu_report import UNKNOWN, targets
+    from gpu_report import targets
+    from targets import UNKNOWN
 
     results, table, _ = dry_run
     assert "A dry run on a CPU" in table
@@ -273,16 +286,91 @@ def test_report_says_what_was_missed_and_what_failed():
 
 
 def test_a_section_that_fails_is_recorded_and_the_next_one_runs(tmp_path, monkeypatch):
-    import gpu
+    import sections
 
     (tmp_path / "some_sections.py").write_text(
         "def build(found, sizes):\n    found['begun'] = True\n    raise SystemExit('no compiler')\n"
         "def tests(found, sizes):\n    found['passed'] = 3\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(gpu, "SECTIONS", {name: ("some_sections", 9) for name in ("build", "tests")})
-    arguments = argparse.Namespace(sections=["build", "tests"], dry_run=True, quick=False)
-    gpu.work(arguments, tmp_path / "found.json")
+    modules = dict.fromkeys(("build", "tests"), "some_sections")
+    sections.work(modules, list(modules), None, tmp_path / "found.json", {})
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["build"]["begun"] and "no compiler" in found["build"]["error"]
     assert found["tests"]["passed"] == 3 and "error" not in found["tests"]
+
+
+@pytest.fixture(scope="module")
+def suite_run(tmp_path_factory) -> tuple[dict, str, str]:
+    """The suite for the CPU."""
+    return dry_run_of("suite.py", tmp_path_factory.mktemp("results"))
+
+
+def test_suite_has_a_figure_for_every_claim_and_says_it_is_none(suite_run):
+    from suite_report import targets
+    from targets import UNKNOWN
+
+    results, table, printed = suite_run
+    assert not {name: section["error"] for name, section in results["sections"].items() if "error" in section}
+    assert table in printed and "A dry run" in table and "missed" not in table
+    # pymatting is needed for one figure only.
+    optional = [] if importlib.util.find_spec("pymatting") else ["pymatting's / ours"]
+    for row in targets(results):
+        if not any(name in row.what for name in optional):
+            assert row.measured != UNKNOWN, row.what
+        assert f"| {row.what} | {row.wanted} | {row.measured}" in table
+
+
+def test_suite_puts_every_time_beside_its_floor(suite_run):
+    results, table, _ = suite_run
+    rows = results["sections"]["operators"]["rows"]
+    contenders = {(row["work"].split(",")[0], row["contender"]) for row in rows.values()}
+    assert len(contenders) > 15
+    for row in rows.values():
+        floor = max(row["bytes"] / row["bytes/s"], row["flops"] / row["flop/s"])
+        assert row["roofline"] == pytest.approx(row["ms"] / 1e3 / floor)
+    scaling = {key: row for key, row in results["sections"]["scaling"].items() if key.endswith(("MP", "regions"))}
+    assert len(scaling) == 5
+    assert all(len(row) == 2 and all(at["roofline"] > 0 for at in row.values()) for row in scaling.values())
+    for name in ("embedded, command, 700 px", "embedded, 700 px, warm", "embedded, B1", "embedded, B2", "vgg19, B0"):
+        assert f"| {name} | " in table
+
+
+def test_suite_says_what_was_missed_extrapolated_and_cut_off():
+    from suite_report import report
+
+    slow, fast = {"s": 20.0, "CPU s": 39.0, "peak GB": 1.2}, {"s": 18.0, "all": [18.0]}
+    sections = {
+        "embedded": {
+            "command, 700 px": slow,
+            "warm": fast,
+            "same losses": {"s": 10.0, "loss": 0.1},
+            "B1": {"s": 30.0, "reached": False, "evaluations": 9, "loss": 0.2},
+            "B2": {"s": 15.0, "reached": True, "evaluations": 9, "loss": 0.1},
+            "left out": "24 MP",
+            "error": "Traceback:\nRuntimeError: no memory",
+        },
+        "vgg19": {"extrapolated, 700 px": {"s": 60.0, "measured s": 6.0, "evaluations": 9, "of": 90}},
+    }
+    about = {"machine": {}, "commit": "", "dirty": True, "date": "", "dry_run": False, "full": False, "seconds": 9}
+    table = report(about | {"load before": 0.0, "sections": sections})
+    assert "| command, 700 px with masks, embedded | ≤ 15 s | 20 s (missed) |" in table
+    assert "VGG-19 | ≤ 90 s | 62 s (extrapolated from 9 of 90 evaluations) |" in table
+    assert "B1 / transfer() |  | 3x or more (stopped) |" in table and "B2 / transfer() |  | 1.5x |" in table
+    assert "| embedded |  | ERROR: RuntimeError: no memory |" in table and "Left out of embedded: 24 MP" in table
+    assert "stencil build, 700x466: pymatting's / ours | ≥ 20x | not measured |" in table
+
+
+def test_roofline_is_the_slower_of_memory_and_arithmetic(monkeypatch):
+    import ceilings
+
+    monkeypatch.setattr(ceilings, "rates", lambda small: {"bytes/s": 10.0, "flop/s": 100.0})
+    assert ceilings.floor(20, 100) == 2 and ceilings.floor(20, 300) == 3
+
+
+def test_vgg19_takes_the_operations_that_the_report_says():
+    from network_workloads import pass_cost
+    from plain_ops import random_weights
+
+    _, flops = pass_cost(random_weights("vgg19"), ("relu1_1", "relu5_1"), 384, 512)
+    assert flops / (384 * 512) == pytest.approx(1.445e6, rel=1e-3)

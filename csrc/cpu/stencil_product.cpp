@@ -16,40 +16,12 @@ namespace {
 
 constexpr int64_t kStrip = 512;
 
-// sum[i] += sum over the five shifts s = -2..2 of coefficients[s][i] (x[i + s] - centre[i]), s = 0 left out
-// when the row is the centre's own; energy likewise with the squared difference, for each pair once.
-template <class T, bool kEnergy>
-FASTPHOTO_INLINE void add_row(const T* __restrict c0, const T* __restrict c1, const T* __restrict c2,
-                              const T* __restrict c3, const T* __restrict c4, const T* __restrict x,
-                              const T* __restrict centre, int64_t count, T* __restrict sum,
-                              T* __restrict energy) {
-  for (int64_t i = 0; i < count; ++i) {
-    const T middle = centre[i];
-    const T d0 = x[i - 2] - middle, d1 = x[i - 1] - middle, d2 = x[i] - middle, d3 = x[i + 1] - middle,
-            d4 = x[i + 2] - middle;
-    const T p0 = c0[i] * d0, p1 = c1[i] * d1, p2 = c2[i] * d2, p3 = c3[i] * d3, p4 = c4[i] * d4;
-    sum[i] += ((p0 + p1) + (p3 + p4)) + p2;
-    if (kEnergy) energy[i] -= ((p0 * d0 + p1 * d1) + (p3 * d3 + p4 * d4)) + p2 * d2;
-  }
-}
-
-template <class T, bool kEnergy>
-FASTPHOTO_INLINE void set_own_row(const T* __restrict c0, const T* __restrict c1, const T* __restrict c3,
-                                  const T* __restrict c4, const T* __restrict x, int64_t count,
-                                  T* __restrict sum, T* __restrict energy) {
-  for (int64_t i = 0; i < count; ++i) {
-    const T d0 = x[i - 2] - x[i], d1 = x[i - 1] - x[i], d3 = x[i + 1] - x[i], d4 = x[i + 2] - x[i];
-    const T p3 = c3[i] * d3, p4 = c4[i] * d4;
-    sum[i] = (c0[i] * d0 + c1[i] * d1) + (p3 + p4);
-    if (kEnergy) energy[i] = -(p3 * d3 + p4 * d4);
-  }
-}
-
 template <class T>
 struct Picture {
   const T* stencil;  // (12, height, width)
-  const T* x;        // one plane, (height, width)
+  const T* x;        // planes of (height, width)
   int64_t height, width;
+  const T* zeros;  // width of them: the coefficients of pairs with rows above the image
 
   const T* coefficients(int dy, int dx, int64_t y, int64_t column) const {
     return stencil + (stencil_plane(dy, dx) * height + y) * width + column;
@@ -58,8 +30,9 @@ struct Picture {
 
 // A pixel within two columns of the left or right edge, where some of the pairs do not exist.
 template <class T>
-FASTPHOTO_INLINE T edge_pixel(const Picture<T>& picture, int64_t y, int64_t column, double& energy) {
-  const T* middle = picture.x + y * picture.width + column;
+FASTPHOTO_INLINE T edge_pixel(const Picture<T>& picture, const T* x, int64_t y, int64_t column,
+                              double& energy) {
+  const T* middle = x + y * picture.width + column;
   T sum = 0;
   for (int dy = -2; dy <= 2; ++dy) {
     if (y + dy < 0 || y + dy >= picture.height) continue;
@@ -76,46 +49,80 @@ FASTPHOTO_INLINE T edge_pixel(const Picture<T>& picture, int64_t y, int64_t colu
   return sum;
 }
 
-template <class T, bool kEnergy>
-FASTPHOTO_INLINE double product_row(const Picture<T>& picture, int64_t y, T* out) {
-  const int64_t width = picture.width, height = picture.height;
-  double total = 0;
-  for (int64_t column = 0; column < width; column = column == 1 && width > 4 ? width - 2 : column + 1)
-    out[column] = edge_pixel(picture, y, column, total);
-  T sum[kStrip], energy[kStrip];
-  for (int64_t begin = 2; begin < width - 2; begin += kStrip) {
-    const int64_t count = std::min(kStrip, width - 2 - begin);
-    const T* centre = picture.x + y * width + begin;
-    set_own_row<T, kEnergy>(picture.coefficients(0, 2, y, begin - 2),
-                            picture.coefficients(0, 1, y, begin - 1), picture.coefficients(0, 1, y, begin),
-                            picture.coefficients(0, 2, y, begin), centre, count, sum, energy);
-    for (int dy = 1; dy <= 2; ++dy) {
-      if (y + dy < height)
-        add_row<T, kEnergy>(picture.coefficients(dy, -2, y, begin), picture.coefficients(dy, -1, y, begin),
-                            picture.coefficients(dy, 0, y, begin), picture.coefficients(dy, 1, y, begin),
-                            picture.coefficients(dy, 2, y, begin), centre + dy * width, centre, count, sum,
-                            energy);
-      if (y - dy >= 0)
-        add_row<T, false>(
-            picture.coefficients(dy, 2, y - dy, begin - 2), picture.coefficients(dy, 1, y - dy, begin - 1),
-            picture.coefficients(dy, 0, y - dy, begin), picture.coefficients(dy, -1, y - dy, begin + 1),
-            picture.coefficients(dy, -2, y - dy, begin + 2), centre - dy * width, centre, count, sum, energy);
-    }
-    std::copy_n(sum, count, out + begin);
-    if (kEnergy) total += ordered_sum(energy, count);
+// Pixels that have all five columns of neighbours, kPlanes planes at a time so that coefficients are read
+// once: sum[p][i] and, with every pair at its first pixel, energy[p][i].
+template <class T, int kPlanes, bool kEnergy>
+FASTPHOTO_INLINE void inner_pixels(const Picture<T>& picture, int64_t y, int64_t begin, int64_t count,
+                                   T sum[kPlanes][kStrip], T energy[kPlanes][kStrip]) {
+  const int64_t width = picture.width, plane = picture.height * width;
+  // Rows beyond the image have coefficients of zero, so that any row's values will do.
+  const T *rows[5], *forward[12], *backward[12];
+  for (int dy = -2; dy <= 2; ++dy) {
+    const int64_t row = std::min(std::max<int64_t>(y + dy, 0), picture.height - 1);
+    rows[dy + 2] = picture.x + row * width + begin;
   }
-  return total;
+  for (int dy = 0; dy <= 2; ++dy)
+    for (int dx = dy ? -2 : 1; dx <= 2; ++dx) {
+      const int n = stencil_plane(dy, dx);
+      forward[n] = picture.coefficients(dy, dx, y, begin);
+      backward[n] = y >= dy ? picture.coefficients(dy, dx, y - dy, begin - dx) : picture.zeros;
+    }
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i) {
+    T total[kPlanes] = {}, squares[kPlanes] = {}, middle[kPlanes];
+    for (int p = 0; p < kPlanes; ++p) middle[p] = rows[2][p * plane + i];
+#pragma GCC unroll 3
+    for (int dy = 0; dy <= 2; ++dy)
+#pragma GCC unroll 5
+      for (int dx = dy ? -2 : 1; dx <= 2; ++dx) {
+        const T after = forward[stencil_plane(dy, dx)][i], before = backward[stencil_plane(dy, dx)][i];
+        for (int p = 0; p < kPlanes; ++p) {
+          const T next = rows[2 + dy][p * plane + i + dx] - middle[p];
+          const T last = rows[2 - dy][p * plane + i - dx] - middle[p];
+          const T product = after * next;
+          total[p] += product + before * last;
+          if (kEnergy) squares[p] -= product * next;
+        }
+      }
+    for (int p = 0; p < kPlanes; ++p) {
+      sum[p][i] = total[p];
+      if (kEnergy) energy[p][i] = squares[p];
+    }
+  }
 }
 
-#define FASTPHOTO_ROWS(T)                                                            \
-  FASTPHOTO_CLONES void run_product(const Picture<T>& picture, int64_t y, T* out) {  \
-    product_row<T, false>(picture, y, out);                                          \
-  }                                                                                  \
-  FASTPHOTO_CLONES double run_energy(const Picture<T>& picture, int64_t y, T* out) { \
-    return product_row<T, true>(picture, y, out);                                    \
+// Row y of kPlanes planes of the product, and their energies.
+template <class T, int kPlanes, bool kEnergy>
+FASTPHOTO_INLINE void product_row(const Picture<T>& picture, int64_t y, T* out, double* energies) {
+  const int64_t width = picture.width, plane = picture.height * width;
+  T sum[kPlanes][kStrip], energy[kPlanes][kStrip];
+  double totals[kPlanes] = {};
+  for (int p = 0; p < kPlanes; ++p)
+    for (int64_t column = 0; column < width; column = column == 1 && width > 4 ? width - 2 : column + 1)
+      out[p * plane + y * width + column] = edge_pixel(picture, picture.x + p * plane, y, column, totals[p]);
+  for (int64_t begin = 2; begin < width - 2; begin += kStrip) {
+    const int64_t count = std::min(kStrip, width - 2 - begin);
+    inner_pixels<T, kPlanes, kEnergy>(picture, y, begin, count, sum, energy);
+    for (int p = 0; p < kPlanes; ++p) {
+      std::copy_n(sum[p], count, out + p * plane + y * width + begin);
+      if (kEnergy) totals[p] += ordered_sum(energy[p], count);
+    }
   }
-FASTPHOTO_ROWS(float)
-FASTPHOTO_ROWS(double)
+  if (kEnergy)
+    for (int p = 0; p < kPlanes; ++p) energies[p * picture.height + y] = totals[p];
+}
+
+#define FASTPHOTO_ROWS(T, PLANES)                                                                      \
+  FASTPHOTO_CLONES void run_product_##PLANES(const Picture<T>& picture, int64_t y, T* out) {           \
+    product_row<T, PLANES, false>(picture, y, out, nullptr);                                           \
+  }                                                                                                    \
+  FASTPHOTO_CLONES void run_energy_##PLANES(const Picture<T>& picture, int64_t y, T* out, double* e) { \
+    product_row<T, PLANES, true>(picture, y, out, e);                                                  \
+  }
+FASTPHOTO_ROWS(float, 1)
+FASTPHOTO_ROWS(float, 3)
+FASTPHOTO_ROWS(double, 1)
+FASTPHOTO_ROWS(double, 3)
 #undef FASTPHOTO_ROWS
 
 template <class T>
@@ -127,17 +134,20 @@ Tensor product(const Tensor& stencil, const Tensor& x, double* energy) {
   const T* x_data = x_planes.const_data_ptr<T>();
   T* out_data = out.mutable_data_ptr<T>();
   std::vector<double> row_energy(energy ? planes * height : 0, 0.0);
-  // All planes of a row before the next row: the coefficients are then read from memory once.
+  const std::vector<T> zeros(width, T(0));
   torch::stable::parallel_for(0, height, 8, [&](int64_t begin, int64_t end) {
-    for (int64_t y = begin; y < end; ++y)
-      for (int64_t plane = 0; plane < planes; ++plane) {
-        const Picture<T> picture{stencil_data, x_data + plane * height * width, height, width};
-        T* row = out_data + (plane * height + y) * width;
+    for (int64_t plane = 0; plane < planes; plane += planes - plane >= 3 ? 3 : 1) {
+      const bool three = planes - plane >= 3;
+      const Picture<T> picture{stencil_data, x_data + plane * height * width, height, width, zeros.data()};
+      T* rows = out_data + plane * height * width;
+      double* energies = row_energy.data() + plane * height;
+      for (int64_t y = begin; y < end; ++y) {
         if (energy)
-          row_energy[plane * height + y] = run_energy(picture, y, row);
+          three ? run_energy_3(picture, y, rows, energies) : run_energy_1(picture, y, rows, energies);
         else
-          run_product(picture, y, row);
+          three ? run_product_3(picture, y, rows) : run_product_1(picture, y, rows);
       }
+    }
   });
   if (energy) *energy = ordered_sum(row_energy.data(), planes * height);
   return from_planes(out);

@@ -1,0 +1,55 @@
+"""Draws how times grow with size and regions, and the seconds of whole images, as SVG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+from sections import Found
+from suite_report import whole_images
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+
+def draw(results: Found, target: Path) -> list[Path]:
+    """The files written beside `target`."""
+    return [
+        *_scaling(results, target.with_suffix(".scaling.svg")),
+        *_images(results, target.with_suffix(".images.svg")),
+    ]
+
+
+def _scaling(results: Found, path: Path) -> list[Path]:
+    curves = {
+        key: row for key, row in results["sections"].get("scaling", {}).items() if key.endswith(("MP", "regions"))
+    }
+    if not curves:
+        return []
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for axis, unit, label in zip(axes, ("MP", "regions"), ("megapixels", "regions"), strict=True):
+        for key, row in curves.items():
+            if key.endswith(unit):
+                axis.plot([float(at) for at in row], [each["ms"] for each in row.values()], "o-", label=key)
+        axis.set(xlabel=label, ylabel="ms", xscale="log", yscale="log" if unit == "MP" else "linear")
+        if axis.lines:
+            axis.legend(fontsize="small")
+    axes[1].set_ylim(bottom=0)
+    return _saved(figure, path)
+
+
+def _images(results: Found, path: Path) -> list[Path]:
+    rows = [(what, seconds) for what, seconds, _ in whole_images(results["sections"]) if seconds]
+    if not rows:
+        return []
+    figure, axis = pyplot.subplots(figsize=(8, 0.4 * len(rows) + 1), layout="constrained")
+    axis.barh([what for what, _ in rows], [seconds for _, seconds in rows])
+    axis.set(xlabel="seconds", xscale="log")
+    axis.invert_yaxis()
+    return _saved(figure, path)
+
+
+def _saved(figure: pyplot.Figure, path: Path) -> list[Path]:
+    figure.savefig(path)
+    pyplot.close(figure)
+    return [path]
