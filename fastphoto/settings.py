@@ -54,7 +54,7 @@ class Settings:
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     style_weights: tuple[float, ...] = (2.0, 1.0, 0.5, 0.1, 0.1)
     """One for each of `style_layers`."""
-    photorealism_weight: float = 0.055
+    photorealism_weight: float = 0.05
     total_variation_weight: float = 0.0
     gamut_weight: float = 1.0
     """Of pixel values outside [0, 1], which the solver does not clamp."""
