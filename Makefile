@@ -22,12 +22,12 @@ EMULATION := $(wildcard tests/cuda_emulation/*)
 EMULATED_TESTS := $(addprefix tests/test_,matting_laplacian.py masked_gram.py local_affine_ops.py local_affine.py \
   max_pool.py inner_products.py cuda_kernels.py)
 
-.PHONY: help demo test lint format bench encoder teachers cuda-compile cuda-emulate cuda-package gpu clean
+.PHONY: help demo test lint format bench bench-full encoder teachers cuda-compile cuda-emulate cuda-package gpu clean
 help:
 	@echo "make demo          transfer the photo pairs in the package, results in ./fastphoto-demo"
 	@echo "make test          run the tests"
 	@echo "make lint          check style and formatting; make format mends the formatting"
-	@echo "make bench         run the benchmarks"
+	@echo "make bench         measure everything on the CPU in five minutes; make bench-full takes hours and more sizes"
 	@echo "make encoder       train the embedded encoder anew from TEACHERS=folder, into build/encoder.safetensors"
 	@echo "make cuda-compile  compile the CUDA kernels, without a GPU; none may spill registers"
 	@echo "make cuda-emulate  run the CUDA kernels on the CPU through the operators' tests"
@@ -41,8 +41,12 @@ demo: $(VENV)/.package
 test: $(VENV)/.development
 	$(BIN)/python -m pytest -q
 
-bench: $(VENV)/.development
-	$(BIN)/python -m pytest -q benchmarks
+# Against plain PyTorch, SciPy and pymatting: results/cpu-DATE.json and .md. Nothing else should run meanwhile.
+bench: $(VENV)/.benchmarks
+	$(BIN)/python benchmarks/suite.py
+
+bench-full: $(VENV)/.benchmarks
+	$(BIN)/python benchmarks/suite.py --full
 
 encoder: teachers $(VENV)/.package
 	$(BIN)/python tools/train_encoder.py --teachers "$(TEACHERS)" -o build/encoder.safetensors
@@ -99,6 +103,10 @@ $(VENV)/.package: $(VENV)/.torch pyproject.toml setup.py $(SOURCES)
 $(VENV)/.development: $(VENV)/.torch pyproject.toml setup.py $(SOURCES)
 	$(PIP) --no-build-isolation --editable ".[dev]"
 	@touch $(VENV)/.package $@
+
+$(VENV)/.benchmarks: $(VENV)/.development
+	$(PIP) --no-build-isolation --editable ".[bench]"
+	@touch $@
 
 $(VENV)/.linters: $(VENV)/.made Makefile
 	$(PIP) $(LINTERS)

@@ -61,9 +61,12 @@ def test_building_the_stencil(timed, scaled, form, size):
 
 
 @lru_cache(1)
-def five_layers(height: int, width: int, regions: int, widths: tuple[int, ...]) -> workloads.Workload:
+def five_layers(
+    height: int, width: int, regions: int, widths: tuple[int, ...], hard: bool = False
+) -> workloads.Workload:
     shapes = workloads.style_layers(height, width, widths)
-    return workloads.masked_gram(shapes, workloads.smooth_partition(regions, shapes))
+    partition = workloads.hard_partition if hard else workloads.smooth_partition
+    return workloads.masked_gram(shapes, partition(regions, shapes))
 
 
 GRAMS = [("native", 1), ("native", 9), ("gather", 9), ("dense", 9)]
@@ -83,6 +86,14 @@ def test_masked_gram_of_five_layers(timed, scaled, shape_of, benchmark, form, re
     widths = WIDTHS[shape_of("vgg19")]
     benchmark.group = f"masked Gram and gradient, VGG-19's five style layers, {width}x{height}"  # one beside nine
     timed(five_layers(height, width, regions, widths), form, small=five_layers(36, 48, regions, widths))
+
+
+@at((466, 700), short=(466, 700))
+def test_masked_gram_of_hard_regions(timed, scaled, shape_of, benchmark, size):
+    height, width = scaled(*size)
+    widths = WIDTHS[shape_of("vgg19")]
+    benchmark.group = f"masked Gram and gradient, VGG-19's five style layers, {width}x{height}"
+    timed(five_layers(height, width, 9, widths, hard=True), "native", small=five_layers(36, 48, 9, widths, hard=True))
 
 
 # The layers of a VGG-19, and those of one with a quarter of the channels.

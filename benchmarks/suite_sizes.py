@@ -32,7 +32,7 @@ class Sizes:
         self.warm_runs = 5 if full else 1
         self.published_steps = 20 if full else 3
         self.published_seconds = 1200.0 if full else 30.0
-        self.baseline_seconds = 0.2 if dry_run else 900.0 if full else 30.0
+        self.baseline_seconds = 0.2 if dry_run else 900.0 if full else 90.0
         self.vgg_shape = "vgg19-16x" if dry_run else None  # whose widths VGG-19 has, if not its own
 
     @property

@@ -216,6 +216,12 @@ def smooth_partition(regions: int, shapes: Sequence[Shape], device: torch.device
     return [masks[layer] for layer in layers]
 
 
+def hard_partition(regions: int, shapes: Sequence[Shape]) -> list[Tensor]:
+    """The same without soft borders, so that the regions' total area is the image's, however many they are."""
+    smooth = smooth_partition(regions, shapes)
+    return [(masks.argmax(0) == torch.arange(regions)[:, None, None]).float() for masks in smooth]
+
+
 def masked_gram(
     shapes: Sequence[Shape],
     masks: Sequence[Tensor],

@@ -19,7 +19,7 @@ namespace fastphoto {
 namespace {
 
 constexpr int kBlock = 64;
-constexpr int64_t kBandRows = 16;
+constexpr int64_t kBandRows = 32;
 
 // Of kBlock neighbouring windows: the whitened colours w_i = R^-1 (I_i - mu) of their nine pixels, and R, d.
 struct WindowBlock {
