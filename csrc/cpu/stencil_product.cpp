@@ -21,7 +21,7 @@ struct Picture {
   const T* stencil;  // (12, height, width)
   const T* x;        // planes of (height, width)
   int64_t height, width;
-  const T* zeros;  // width of them: the coefficients of pairs with rows above the image
+  const T* zeros;  // width of them: the coefficients of pairs with rows beyond the image
 
   const T* coefficients(int dy, int dx, int64_t y, int64_t column) const {
     return stencil + (stencil_plane(dy, dx) * height + y) * width + column;
@@ -49,43 +49,45 @@ FASTPHOTO_INLINE T edge_pixel(const Picture<T>& picture, const T* x, int64_t y, 
   return sum;
 }
 
-// Pixels that have all five columns of neighbours, kPlanes planes at a time so that coefficients are read
-// once: sum[p][i] and, with every pair at its first pixel, energy[p][i].
-template <class T, int kPlanes, bool kEnergy>
-FASTPHOTO_INLINE void inner_pixels(const Picture<T>& picture, int64_t y, int64_t begin, int64_t count,
-                                   T sum[kPlanes][kStrip], T energy[kPlanes][kStrip]) {
+// The neighbours kDy rows below and above, of pixels that have all five columns of them, kPlanes planes at a
+// time so that coefficients are read once: sum[p][i] and, with every pair at its first pixel, energy[p][i].
+// One call for each kDy, for the addresses of more rows than its two would not fit the registers.
+template <class T, int kPlanes, bool kEnergy, int kDy>
+FASTPHOTO_INLINE void add_rows(const Picture<T>& picture, int64_t y, int64_t begin, int64_t count,
+                               T sum[kPlanes][kStrip], T energy[kPlanes][kStrip], T* __restrict out) {
+  constexpr int kFirst = kDy ? -2 : 1;
   const int64_t width = picture.width, plane = picture.height * width;
-  // Rows beyond the image have coefficients of zero, so that any row's values will do.
-  const T *rows[5], *forward[12], *backward[12];
-  for (int dy = -2; dy <= 2; ++dy) {
-    const int64_t row = std::min(std::max<int64_t>(y + dy, 0), picture.height - 1);
-    rows[dy + 2] = picture.x + row * width + begin;
-  }
-  for (int dy = 0; dy <= 2; ++dy)
-    for (int dx = dy ? -2 : 1; dx <= 2; ++dx) {
-      const int n = stencil_plane(dy, dx);
-      forward[n] = picture.coefficients(dy, dx, y, begin);
-      backward[n] = y >= dy ? picture.coefficients(dy, dx, y - dy, begin - dx) : picture.zeros;
-    }
+  // Pairs with rows beyond the image get coefficients of zero, so that any row's values will do.
+  const T* const middle = picture.x + y * width + begin;
+  const T* const below = picture.x + std::min(y + kDy, picture.height - 1) * width + begin;
+  const T* const above = picture.x + std::max<int64_t>(y - kDy, 0) * width + begin;
+  const bool follows = y + kDy < picture.height, exists = y >= kDy;
+  const T* const after = follows ? picture.coefficients(kDy, kFirst, y, begin) : picture.zeros;
+  const T* const before = exists ? picture.coefficients(kDy, kFirst, y - kDy, begin - kFirst) : picture.zeros;
+  const int64_t ahead = follows ? plane : 0,
+                back = exists ? plane - 1 : 0;  // to the coefficients of the next dx
 #pragma GCC ivdep
   for (int64_t i = 0; i < count; ++i) {
-    T total[kPlanes] = {}, squares[kPlanes] = {}, middle[kPlanes];
-    for (int p = 0; p < kPlanes; ++p) middle[p] = rows[2][p * plane + i];
-#pragma GCC unroll 3
-    for (int dy = 0; dy <= 2; ++dy)
-#pragma GCC unroll 5
-      for (int dx = dy ? -2 : 1; dx <= 2; ++dx) {
-        const T after = forward[stencil_plane(dy, dx)][i], before = backward[stencil_plane(dy, dx)][i];
-        for (int p = 0; p < kPlanes; ++p) {
-          const T next = rows[2 + dy][p * plane + i + dx] - middle[p];
-          const T last = rows[2 - dy][p * plane + i - dx] - middle[p];
-          const T product = after * next;
-          total[p] += product + before * last;
-          if (kEnergy) squares[p] -= product * next;
-        }
-      }
+    T total[kPlanes] = {}, squares[kPlanes] = {}, x[kPlanes];
     for (int p = 0; p < kPlanes; ++p) {
-      sum[p][i] = total[p];
+      x[p] = middle[p * plane + i];
+      if (kDy > 0) {
+        total[p] = sum[p][i];
+        if (kEnergy) squares[p] = energy[p][i];
+      }
+    }
+#pragma GCC unroll 5
+    for (int dx = kFirst; dx <= 2; ++dx) {
+      const T forward = after[(dx - kFirst) * ahead + i], backward = before[(dx - kFirst) * back + i];
+      for (int p = 0; p < kPlanes; ++p) {
+        const T next = below[p * plane + i + dx] - x[p], last = above[p * plane + i - dx] - x[p];
+        const T product = forward * next;
+        total[p] += product + backward * last;
+        if (kEnergy) squares[p] -= product * next;
+      }
+    }
+    for (int p = 0; p < kPlanes; ++p) {
+      (kDy == 2 ? out[p * plane + i] : sum[p][i]) = total[p];
       if (kEnergy) energy[p][i] = squares[p];
     }
   }
@@ -102,11 +104,10 @@ FASTPHOTO_INLINE void product_row(const Picture<T>& picture, int64_t y, T* out, 
       out[p * plane + y * width + column] = edge_pixel(picture, picture.x + p * plane, y, column, totals[p]);
   for (int64_t begin = 2; begin < width - 2; begin += kStrip) {
     const int64_t count = std::min(kStrip, width - 2 - begin);
-    inner_pixels<T, kPlanes, kEnergy>(picture, y, begin, count, sum, energy);
-    for (int p = 0; p < kPlanes; ++p) {
-      std::copy_n(sum[p], count, out + p * plane + y * width + begin);
-      if (kEnergy) totals[p] += ordered_sum(energy[p], count);
-    }
+    add_rows<T, kPlanes, kEnergy, 0>(picture, y, begin, count, sum, energy, out + y * width + begin);
+    add_rows<T, kPlanes, kEnergy, 1>(picture, y, begin, count, sum, energy, out + y * width + begin);
+    add_rows<T, kPlanes, kEnergy, 2>(picture, y, begin, count, sum, energy, out + y * width + begin);
+    for (int p = 0; kEnergy && p < kPlanes; ++p) totals[p] += ordered_sum(energy[p], count);
   }
   if (kEnergy)
     for (int p = 0; p < kPlanes; ++p) energies[p * picture.height + y] = totals[p];
