@@ -15,10 +15,6 @@ import ceilings
 import pytest
 from workloads import Workload
 
-from fastphoto._process import keep_freed_memory
-
-keep_freed_memory()  # as the command does, for all contenders alike
-
 BEGIN = time.monotonic()
 
 

@@ -17,7 +17,6 @@ from sections import ROOT, Recorder
 from suite_sizes import Sizes
 
 from fastphoto import ops
-from fastphoto._process import keep_freed_memory
 
 CHANNELS, REGIONS = 16, 3  # of the activations whose Gram matrices are taken of up to 24 megapixels
 
@@ -54,7 +53,6 @@ class Rows:
 
 def scaling(found: Recorder, sizes: Sizes) -> None:
     """Milliseconds from a twentieth of a megapixel to 24, and from one region to 32."""
-    keep_freed_memory()  # as the command does
     clock = Clock(sizes)
     found["rates"] = ceilings.rates(sizes.dry_run)
 
