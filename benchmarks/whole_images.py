@@ -23,7 +23,7 @@ from torch import Tensor
 from transfers import command, encoder_weights, photos, problem_of, transferred, weights_file, written_pair
 
 import fastphoto
-from fastphoto._process import keep_freed_memory
+from fastphoto.process import keep_freed_memory
 from fastphoto.settings import Settings
 from fastphoto.transfer import Progress
 

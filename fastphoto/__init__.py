@@ -1,6 +1,6 @@
 """fastphoto makes one photograph take on the look of another and stay a photograph."""
 
-from ._process import load_torch_with_patient_threads
+from .process import load_torch_with_patient_threads
 
 load_torch_with_patient_threads()  # before anything else loads it
 

@@ -18,12 +18,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import __version__
-from ._process import keep_freed_memory
 from .download import KNOWN, cache_folder, download, find_cached, known_files
 from .encoder import ENCODERS
 from .errors import FastPhotoError, FastPhotoWarning, FileError
 from .images import Photo, check_output, read_photo, write_photo
 from .ops import build_info
+from .process import keep_freed_memory
 from .setting_text import parse_settings
 from .settings import PRESETS, Settings
 from .transfer import Progress, transfer

@@ -51,7 +51,7 @@ def test_a_torch_that_is_loaded_already_is_left_alone():
 @pytest.mark.parametrize("kept", [False, True])
 def test_freed_memory_is_kept_only_when_asked_for(kept):
     script = f"""
-import ctypes, resource, fastphoto._process as process, torch
+import ctypes, resource, fastphoto.process as process, torch
 if {kept}: process.keep_freed_memory()
 def step(): return [torch.ones(1 << 24) for _ in range(3)]
 step(), step()
