@@ -128,16 +128,18 @@ class Encoder(nn.Module):
         return x.contiguous(memory_format=torch.channels_last)  # which it is, but for unusual backends
 
     def _by_tiles(self, x: Tensor, weight: Tensor) -> bool:
-        """Whether `ops.convolution` takes it: on a CPU, with constant weights, and not of a few colours."""
+        """Whether `ops.convolution` takes it: on a CPU, not of few channels, nor where torch must know the gradient."""
         exact = x.dtype in (torch.float32, torch.float64)
-        return x.device.type == "cpu" and exact and not weight.requires_grad and x.shape[1] >= _FEW_CHANNELS
+        differentiated = torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad)
+        return x.device.type == "cpu" and exact and not differentiated and x.shape[1] >= _FEW_CHANNELS
 
     def _for_tiles(self, name: str, turned: bool = False) -> Tensor:
         """A convolution's weights for `ops.convolution`, or those of its gradient; made when first used."""
         weight: Tensor = getattr(self, f"{name}_weight")
+        version = 0 if weight.is_inference() else weight._version  # those of inference mode cannot change
         made = self._transformed.get((name, turned))
-        if made is None or made[0] is not weight or made[1] != weight._version:
-            made = weight, weight._version, convolution_weights(_turned(weight) if turned else weight)
+        if made is None or made[0] is not weight or made[1] != version:
+            made = weight, version, convolution_weights(_turned(weight) if turned else weight)
             self._transformed[name, turned] = made
         return made[2]
 

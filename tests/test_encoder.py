@@ -25,7 +25,7 @@ TEACHER = Path(__file__).resolve().parents[2] / "shared" / "weights" / "vgg19_co
 def some_weights(padding: str = "zeros", pooling: str = "max_floor", seed: int = 0) -> EncoderWeights:
     generator = torch.Generator().manual_seed(seed)
     convolutions, channels = {}, 3
-    for name, width in zip(NAMES, (4, 6, 8, 6, 5), strict=True):
+    for name, width in zip(NAMES, (8, 10, 12, 9, 5), strict=True):
         weight = torch.randn(width, channels, 3, 3, generator=generator) / (3 * channels**0.5)
         convolutions[name] = weight, torch.randn(width, generator=generator) * 0.2
         channels = width
@@ -256,3 +256,22 @@ def test_messages_of_loading():
         load_encoder("vgg16")
     with pytest.raises(InputError, match="weights: .*embedded"):
         load_encoder("embedded", "some.pth")
+
+
+def test_weights_changed_in_place_and_made_in_inference_mode_are_seen():
+    weights = some_weights("zeros", "max_floor")
+    image = torch.rand(3, 20, 24)
+    encoder = Encoder(weights)
+    before = encoder(image, ("relu2_1",))["relu2_1"]
+    encoder.conv2_1_weight.mul_(2)
+    after = encoder(image, ("relu2_1",))["relu2_1"]
+    assert not torch.allclose(before, after), "transformed weights are made anew"
+    with torch.inference_mode():
+        torch.testing.assert_close(Encoder(weights)(image, ("relu2_1",))["relu2_1"], before)
+
+
+def test_a_frozen_layer_above_a_trained_one_passes_its_gradient_on():
+    encoder = Encoder(some_weights("zeros", "max_floor"))
+    encoder.conv1_1_weight.requires_grad_()
+    encoder(torch.rand(3, 20, 24), ("relu2_1",))["relu2_1"].sum().backward()
+    assert encoder.conv1_1_weight.grad.abs().sum() > 0
