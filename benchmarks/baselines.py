@@ -24,8 +24,8 @@ from torch_modes import in_graph, matrix_products, precise
 from fastphoto import ops, regions
 from fastphoto.encoder import Encoder
 from fastphoto.images import resize
+from fastphoto.objective import PUBLISHED_ACTIVATION
 from fastphoto.settings import Settings
-from fastphoto.transfer import PUBLISHED_ACTIVATION
 from fastphoto.weights import CAFFE_MEAN, EncoderWeights
 
 # ---- the problem and its losses -----------------------------------------------------------------------------

@@ -38,31 +38,43 @@ def match_colours(
     """
     regions = zip(content_masks, style_masks, strict=True)
     moved = ((_curved(_moved(content, m, style, s, gain), m, style, s, slope), m) for m, s in regions)
-    return _blend(content, content_masks, moved)
+    return blend_regions(content, content_masks, moved)
 
 
 def monge_kantorovich(
-    content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor, gain: float = 6.0
+    content: Tensor,
+    style: Tensor,
+    content_masks: Tensor,
+    style_masks: Tensor,
+    gain: float = 6.0,
+    space: Tensor = OPPONENT,
 ) -> Tensor:
     """Each region's colours moved to the style's mean and covariance by the linear map that moves them least.
 
     In region r, c -> T (c - mean_c) + mean_s with T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2, the closed-form optimal
     transport between two normal distributions of covariances C and S (Pitie and Kokaram 2007). Movement is measured in
-    `OPPONENT`, which keeps light light and dark dark. Regions blend where masks overlap; pixels of no region keep their
-    colour.
+    a linear space of colours, by default `OPPONENT`, which keeps light light and dark dark. Regions blend where masks
+    overlap; pixels of no region keep their colour.
 
     content: (3, H, W), style: (3, h, w), in [0, 1]; content_masks (R, H, W), style_masks (R, h, w), in [0, 1], each
     with an area. gain: no direction of colour is spread by more than this factor; without a bound, the noise of colours
-    that hardly vary would come out as colour.
+    that hardly vary would come out as colour. space: (3, 3), invertible, its rows the axes in RGB; the published map is
+    `torch.eye(3)` with a gain of `math.inf`.
 
     Returns (3, H, W), clamped to [0, 1].
     """
     regions = zip(content_masks, style_masks, strict=True)
-    return _blend(content, content_masks, ((_moved(content, m, style, s, gain), m) for m, s in regions))
+    return blend_regions(content, content_masks, ((_moved(content, m, style, s, gain, space), m) for m, s in regions))
 
 
-def _blend(content: Tensor, masks: Tensor, moved: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """Each region's own image (3, H, W) where its mask (H, W) is, the content where no mask is."""
+def blend_regions(content: Tensor, masks: Tensor, moved: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """Each region's own image where its mask is, the content where no mask is.
+
+    content: (3, H, W), masks: (R, H, W), in [0, 1]; moved: R pairs of an image (3, H, W) and its mask (H, W), taken one
+    at a time. Where masks add up to more than 1, regions are averaged.
+
+    Returns (3, H, W), clamped to [0, 1].
+    """
     mixed = torch.zeros_like(content)
     for image, mask in moved:
         mixed += image * mask
@@ -71,57 +83,67 @@ def _blend(content: Tensor, masks: Tensor, moved: Iterable[tuple[Tensor, Tensor]
     return mixed.clamp_(0, 1)
 
 
-def _moved(content: Tensor, content_mask: Tensor, style: Tensor, style_mask: Tensor, gain: float) -> Tensor:
+def _moved(
+    content: Tensor,
+    content_mask: Tensor,
+    style: Tensor,
+    style_mask: Tensor,
+    gain: float,
+    space: Tensor = OPPONENT,
+) -> Tensor:
     """All of the content by the linear map of one region."""
-    matrix = _transport(*_moments(content, content_mask), *_moments(style, style_mask), gain)
+    matrix = _transport(*moments(content, content_mask), *moments(style, style_mask), gain, space)
     return local_affine_apply(matrix.to(content)[None, None], content.permute(1, 2, 0)).permute(2, 0, 1)
 
 
 def _curved(image: Tensor, mask: Tensor, style: Tensor, style_mask: Tensor, slope: float) -> Tensor:
     """An image (3, H, W) with the pixels of one region moved by its three curves."""
     space, pixels = OPPONENT.to(image), image.flatten(1)
-    inside, theirs = mask.flatten().nonzero()[:, 0], _some(style_mask.flatten().nonzero()[:, 0])
+    inside, theirs = mask.flatten().nonzero()[:, 0], some_pixels(style_mask.flatten().nonzero()[:, 0])
     if slope <= 1 or len(inside) < 2 or len(theirs) < 2:
         return image
-    mine = _some(torch.arange(len(inside), device=inside.device))
+    mine = some_pixels(torch.arange(len(inside), device=inside.device))
     weights, style_weights = mask.flatten()[inside[mine]], style_mask.flatten()[theirs]
     moved = []
     for axis, style_axis in zip(space @ pixels[:, inside], space @ style.flatten(1)[:, theirs], strict=True):
-        x, y = _quantiles(axis[mine], weights), _quantiles(style_axis, style_weights)
+        x, y = quantiles(axis[mine], weights), quantiles(style_axis, style_weights)
         run = x.diff().clamp_min(1e-6)  # equal values, as of clipped pixels, keep the curve a function
         rise = (y.diff() / run).clamp(1 / slope, slope) * run
         one, none = run.new_ones(1), run.new_zeros(1)  # beyond the outer quantiles values are only shifted
         x = x[0] + torch.cat([-one, none, run.cumsum(0), run.sum() + one])
         curve = torch.cat([-one, none, rise.cumsum(0), rise.sum() + one])
-        moved.append(_interpolated(axis, x, curve + (y - curve[1:-1]).mean()))
+        moved.append(interpolated(axis, x, curve + (y - curve[1:-1]).mean()))
     return pixels.index_copy(1, inside, torch.linalg.inv(space) @ torch.stack(moved)).reshape_as(image)
 
 
-def _some(pixels: Tensor) -> Tensor:
-    """At most `_PIXELS` of them, spread evenly but with no fixed step, which rows of pixels could fall in with."""
+def some_pixels(pixels: Tensor) -> Tensor:
+    """At most 16384 of these pixel numbers (N,), spread evenly.
+
+    They have no fixed step, which rows of pixels could fall in with.
+    """
     if len(pixels) <= _PIXELS:
         return pixels
     number = torch.arange(_PIXELS, dtype=torch.float64, device=pixels.device)
     return pixels[((number + (number * 0.6180339887) % 1) * (len(pixels) / _PIXELS)).long().clamp_max(len(pixels) - 1)]
 
 
-def _quantiles(values: Tensor, weights: Tensor) -> Tensor:
-    """`_LEVELS` quantiles of weighted values (N,), from low to high, at the middles of equal shares."""
+def quantiles(values: Tensor, weights: Tensor, levels: int = _LEVELS) -> Tensor:
+    """Quantiles (levels,) of values (N,) of weights (N,), from low to high, at the middles of equal shares."""
     values, order = values.sort()
     share = weights[order].double().cumsum(0) - weights[order].double() / 2
-    wanted = (torch.arange(_LEVELS).to(share) + 0.5) / _LEVELS * weights.sum(dtype=torch.float64)
-    return _interpolated(wanted, share, values.double()).to(values)
+    wanted = (torch.arange(levels).to(share) + 0.5) / levels * weights.sum(dtype=torch.float64)
+    return interpolated(wanted, share, values.double()).to(values)
 
 
-def _interpolated(at: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """The piecewise linear function through (x, y), x increasing, constant outside."""
+def interpolated(at: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The piecewise linear function through the points (x, y), each (K,), x increasing, at (N,); constant outside."""
     right = torch.searchsorted(x, at.contiguous()).clamp_(1, len(x) - 1)
     part = ((at - x[right - 1]) / (x[right] - x[right - 1]).clamp_min(1e-12)).clamp_(0, 1)
     return y[right - 1] + (y[right] - y[right - 1]) * part
 
 
-def _moments(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (3,) and covariance (3, 3) of the pixels under a mask, in double."""
+def moments(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (3,) and covariance (3, 3) of the pixels (3, H, W) under a mask (H, W) with an area, in double."""
     weights = mask.flatten().double() / mask.sum(dtype=torch.float64)
     values = pixels.flatten(1).double()
     mean = values @ weights
@@ -129,9 +151,11 @@ def _moments(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (centred * weights) @ centred.T
 
 
-def _transport(content_mean: Tensor, content_cov: Tensor, style_mean: Tensor, style_cov: Tensor, gain: float) -> Tensor:
+def _transport(
+    content_mean: Tensor, content_cov: Tensor, style_mean: Tensor, style_cov: Tensor, gain: float, space: Tensor
+) -> Tensor:
     """The affine map (3, 4) between two normal distributions, its gains limited."""
-    space = OPPONENT.to(content_cov)
+    space = space.to(content_cov)
     content_cov, style_cov = space @ content_cov @ space.T, space @ style_cov @ space.T
     root = _root(content_cov + 1e-9 * torch.eye(3).to(content_cov))  # invertible where the region has one colour
     inverse = torch.linalg.inv(root)

@@ -310,3 +310,12 @@ def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     low, high = torch.aminmax(pixels)
     small = F.interpolate(pixels[None], size, mode="bicubic", antialias=True, align_corners=False)[0]
     return small.clamp_(low, high)
+
+
+def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Enlarge (C, H, W) float to (C, h, w): bicubic, kept within the input's range; a smaller size is as `resize`."""
+    height, width = pixels.shape[-2:]
+    if size[0] <= height and size[1] <= width:
+        return resize(pixels, size)
+    low, high = torch.aminmax(pixels)
+    return F.interpolate(pixels[None], size, mode="bicubic", align_corners=False)[0].clamp_(low, high)

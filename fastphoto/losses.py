@@ -1,14 +1,12 @@
-"""The losses: small modules that hold their target and return a scalar; an objective adds them up."""
+"""The losses on content and image: small modules that hold their target and return a scalar."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from .encoder import Encoder
-from .ops import RegionPlan, masked_gram, stencil_energy
+from .local_affine import apply_maps, smooth_maps
+from .ops import box_sum, stencil_energy
 
 
 class ContentLoss(nn.Module):
@@ -23,24 +21,6 @@ class ContentLoss(nn.Module):
         return (features.to(exact) - self.target.to(exact)).square().mean()
 
 
-class StyleLoss(nn.Module):
-    """Distance between the Gram matrices of result and style, region by region (the paper's equation 3).
-
-    sum over regions r of weight_r |scale_r G_r(F) - T_r|^2, where G_r(F) = sum over pixels of m_r^2 f f^T.
-    """
-
-    def __init__(self, plan: RegionPlan, target: Tensor, scale: Tensor, weight: Tensor) -> None:
-        super().__init__()
-        self.plan = plan
-        self.register_buffer("target", target)  # (R, C, C)
-        self.register_buffer("scale", scale[:, None, None])  # (R,)
-        self.register_buffer("weight", weight)  # (R,)
-
-    def forward(self, features: Tensor) -> Tensor:
-        distance = masked_gram(features, self.plan) * self.scale - self.target
-        return (distance.square().sum((1, 2)) * self.weight).sum()
-
-
 class PhotorealismLoss(nn.Module):
     """Distance from being a local affine colour map of the content, scale sum_c v_c^T L v_c (equation 4)."""
 
@@ -53,17 +33,40 @@ class PhotorealismLoss(nn.Module):
         return stencil_energy(self.stencil, image.permute(1, 2, 0))[0] * self.scale
 
 
-class TotalVariationLoss(nn.Module):
-    """scale / 2 sum ((x_ij - x_i,j+1)^2 + (x_ij - x_i+1,j)^2) over the (H - 1) x (W - 1) block."""
+class WideWindowLoss(nn.Module):
+    """The photorealism loss with windows of (2 radius + 1)^2 pixels, cropped at the border, scale sum_c v_c^T L_r v_c.
 
-    def __init__(self, scale: float) -> None:
+    L_r = D (1 - P), with P the colour guided filter of that radius and D the number of windows that hold a pixel.
+    """
+
+    def __init__(self, content: Tensor, radius: int, epsilon: float, scale: float) -> None:
         super().__init__()
-        self.scale = scale
+        self.radius, self.epsilon, self.scale = radius, epsilon, scale
+        self.register_buffer("content", content)
+        self.register_buffer("windows", box_sum(torch.ones_like(content[0, ..., None]), radius)[..., 0])
+
+    def forward(self, image: Tensor) -> Tensor:
+        maps = smooth_maps(self.content, image, radius=self.radius, epsilon=self.epsilon, smooth_radius=self.radius)
+        return (image * (image - apply_maps(maps, self.content)) * self.windows).sum() * self.scale
+
+
+class TotalVariationLoss(nn.Module):
+    """scale sum (dx^2 + dy^2)^(power / 2) over the (H - 1) x (W - 1) block (Mahendran and Vedaldi 2015).
+
+    dx = x_i,j+1 - x_ij, dy = x_i+1,j - x_ij, every channel by itself.
+    """
+
+    def __init__(self, scale: float, power: float = 2.0) -> None:
+        super().__init__()
+        self.scale, self.power = scale, power
 
     def forward(self, image: Tensor) -> Tensor:
         corner = image[:, :-1, :-1]
         right, below = image[:, :-1, 1:] - corner, image[:, 1:, :-1] - corner
-        return (right.square().sum() + below.square().sum()) * (self.scale / 2)
+        if self.power == 2:
+            return (right.square().sum() + below.square().sum()) * self.scale
+        # Where nothing varies the derivative of a power below 2 is infinite, were it not for the smallest of steps.
+        return (right.square() + below.square() + 1e-8).pow(self.power / 2).sum() * self.scale
 
 
 class GamutLoss(nn.Module):
@@ -75,56 +78,3 @@ class GamutLoss(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return (image - image.clamp(0, 1)).square().sum() * self.scale
-
-
-class Objective(nn.Module):
-    """The weighted sum of losses on an image and on its activations.
-
-    forward(x) with x (3, H, W), pixel values times `pixel_scale`, returns the total and its parts by name, each
-    weighted. Where a linear `projection` P is given, x stands for the image P x, which preconditions the problem: a
-    gradient P^T g has no part in what the photorealism loss would punish, so a solver needs half the steps. Activations
-    are those of P (P x), for the result will be smoothed once more.
-    """
-
-    def __init__(
-        self,
-        encoder: Encoder,
-        feature_losses: Mapping[str, Mapping[str, tuple[float, nn.Module]]],
-        image_losses: Mapping[str, tuple[float, nn.Module]],
-        projection: nn.Module | None = None,
-        pixel_scale: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        # {name: {layer: (weight, loss)}} and {name: (weight, loss)}; a weight of 0 leaves its loss out.
-        self.feature_losses = {
-            name: kept for name, group in feature_losses.items() if (kept := {k: v for k, v in group.items() if v[0]})
-        }
-        self.image_losses = {name: pair for name, pair in image_losses.items() if pair[0]}
-        self.layers = tuple({layer: None for group in self.feature_losses.values() for layer in group})
-        self.projection = projection
-        self.pixel_scale = pixel_scale
-
-    def image(self, x: Tensor) -> Tensor:
-        """The image (3, H, W), values in [0, 1], that x stands for."""
-        image = x / self.pixel_scale if self.pixel_scale != 1 else x
-        return self.projection(image) if self.projection is not None else image
-
-    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        image = self.image(x)
-        parts = {name: loss(image) * weight for name, (weight, loss) in self.image_losses.items()}
-        if self.layers:
-            shown = self.projection(image) if self.projection is not None else image
-            features = self.encoder(shown, self.layers)
-            for name, group in self.feature_losses.items():
-                parts[name] = sum(loss(features[layer]) * weight for layer, (weight, loss) in group.items())
-        total = sum(parts.values()) if parts else image.sum() * 0
-        return total, parts
-
-    def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The total, its gradient in x, and its parts, all detached."""
-        x = x.detach().requires_grad_()
-        with torch.enable_grad():
-            total, parts = self(x)
-            (gradient,) = torch.autograd.grad(total, x)
-        return total.detach(), gradient, {name: part.detach() for name, part in parts.items()}

@@ -21,21 +21,26 @@ class Settings:
     # -- start and schedule
     start: Literal["colour", "content", "noise"] = "colour"
     """Start image: the content with each region's colours moved to the style's, the content itself, or noise."""
+    noise: float = 1e-4 / 256
+    """Standard deviation of the noise to start from, around the mean colour of VGG-19's training photos."""
     stages: tuple[Literal["style", "photorealism"], ...] = ("photorealism",)
     """What is optimised, in order; "style" leaves the photorealism loss and the projection out."""
     scales: tuple[float, ...] = (0.25, 0.5, 1.0)
     """Parts of `size` that each stage goes through, coarse to fine; the last one must be the largest."""
     steps: tuple[int, ...] = (30, 30, 10)
     """Gradient evaluations at each scale; 0 leaves the start image as it is."""
-    solver: Literal["lbfgs", "adam"] = "lbfgs"
+    unknowns: Literal["pixels", "bilateral_grid"] = "pixels"
+    """What is optimised: the image's pixels, or a bilateral grid of affine colour maps of the content."""
+    solver: Literal["lbfgs", "adam", "gradient"] = "lbfgs"
+    """"gradient": steepest descent, a fixed multiple of the gradient."""
     history: int = 10
     """Pairs of changes that L-BFGS keeps."""
     first_change: float | None = 0.01
     """RMS change of the image, in units of `pixel_scale`, in L-BFGS's first step; None: the published rule."""
     maximum_change: float = 0.5
-    """No pixel value changes by more in one step of L-BFGS, in units of `pixel_scale`."""
+    """No pixel value changes by more in one step of "lbfgs" or "gradient", in units of `pixel_scale`."""
     learning_rate: float = 0.02
-    """Of Adam, in units of `pixel_scale`."""
+    """Of Adam; in "gradient" the RMS change of the first step; in units of `pixel_scale`."""
     pixel_scale: float = 1.0
     """What a pixel value of 1 is to the solver; the paper's network has 256."""
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
@@ -43,10 +48,11 @@ class Settings:
     "bfloat16" activations too and is for GPUs only; "auto": bfloat16 on a GPU, float32 on a CPU."""
 
     # -- losses
-    normalisation: Literal["relative", "published"] = "relative"
+    normalisation: Literal["relative", "published", "gatys"] = "relative"
     """"relative": activations by their mean, Gram matrices by the style's own size, the matting Laplacian's energy by
     the contrast of the start image (of the content where that is not by colour), sums over pixels by their number, so
-    that weights mean the same for any encoder, photo and size. "published": the paper's scale."""
+    that weights mean the same for any encoder, photo and size. "published": the scale of Deep Photo Style Transfer.
+    "gatys": that of Gatys et al. 2016, 1/2 sum (F - P)^2 and 1/(4 N^2 M^2) sum (G - A)^2 of activations of mean 1."""
     content_layers: tuple[str, ...] = ("relu3_1",)
     content_weight: float = 0.1
     content_target: Literal["content", "start"] = "start"
@@ -54,14 +60,24 @@ class Settings:
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     style_weights: tuple[float, ...] = (2.0, 1.0, 0.5, 0.1, 0.1)
     """One for each of `style_layers`."""
+    style_statistic: Literal["gram", "moments", "wasserstein", "histogram", "patches"] = "gram"
+    """What of a region's activations is to be the style's: Gram matrix, mean and deviation of each channel, sliced
+    distribution, histogram of each channel, or 3x3 patches that occur in the style; see `fastphoto.style_losses`."""
     photorealism_weight: float = 0.05
+    photorealism_radius: int = 1
+    """Of the matting Laplacian's windows, in pixels; 1 is the published 3x3."""
     total_variation_weight: float = 0.0
+    total_variation_power: float = 2.0
+    """The exponent beta in sum (dx^2 + dy^2)^(beta / 2); below 2 edges cost less, above 2 spikes more."""
     gamut_weight: float = 1.0
     """Of pixel values outside [0, 1], which the solver does not clamp."""
     epsilon: float = 1e-4
     """Of the matting Laplacian: how much it costs to change contrast where the content has little of it."""
 
-    # -- local affine maps
+    # -- result
+    result: Literal["affine", "image"] = "affine"
+    """"affine": the optimised image's smoothed local affine maps, applied to the full-size content. "image": the
+    optimised image itself, enlarged to the content's size where that is larger."""
     projection: bool = True
     """Optimise among images that the smoothing has gone over, which takes half the steps, and let the encoder see what
     the smoothing at the end will leave of them."""
@@ -84,6 +100,15 @@ class Settings:
     curve_slope: float = 2.0
     """No curve through a region's lightness or colour is steeper in the start image, nor flatter than the inverse;
     1: no curves."""
+
+    def smoothing(self) -> dict[str, Any]:
+        """What `fastphoto.local_affine.smooth_maps` is told."""
+        return {
+            "radius": self.affine_radius,
+            "epsilon": self.affine_epsilon,
+            "smooth_radius": self.smooth_radius,
+            "smooth_colour": self.smooth_colour,
+        }
 
     def __post_init__(self) -> None:
         for name, problem in self._problems():
@@ -117,6 +142,8 @@ class Settings:
             "epsilon",
             "affine_epsilon",
             "colour_gain",
+            "total_variation_power",
+            "noise",
         ):
             if not getattr(self, name) > 0:
                 yield name, "must be above 0"
@@ -126,6 +153,8 @@ class Settings:
         for name in ("affine_radius", "smooth_radius", "border_radius"):
             if not 0 <= getattr(self, name) <= 100:
                 yield name, "must be from 0 to 100 pixels"
+        if not 1 <= self.photorealism_radius <= 100:
+            yield "photorealism_radius", "must be from 1 to 100 pixels"
         if self.curve_slope < 1:
             yield "curve_slope", "must be 1 or more"
         if self.history < 1:
@@ -167,6 +196,23 @@ def _described(wanted: Any) -> str:
     return words[wanted]
 
 
+_GATYS = Settings(
+    start="noise",
+    noise=0.1,
+    stages=("style",),
+    scales=(1.0,),
+    steps=(500,),
+    history=20,
+    normalisation="gatys",
+    content_layers=("relu4_2",),
+    content_weight=1e-3,
+    content_target="content",
+    style_weights=(0.2,) * 5,
+    gamut_weight=0.0,
+    result="image",
+    projection=False,
+)
+
 _PRESETS: dict[str, Settings] = {
     "fast": Settings(),
     # Luan et al., CVPR 2017, to the published constants.
@@ -194,12 +240,42 @@ _PRESETS: dict[str, Settings] = {
         smooth_radius=15,
         smooth_colour=0.01,
     ),
+    # Gatys, Ecker and Bethge, CVPR 2016: alpha / beta = 1e-3, noise to start from.
+    "gatys": _GATYS,
+    # The same as photographs take it: the content to start from, and ten times its weight.
+    "gatys-photo": dataclasses.replace(_GATYS, start="content", content_weight=1e-2),
+    # Li and Wand, CVPR 2016: every patch of the result occurs in the style.
+    "cnnmrf": dataclasses.replace(
+        _GATYS,
+        start="content",
+        scales=(0.25, 0.5, 1.0),
+        steps=(100, 100, 100),
+        normalisation="relative",
+        content_weight=0.5,
+        style_statistic="patches",
+        style_layers=("relu3_1", "relu4_1"),
+        style_weights=(1.0, 1.0),
+        total_variation_weight=0.1,
+        gamut_weight=1.0,
+    ),
+    # Mahendran and Vedaldi, CVPR 2015: an image that has the content's activations in one layer, and little variation.
+    "inversion": dataclasses.replace(
+        _GATYS,
+        steps=(300,),
+        normalisation="relative",
+        content_layers=("relu4_1",),
+        content_weight=1.0,
+        style_layers=(),
+        style_weights=(),
+        total_variation_weight=0.1,
+        gamut_weight=1.0,
+    ),
 }
 PRESETS: Mapping[str, Settings] = MappingProxyType(_PRESETS)
 
 
 def preset_settings(preset: str, **changes: Any) -> Settings:
-    """The settings of a preset ("fast" or "paper") with some of them changed.
+    """The settings of a preset, a name in `PRESETS`, with some of them changed.
 
     Sequences may be given as lists. A single value stands for a sequence of one, and in `steps` and `style_weights`
     for the same value at every scale or layer.

@@ -1,4 +1,4 @@
-"""Solvers: L-BFGS and Adam over one image, on its device from start to end, safe against non-finite values."""
+"""Solvers over one image: L-BFGS, Adam, gradient descent; on its device all along, safe against non-finite values."""
 
 from __future__ import annotations
 
@@ -142,6 +142,25 @@ class Adam:
         mean = self.mean / (1 - 0.9**self.count).clamp_min(0.05)
         variance = self.variance / (1 - 0.99**self.count).clamp_min(0.005)
         return -rate * shrink * mean / (variance.sqrt() + 1e-8)
+
+
+class GradientDescent:
+    """Steepest descent: a fixed multiple of the gradient, chosen so that the first step has an RMS of `first_change`.
+
+    maximum_change: no element of x changes by more in one step.
+    """
+
+    def __init__(self, first_change: float, maximum_change: float) -> None:
+        self.first_change, self.maximum_change = first_change, maximum_change
+        self.rate: Tensor | None = None
+
+    def step(self, gradient: Tensor, finite: Tensor, shrink: Tensor) -> Tensor:
+        gradient = torch.where(finite, gradient.flatten(), 0)
+        if self.rate is None:
+            self.rate = self.first_change * math.sqrt(gradient.numel()) / gradient.norm().clamp_min(1e-30)
+        change = gradient * (-self.rate * shrink)
+        longest = change.abs().max()
+        return change * (self.maximum_change / longest.clamp_min(1e-30)).clamp(max=1)
 
 
 class Descent:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from photos import Rendered, day, dusk
 from torch import Tensor
 
-from fastphoto.colour import OPPONENT, match_colours, monge_kantorovich
+from fastphoto.colour import (
+    OPPONENT,
+    blend_regions,
+    interpolated,
+    match_colours,
+    monge_kantorovich,
+    quantiles,
+    some_pixels,
+)
+from fastphoto.colour import moments as weighted_moments
 
 
 def muted(photo: Rendered) -> Tensor:
@@ -43,6 +54,62 @@ def test_map_is_the_one_that_moves_colours_least():
     matrix = space @ matrix @ torch.linalg.inv(space)
     assert (matrix - matrix.T).abs().max() < 1e-3 * matrix.abs().max()
     assert (torch.linalg.eigvalsh(matrix) > 0).all()
+
+
+def test_published_map_in_rgb_has_the_styles_moments_and_is_symmetric():
+    """Each region's, exactly: the map that moves RGB least has no bound on its gains."""
+    content, style = day(), dusk()
+    mapped = monge_kantorovich(muted(content), muted(style), content.regions, style.regions, math.inf, torch.eye(3))
+    assert mapped.min() > 0.05 and mapped.max() < 0.95, "nothing was clamped"
+    for mine, theirs in zip(content.regions, style.regions, strict=True):
+        for found, wanted in zip(moments(mapped, mine), moments(muted(style), theirs), strict=True):
+            assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
+        colours = muted(content)[:, mine > 0].double()
+        colours = torch.cat([colours, torch.ones(1, colours.shape[1])])
+        matrix = torch.linalg.lstsq(colours.T, mapped[:, mine > 0].double().T).solution.T[:, :3]
+        assert (matrix - matrix.T).abs().max() < 1e-3 * matrix.abs().max()
+        assert (torch.linalg.eigvalsh(matrix) > 0).all()
+    default = monge_kantorovich(muted(content), muted(style), content.regions, style.regions, math.inf)
+    assert (default - mapped).abs().max() > 0.003, "the space matters"
+
+
+def test_moments_of_a_soft_mask_are_those_of_repeated_pixels():
+    photo = muted(day(6, 7))
+    counts = torch.arange(42).reshape(6, 7) % 4
+    repeated = photo.flatten(1).repeat_interleave(counts.flatten(), 1).double()
+    mean, covariance = weighted_moments(photo, counts / 3)
+    assert torch.allclose(mean, repeated.mean(1), atol=1e-12)
+    assert torch.allclose(covariance, torch.cov(repeated, correction=0), atol=1e-12)
+
+
+def test_quantiles_and_interpolation_by_hand():
+    values, weights = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([1.0, 1.0, 2.0])
+    # Middles of the shares lie at 0.5, 2 and 3.5 of 4; those asked for at 0.5, 1.5, 2.5 and 3.5.
+    wanted = torch.tensor([1.0, 1 + 1 / 1.5, 2 + 0.5 / 1.5, 3.0])
+    assert torch.allclose(quantiles(values, weights, 4), wanted)
+    x, y = torch.tensor([0.0, 1.0, 3.0]), torch.tensor([5.0, 7.0, 1.0])
+    found = interpolated(torch.tensor([-1.0, 0.0, 0.25, 1.0, 2.0, 9.0]), x, y)
+    assert torch.allclose(found, torch.tensor([5.0, 5.0, 5.5, 7.0, 4.0, 1.0]))
+
+
+@pytest.mark.parametrize("number", [1, 16384, 16385, 100_000])
+def test_some_pixels_are_spread_evenly(number):
+    pixels = torch.arange(number) + 7
+    some = some_pixels(pixels)
+    assert len(some) == min(number, 16384)
+    assert some.min() >= 7 and some.max() < number + 7
+    tenths = torch.bincount((some - 7) * 10 // number, minlength=10)
+    assert number == 1 or tenths.max() - tenths.min() <= 3
+
+
+def test_blended_regions_by_hand():
+    """Four pixels: of none, of half a region, of two halves, and of two whole ones."""
+    content, masks = torch.full((3, 1, 4), 0.5), torch.tensor([[[0.0, 0.5, 0.5, 1.0]], [[0.0, 0.0, 0.5, 1.0]]])
+    images = torch.full((3, 1, 4), 0.1), torch.full((3, 1, 4), 0.9)
+    blended = blend_regions(content, masks, zip(images, masks, strict=True))
+    assert torch.allclose(blended, torch.tensor([0.5, 0.3, 0.5, 0.5]).expand(3, 1, 4))
+    high = torch.full((3, 1, 4), 7.0)
+    assert blend_regions(content, masks, zip((high, -high), masks, strict=True)).max() == 1
 
 
 @pytest.mark.parametrize("gain", [1.5, 100.0])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from fastphoto.errors import FastPhotoWarning, InputError
-from fastphoto.images import fit_size, read_photo, resize, same_kind, write_photo
+from fastphoto.images import enlarge, fit_size, read_photo, resize, same_kind, write_photo
 
 
 def picture(height: int = 24, width: int = 32, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -283,3 +283,45 @@ def test_resize_is_antialiased_and_stays_in_range():
     assert resize(edge, (64, 64)) is edge
     with pytest.raises(InputError, match="enlarges"):
         resize(edge, (65, 64))
+
+
+def cubic(distance: float) -> float:
+    """Keys's kernel, a = -3/4."""
+    x = abs(distance)
+    if x <= 1:
+        return 1.25 * x**3 - 2.25 * x**2 + 1
+    return -0.75 * x**3 + 3.75 * x**2 - 6 * x + 3 if x < 2 else 0.0
+
+
+def test_enlarge_is_bicubic():
+    small = torch.rand(2, 5, 7, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    small[0, 0, 0], small[1, 4, 6] = -3, 4  # the range is far, so that nothing is clamped to it
+    large = enlarge(small, (12, 18))
+    assert large.shape == (2, 12, 18)
+    for y, x in ((0, 0), (11, 17), (5, 9), (7, 2), (3, 16)):
+        down, across = (y + 0.5) * 5 / 12 - 0.5, (x + 0.5) * 7 / 18 - 0.5
+        for c in range(2):
+            wanted = 0.0
+            for i in range(int(down // 1) - 1, int(down // 1) + 3):
+                for j in range(int(across // 1) - 1, int(across // 1) + 3):
+                    value = float(small[c, min(max(i, 0), 4), min(max(j, 0), 6)])
+                    wanted += cubic(down - i) * cubic(across - j) * value
+            assert float(large[c, y, x]) == pytest.approx(min(max(wanted, -3), 4), abs=1e-9)
+
+
+def test_enlarge_stays_in_range_and_does_not_move_the_picture():
+    edge = torch.full((3, 8, 10), 0.25)
+    edge[:, :, 5:] = 0.75
+    large = enlarge(edge, (24, 30))
+    assert float(large.min()) == 0.25 and float(large.max()) == 0.75, "no halo beside an edge"
+    torch.testing.assert_close(large.flip(2), 1 - large, atol=1e-6, rtol=0)
+    picture = torch.rand(3, 9, 11, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(enlarge(picture.flip(1, 2), (20, 33)), enlarge(picture, (20, 33)).flip(1, 2))
+
+
+def test_enlarge_to_no_more_is_resize():
+    picture = torch.rand(3, 40, 30, generator=torch.Generator().manual_seed(1))
+    assert enlarge(picture, (40, 30)) is picture
+    for size in ((20, 15), (40, 29), (17, 30)):
+        assert torch.equal(enlarge(picture, size), resize(picture, size))
+    assert enlarge(picture, (41, 30)).shape == (3, 41, 30) and enlarge(picture, (80, 29)).shape == (3, 80, 29)

@@ -14,14 +14,15 @@ from fastphoto.local_affine import LocalAffineProjection
 from fastphoto.losses import (
     ContentLoss,
     GamutLoss,
-    Objective,
     PhotorealismLoss,
-    StyleLoss,
     TotalVariationLoss,
+    WideWindowLoss,
 )
-from fastphoto.regions import layer_masks
+from fastphoto.objective import Objective, stage_objective
+from fastphoto.regions import layer_masks, resize_masks
 from fastphoto.settings import preset_settings
-from fastphoto.transfer import _Run, _style_loss
+from fastphoto.style_losses import StyleLoss, style_loss
+from fastphoto.transfer import _Run
 
 
 def random(*size: int, seed: int = 0) -> Tensor:
@@ -103,17 +104,101 @@ def test_photorealism_loss():
     assert float(loss(recoloured)) < 1e-4 * float(loss(image)), "an affine recolouring is free"
 
 
-def test_total_variation_loss():
+def window_energy(content: Tensor, image: Tensor, radius: int, epsilon: float, cropped: bool = True) -> float:
+    """sum over windows of what is left of the image's colours after their ridge regression on the content's.
+
+    The matting Laplacian's energy (Levin, Lischinski and Weiss 2008); without cropped windows, of whole ones only.
+    """
+    _, height, width = content.shape
+    rim = 0 if cropped else radius
+    total = 0.0
+    for y in range(rim, height - rim):
+        for x in range(rim, width - rim):
+            rows, columns = slice(max(0, y - radius), y + radius + 1), slice(max(0, x - radius), x + radius + 1)
+            colours, values = content[:, rows, columns].flatten(1).T, image[:, rows, columns].flatten(1).T
+            colours, values = colours - colours.mean(0), values - values.mean(0)
+            slope = torch.linalg.solve(colours.T @ colours + epsilon * torch.eye(3).double(), colours.T @ values)
+            total += float((values - colours @ slope).square().sum() + epsilon * slope.square().sum())
+    return total
+
+
+@pytest.mark.parametrize(("radius", "size"), [(1, (7, 9)), (2, (7, 9)), (3, (9, 8)), (3, (5, 11))])
+@pytest.mark.parametrize("epsilon", [1e-5, 0.1])
+def test_wide_window_loss(radius, size, epsilon):
+    content, image = day(24, 24).pixels.double()[:, 8 : 8 + size[0], 5 : 5 + size[1]], random(3, *size, seed=6)
+    loss = WideWindowLoss(content, radius, epsilon, 0.25)
+    assert float(loss(image)) == pytest.approx(0.25 * window_energy(content, image, radius, epsilon), rel=1e-8)
+    assert torch.autograd.gradcheck(loss, image.requires_grad_(), atol=1e-4)
+
+
+def test_wide_window_loss_of_radius_one_is_the_photorealism_loss_and_the_cropped_windows():
+    content, image = day(24, 24).pixels.double()[:, 8:17, 5:15], random(3, 9, 10, seed=6)
+    stencil = ops.matting_laplacian_stencil(content.permute(1, 2, 0), 1e-4)
+    whole = float(PhotorealismLoss(stencil, 1.0)(image))
+    assert whole == pytest.approx(window_energy(content, image, 1, 1e-4, cropped=False), rel=1e-8)
+    both = float(WideWindowLoss(content, 1, 1e-4, 1.0)(image))
+    cropped = window_energy(content, image, 1, 1e-4) - whole
+    assert both == pytest.approx(whole + cropped, rel=1e-8) and cropped > 0.1 * both
+    # What deviates from the content away from the border is in whole windows only.
+    image = content.clone()
+    image[:, 2:-2, 2:-2] += random(3, 5, 6, seed=7)
+    near = float(WideWindowLoss(content, 1, 1e-4, 1.0)(image))
+    assert near == pytest.approx(float(PhotorealismLoss(stencil, 1.0)(image)), rel=1e-3)
+
+
+@pytest.mark.parametrize("radius", [2, 4])
+def test_wide_windows_let_affine_recolourings_pass_up_to_epsilon(radius):
+    content = day(20, 24).pixels.double()
+    recoloured = torch.einsum("oc,chw->ohw", random(3, 3, seed=7), content) + 0.2
+    prices = [float(WideWindowLoss(content, radius, epsilon, 1.0)(recoloured)) for epsilon in (1e-3, 1e-5)]
+    other = float(WideWindowLoss(content, radius, 1e-5, 1.0)(recoloured.flip(2)))
+    assert 0 < prices[1] < 0.02 * prices[0] and prices[1] < 1e-3 * other
+
+
+def test_wide_windows_see_what_small_ones_do_not():
+    """Colours that drift slowly over one flat area are almost affine in every 3x3 window."""
+    content = day(32, 40).pixels.double()
+    drift = 0.1 * torch.linspace(-1, 1, 40).double().expand(3, 32, 40)
+    per_window = [
+        float(WideWindowLoss(content, radius, 1e-4, 1.0)(content + drift)) / (2 * radius + 1) ** 2
+        for radius in (1, 2, 4)
+    ]
+    assert per_window[2] > 2 * per_window[1] > 3 * per_window[0]
+
+
+@pytest.mark.parametrize("power", [1.0, 1.5, 2.0, 3.0])
+def test_total_variation_loss(power):
     image = random(3, 5, 6)
     total = 0.0
     for c in range(3):
         for i in range(4):
             for j in range(5):
-                total += float(image[c, i, j] - image[c, i, j + 1]) ** 2
-                total += float(image[c, i, j] - image[c, i + 1, j]) ** 2
-    loss = TotalVariationLoss(0.5)
+                right, below = image[c, i, j] - image[c, i, j + 1], image[c, i, j] - image[c, i + 1, j]
+                total += (float(right) ** 2 + float(below) ** 2) ** (power / 2)
+    loss = TotalVariationLoss(0.25, power)
     assert float(loss(image)) == pytest.approx(total * 0.25)
     assert_derivative(loss, image)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
+def test_total_variation_of_a_constant_image_has_a_gradient(power):
+    flat = torch.full((3, 6, 7), 0.4).requires_grad_()
+    value = TotalVariationLoss(1.0, power)(flat)
+    (gradient,) = torch.autograd.grad(value, flat)
+    assert float(value.detach()) < 0.01 and float(gradient.abs().max()) == 0
+    step = flat.detach().clone()
+    step[:, 3, 3] += 0.1
+    (gradient,) = torch.autograd.grad(TotalVariationLoss(1.0, power)(step.requires_grad_()), step)
+    assert torch.isfinite(gradient).all() and (gradient[:, 3, 3] > 0).all()
+
+
+def test_total_variation_prefers_one_edge_below_two_and_a_ramp_above():
+    edge = (torch.arange(9) >= 5).double().expand(3, 6, 9)
+    ramp = torch.linspace(0, 1, 9).double().expand(3, 6, 9)
+    dearer = {
+        beta: float(TotalVariationLoss(1.0, beta)(edge) / TotalVariationLoss(1.0, beta)(ramp)) for beta in (1, 2, 3)
+    }
+    assert dearer == pytest.approx({1: 1, 2: 8, 3: 64}, rel=0.01)
 
 
 def test_gamut_loss():
@@ -257,7 +342,7 @@ def test_relative_style_loss_does_not_see_how_soft_masks_are(softness):
     """Gram matrices are means over a region: the same activations everywhere have the same one under any mask."""
     activation = torch.rand(6, 1, 1, generator=torch.Generator().manual_seed(1)).expand(6, 20, 24).contiguous()
     ramp = torch.linspace(1 - softness, 1, 24).expand(1, 20, 24).contiguous()
-    loss = _style_loss(activation, ramp, torch.ones(1, 20, 24), published=False)
+    loss = style_loss(activation, ramp, torch.ones(1, 20, 24), normalisation="relative")
     assert float(loss(activation)) < 1e-9
     assert float(loss(2 * activation)) == pytest.approx(9 * float(ramp.mean()), rel=1e-4)
 
@@ -293,3 +378,89 @@ def test_relative_photorealism_is_a_share_of_the_start_images_contrast(encoder):
     laplacian = ops.matting_laplacian_stencil(content.pixels.permute(1, 2, 0), preset_settings("fast").epsilon)
     energy = float(PhotorealismLoss(laplacian, 1.0)(x))
     assert price[0.0] == pytest.approx(energy / (1e-3 * content.pixels[0].numel()), rel=1e-4)
+
+
+def test_wide_windows_have_the_small_ones_price_and_regularisation(encoder):
+    """A pixel is in 25 / 9 times more windows; each has its epsilon for every pixel in it."""
+    content, style = day(20, 24), dusk()
+    x = torch.rand(content.pixels.shape, generator=torch.Generator().manual_seed(4))
+    objective = built(encoder, content, style, photorealism_radius=2, epsilon=0.3, photorealism_weight=0.7)
+    weight, loss = objective.image_losses["photorealism"]
+    energy = window_energy(content.pixels.double(), x.double(), 2, 0.3 * 25 / 9) / (25 / 9)
+    windows = content.pixels.unfold(1, 3, 1).unfold(2, 3, 1).flatten(3)
+    contrast = float(windows.var(-1, correction=0).mean()) + 1e-3
+    assert weight == 0.7 and float(loss(x)) == pytest.approx(energy / (20 * 24 * contrast), rel=1e-3)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
+def test_total_variation_is_of_values_to_256_as_published_and_a_mean_where_relative(encoder, power):
+    content, style = day(), dusk()
+    image = torch.rand(content.pixels.shape, generator=torch.Generator().manual_seed(4))
+    settings = {"total_variation_weight": 3.0, "total_variation_power": power, "projection": False}
+    for normalisation in ("relative", "published", "gatys"):
+        objective = built(encoder, content, style, normalisation=normalisation, **settings)
+        got = float(objective.value_and_gradient(image)[2]["total variation"])
+        shown = image.double() * (1 if normalisation == "relative" else 256)
+        wanted = float(TotalVariationLoss(1.5, power)(shown)) / (48 * 64 if normalisation == "relative" else 1)
+        assert got == pytest.approx(wanted, rel=1e-4), normalisation
+
+
+# ---- as Gatys et al. 2016 weigh them -----------------------------------------------------------------------
+
+VGG19_CHANNELS = {"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu4_1": 512, "relu4_2": 512, "relu5_1": 512}
+
+
+@pytest.mark.parametrize("regions", [1, 2])
+def test_gatys_scale(encoder, regions):
+    """Content 1/2 sum (F - P)^2, style 1/(4 N^2 M^2) sum (G - A)^2, activations of mean 1, in float64."""
+    content, style, result = day(), dusk(), day(48, 64).pixels.flip(2) * 0.9 + 0.05
+    settings = preset_settings("gatys")
+    masks = [photo.regions if regions == 2 else torch.ones_like(photo.regions[:1]) for photo in (content, style)]
+    objective = stage_objective(settings, encoder, "style", content.pixels, style.pixels, *masks, content.pixels)
+    _, _, parts = objective.value_and_gradient(result)
+
+    layers = (*settings.content_layers, *settings.style_layers)
+    ours, theirs, found = (encoder(x, layers) for x in (content.pixels, style.pixels, result))
+    unit = {i: float(ours[i].double().mean() + theirs[i].double().mean()) / 2 for i in layers}
+    far = (found["relu4_2"].double() - ours["relu4_2"].double()) / unit["relu4_2"]
+    wanted = 1e-3 * 0.5 * float(far.square().sum()) * VGG19_CHANNELS["relu4_2"] / len(far)
+    assert settings.content_layers == ("relu4_2",) and settings.content_weight == 1e-3
+    assert float(parts["content"]) == pytest.approx(wanted, rel=1e-4)
+
+    total = 0.0
+    for layer in settings.style_layers:
+        channels = len(ours[layer])
+        shrunk = [
+            resize_masks(m, tuple(f[layer].shape[1:])).double() for m, f in zip(masks, (found, theirs), strict=True)
+        ]
+        for r in range(regions):
+            mean = []
+            for features, mask in zip((found[layer], theirs[layer]), shrunk, strict=True):
+                masked = (features.double() / unit[layer] * mask[r]).flatten(1)
+                mean.append(masked @ masked.T / float(mask[r].square().sum()))
+            total += float(shrunk[0][r].mean() * (mean[0] - mean[1]).square().sum()) / (4 * channels**2)
+    assert float(parts["style"]) == pytest.approx(0.2 * total, rel=1e-3)
+    assert set(parts) == {"content", "style"}
+
+
+def test_content_loss_alone_does_not_see_the_style(encoder):
+    """Where no style layers are, not even its activations' size."""
+    content = day()
+    values = []
+    for style in (dusk().pixels, 0.1 * dusk(48, 64).pixels):
+        whole = torch.ones(1, *content.pixels.shape[1:]), torch.ones(1, *style.shape[1:])
+        photos = content.pixels, style, *whole, content.pixels
+        objective = stage_objective(preset_settings("inversion"), encoder, "style", *photos)
+        values.append(float(objective.value_and_gradient(content.pixels.flip(2))[0]))
+    assert values[0] == values[1] > 0
+
+
+def test_bilateral_grid_is_what_is_optimised(encoder):
+    content, style = day(), dusk()
+    objective = built(encoder, content, style, unknowns="bilateral_grid", pixel_scale=256.0)
+    x = objective.unknowns(content.pixels) * 256
+    value, gradient, _ = objective.value_and_gradient(x)
+    assert x.shape == gradient.shape == objective.grid.shape and gradient.abs().max() > 0
+    torch.testing.assert_close(objective.image(x), content.pixels, atol=1e-3, rtol=0)
+    plain = built(encoder, content, style)
+    assert float(value) == pytest.approx(float(plain.value_and_gradient(content.pixels)[0]), rel=0.05)

@@ -13,9 +13,11 @@ from fastphoto.settings import PRESETS, Settings, preset_settings
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 POSITIVE = ("pixel_scale", "maximum_change", "learning_rate", "epsilon", "affine_epsilon", "colour_gain")
+POSITIVE += ("total_variation_power", "noise")
 WEIGHTS = ("content_weight", "photorealism_weight", "total_variation_weight", "gamut_weight")
 RADII = ("affine_radius", "smooth_radius", "border_radius")
 CHOICES = ("start", "solver", "precision", "normalisation", "content_target", "orphans")
+CHOICES += ("unknowns", "style_statistic", "result")
 
 INVALID = [
     *((name, value) for name in POSITIVE for value in (0, -1.0, math.nan, "much", None, True)),
@@ -27,6 +29,7 @@ INVALID = [
     ("projection", "no"),
     ("projection", 1),
     *(("curve_slope", value) for value in (0.99, 0, -1.0, math.nan, math.inf, "steep", None)),
+    *(("photorealism_radius", value) for value in (0, -1, 101, 1.5, "wide", None, True)),
     ("history", 0),
     ("history", 2.5),
     ("history", "ten"),
@@ -84,6 +87,8 @@ def test_every_field_is_checked():
         {"content_weight": 0, "photorealism_weight": 0.0},
         {"smooth_radius": 0, "affine_radius": np.int64(2), "affine_epsilon": np.float32(0.5)},
         {"content_layers": ()},
+        {"noise": 0.5, "total_variation_power": 1, "photorealism_radius": 100},
+        {"unknowns": "bilateral_grid", "style_statistic": "patches", "result": "image", "solver": "gradient"},
         {"style_layers": (), "style_weights": ()},
         {"stages": ("photorealism", "style")},
         {"scales": (1.0, 1.0, 1), "steps": (1, 2, 3)},
@@ -112,7 +117,7 @@ def test_sequences_may_be_lists_or_single_values():
     [
         ("style_weight", "did you mean style_weights"),
         ("photorealism_wieght", "did you mean photorealism_weight"),
-        ("zzz", "settings are start, stages"),
+        ("zzz", "settings are start, noise, stages"),
     ],
 )
 def test_unknown_setting(name, hint):
@@ -120,7 +125,7 @@ def test_unknown_setting(name, hint):
         preset_settings("fast", **{name: 1})
 
 
-@pytest.mark.parametrize("preset", ["Fast", "", "gatys", None, 3, ["fast"]])
+@pytest.mark.parametrize("preset", ["Fast", "", "gatis", None, 3, ["fast"]])
 def test_unknown_preset(preset):
     with pytest.raises(InputError, match="preset .*unknown; give one of fast, paper"):
         preset_settings(preset)
@@ -143,3 +148,19 @@ def test_presets_are_immutable():
 
 def test_defaults_are_those_of_fast():
     assert PRESETS["fast"] == Settings()
+
+
+def test_gatys_and_what_is_built_on_it():
+    """Gatys et al. 2016: alpha / beta, layers and weights; from noise, of all the image and nothing of photorealism."""
+    gatys = PRESETS["gatys"]
+    assert (gatys.start, gatys.normalisation, gatys.result, gatys.scales) == ("noise", "gatys", "image", (1.0,))
+    assert (gatys.content_layers, gatys.content_weight, gatys.style_weights) == (("relu4_2",), 1e-3, (0.2,) * 5)
+    assert gatys.style_layers == tuple(f"relu{block}_1" for block in range(1, 6))
+    photo = PRESETS["gatys-photo"]
+    assert photo == dataclasses.replace(gatys, start="content", content_weight=10 * gatys.content_weight)
+    patches = PRESETS["cnnmrf"]
+    assert (patches.style_statistic, patches.style_layers) == ("patches", ("relu3_1", "relu4_1"))
+    inversion = PRESETS["inversion"]
+    assert (inversion.style_layers, inversion.start, inversion.content_target) == ((), "noise", "content")
+    for name in ("gatys", "gatys-photo", "cnnmrf", "inversion"):
+        assert PRESETS[name].stages == ("style",) and not PRESETS[name].projection

@@ -9,14 +9,19 @@ import torch
 from torch import Tensor
 
 from fastphoto.errors import FastPhotoError
-from fastphoto.solver import LBFGS, MAXIMUM_RESTARTS, Adam, minimise
+from fastphoto.solver import LBFGS, MAXIMUM_RESTARTS, Adam, GradientDescent, minimise
 
 
 def lbfgs(history: int = 10, first: float | None = 0.03, longest: float = math.inf) -> LBFGS:
     return LBFGS(history, first, longest)
 
 
-RULES = {"lbfgs": lbfgs, "published": lambda: lbfgs(100, None), "adam": lambda: Adam(0.05, 400)}
+RULES = {
+    "lbfgs": lbfgs,
+    "published": lambda: lbfgs(100, None),
+    "adam": lambda: Adam(0.05, 400),
+    "gradient": lambda: GradientDescent(0.19, math.inf),  # just below where the stiffest direction diverges
+}
 
 
 def evaluating(function):
@@ -50,7 +55,7 @@ def start(dtype: torch.dtype = torch.float64) -> Tensor:
 def test_quadratic(rule, dtype):
     x = minimise(evaluating(quadratic), start(dtype), 400, RULES[rule]())
     assert x.dtype == dtype and x.shape == (3, 4, 5)
-    assert (x - 0.3).abs().max() < (1e-3 if dtype == torch.float32 or rule == "adam" else 1e-6)
+    assert (x - 0.3).abs().max() < (1e-3 if dtype == torch.float32 or rule in ("adam", "gradient") else 1e-6)
 
 
 def test_lbfgs_learns_curvature():
@@ -83,6 +88,34 @@ def test_first_change_and_maximum_change():
     _, gradient, _ = evaluating(quadratic)(seen[0])
     along = torch.nn.functional.cosine_similarity((seen[0] - seen[1]).flatten(), gradient.flatten(), dim=0)
     assert float(along) == pytest.approx(1)
+
+
+def test_gradient_descent_takes_a_fixed_multiple_of_the_gradient():
+    gradients = [random_like(start(), seed) * size for seed, size in ((1, 3.0), (2, 0.5), (3, 40.0))]
+    rule = GradientDescent(0.02, math.inf)
+    changes = [minimise_change(rule, gradient) for gradient in gradients]
+    assert float(changes[0].square().mean().sqrt()) == pytest.approx(0.02)
+    rate = 0.02 / float(gradients[0].square().mean().sqrt())
+    for gradient, change in zip(gradients, changes, strict=True):
+        torch.testing.assert_close(change, -rate * gradient.flatten())
+    half = rule.step(gradients[1], torch.tensor(True), torch.tensor(0.5))
+    torch.testing.assert_close(half, changes[1] / 2)
+
+
+def test_gradient_descents_longest_change():
+    """A step that is too long is shorter as a whole; one that is not stays."""
+    rule = GradientDescent(0.02, 0.05)
+    first, long, short = (random_like(start(), 1) * size for size in (1.0, 300.0, 0.1))
+    free = GradientDescent(0.02, math.inf)
+    for gradient in (first, long, short):
+        change, unbounded = minimise_change(rule, gradient), minimise_change(free, gradient)
+        longest = float(unbounded.abs().max())
+        assert float(change.abs().max()) == pytest.approx(min(longest, 0.05))
+        torch.testing.assert_close(change, unbounded * min(1, 0.05 / longest))
+
+
+def random_like(x: Tensor, seed: int) -> Tensor:
+    return torch.randn(x.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(x)
 
 
 def test_best_image_is_returned_and_not_the_last():
@@ -232,6 +265,10 @@ def test_restart_is_from_the_best_image_with_half_the_step(rule):
     else:
         along = torch.nn.functional.cosine_similarity(-change.flatten(), gradient.flatten(), dim=0)
         assert float(along) == pytest.approx(1)
+    if rule == "gradient":
+        _, first, _ = evaluating(quadratic)(visited[0])
+        lengths = [float((b - a).norm()) for a, b in ((visited[0], visited[1]), (visited[5], visited[6]))]
+        assert lengths[1] / float(gradient.norm()) == pytest.approx(0.5 * lengths[0] / float(first.norm()))
 
 
 def minimise_change(rule, gradient: Tensor) -> Tensor:
