@@ -6,8 +6,10 @@ load_torch_with_patient_threads()  # before anything else loads it
 
 from . import ops
 from .errors import FastPhotoError, FastPhotoWarning, FileError, InputError
+from .evaluation.comparison import compare
+from .evaluation.measures import evaluate
 from .settings import PRESETS, Settings
-from .transfer import Progress, transfer
+from .transfer import Progress, invert, transfer
 
 __version__: str = ops.build_info()["version"]
 
@@ -20,6 +22,9 @@ __all__ = [
     "Progress",
     "Settings",
     "__version__",
+    "compare",
+    "evaluate",
+    "invert",
     "ops",
     "transfer",
 ]

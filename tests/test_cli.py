@@ -17,8 +17,12 @@ import torch
 from PIL import Image
 
 from fastphoto import cli
+from fastphoto.cli import transfer_commands
+from fastphoto.cli.messages import Report
 from fastphoto.errors import FastPhotoWarning, FileError, InputError
+from fastphoto.evaluation import contact_sheet
 from fastphoto.images import read_photo
+from fastphoto.photo_pair import demo_pairs
 from fastphoto.regions import match_regions, read_labels
 
 
@@ -48,7 +52,7 @@ def photos(tmp_path):
 def test_help():
     done = command("--help")
     assert done.returncode == 0 and done.stderr == ""
-    for name in ("transfer", "demo", "info"):
+    for name in ("transfer", "demo", "invert", "info", "compare", "evaluate", "survey", "study"):
         assert name in done.stdout
 
 
@@ -99,7 +103,7 @@ def test_exit_statuses(error, status, said, monkeypatch, capsys):
     def fail(options):
         raise error
 
-    monkeypatch.setattr(cli, "_info", fail)
+    monkeypatch.setattr(transfer_commands, "_info", fail)
     assert cli.main(["info"]) == status
     err = capsys.readouterr().err
     assert err.startswith(said) and err.count("\n") == 1
@@ -115,7 +119,7 @@ def test_warnings_are_one_line_each(monkeypatch, capsys):
             warnings.warn("the mask\nis small", FastPhotoWarning, stacklevel=1)
         warnings.warn("noise of a library", UserWarning, stacklevel=1)
 
-    monkeypatch.setattr(cli, "_transfer", warn)
+    monkeypatch.setattr(transfer_commands, "_transfer", warn)
     arguments = ["transfer", "a", "b", "-o", "c"]
     assert cli.main(arguments) == 0
     assert capsys.readouterr().err == "fastphoto: warning: the mask is small\n" * 2
@@ -132,7 +136,7 @@ def progress(stage, step, total=10, loss=0.5):
 
 
 def test_progress_without_a_terminal_is_one_line_a_stage(capsys):
-    with cli._Report() as report:
+    with Report() as report:
         for step in range(10):
             assert report(progress("coarse" if step < 5 else "fine", step)) is None, "True would stop the run"
     assert capsys.readouterr().err == "fastphoto: coarse 45x30\nfastphoto: fine 45x30\n"
@@ -142,7 +146,7 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch):
     screen = io.StringIO()
     screen.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", screen)
-    with cli._Report() as report:
+    with Report() as report:
         report.downloading("vgg19.pth", 1 << 20, 4 << 20)
         assert report.bar.n == 1 << 20
         for step in range(1, 5):
@@ -151,6 +155,24 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch):
         assert (report.bar.n, report.bar.total) == (4, 10)
     shown = screen.getvalue()
     assert "downloading vgg19.pth" in shown and "coarse 45x30" in shown and "loss 0.75" in shown
+
+
+def test_progress_of_many_jobs(capsys, monkeypatch):
+    with Report() as report:
+        report.job("one", None)
+        report.job("one", progress("style", 1))
+        report.job("two", None)
+    assert capsys.readouterr().err == "fastphoto: running one\nfastphoto: running two\n"
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", screen)
+    with Report() as report:
+        report.job("one", None)
+        report.job("one", progress("style", 1))
+        assert (report.bar.n, report.bar.total) == (1, 10)
+        report.job("two", None)
+        assert report.bar is None
+    assert "one: style 45x30" in screen.getvalue()
 
 
 def test_info(monkeypatch, tmp_path):
@@ -171,7 +193,7 @@ def test_info_into_a_closed_pipe_is_no_error():
 
 
 def test_demo_pairs_fit_their_masks():
-    pairs = cli.demo_pairs()
+    pairs = demo_pairs()
     licences = (pairs[0].parent / "LICENCES.md").read_text()
     assert len(pairs) >= 2
     for pair in pairs:
@@ -246,7 +268,7 @@ def test_demo(tmp_path):
     done = command("demo", "-o", tmp_path / "new" / "folder", "--size", "96")
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "new" / "folder"
-    for pair in cli.demo_pairs():
+    for pair in demo_pairs():
         assert Image.open(folder / f"{pair.name}.jpg").size == Image.open(pair / "content.jpg").size
     sheet = Image.open(folder / "contact-sheet.jpg")
-    assert sheet.height > len(cli.demo_pairs()) * cli.SHEET_HEIGHT and sheet.width > 3 * cli.SHEET_HEIGHT
+    assert sheet.height > len(demo_pairs()) * contact_sheet.HEIGHT and sheet.width > 3 * contact_sheet.HEIGHT

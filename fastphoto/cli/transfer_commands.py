@@ -1,0 +1,164 @@
+"""`fastphoto transfer`, `invert`, `demo` and `info`: results as photographs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from .. import __version__
+from ..download import KNOWN, cache_folder, find_cached
+from ..encoder import ENCODERS
+from ..evaluation.contact_sheet import contact_sheet
+from ..evaluation.report_files import make_folder
+from ..image_files import save_whole
+from ..images import Photo, check_output, read_photo, write_photo
+from ..ops import build_info
+from ..photo_pair import demo_pairs
+from ..setting_text import parse_settings
+from ..settings import PRESETS, Settings
+from ..transfer import invert, transfer
+from .messages import say
+from .options import (
+    mask_options,
+    message_options,
+    orphan_options,
+    progress,
+    run_arguments,
+    run_options,
+)
+
+
+def add(commands: Any) -> None:
+    """Add the commands of this file to those of the parser."""
+    settings = argparse.ArgumentParser(add_help=False)
+    settings.add_argument("--preset", choices=PRESETS, default="fast", help="default: %(default)s")
+    shared = [settings, _size_options(700), run_options(), orphan_options(), _set_options(), message_options()]
+
+    command = commands.add_parser(
+        "transfer", parents=[*shared, mask_options()], help="make one photo take on the look of another"
+    )
+    command.set_defaults(run=_transfer)
+    command.add_argument("content", metavar="CONTENT", help="the photo to change")
+    command.add_argument("style", metavar="STYLE", help="the photo whose look it takes on")
+    command.add_argument("-o", "--output", required=True, metavar="OUT", help="png, jpg, tif or webp")
+
+    command = commands.add_parser("demo", parents=shared, help="run the pairs in the package")
+    command.set_defaults(run=_demo)
+    command.add_argument(
+        "-o", "--output", default="fastphoto-demo", metavar="DIR", help="folder (default: %(default)s)"
+    )
+
+    command = commands.add_parser(
+        "invert",
+        parents=[_size_options(350), run_options(), _set_options(), message_options()],
+        help="make an image from what one layer of the encoder keeps of a photo",
+    )
+    command.set_defaults(run=_invert)
+    command.add_argument("photo", metavar="PHOTO")
+    command.add_argument("-o", "--output", required=True, metavar="OUT", help="png, jpg, tif or webp")
+    command.add_argument("--layer", default="relu4_1", help="relu1_1 to relu5_1 (default: %(default)s)")
+
+    command = commands.add_parser(
+        "info", parents=[message_options(quiet=False)], help="versions, devices, encoders and the cache"
+    )
+    command.set_defaults(run=_info)
+
+
+def _size_options(default: int) -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "--size",
+        type=int,
+        default=default,
+        metavar="PX",
+        help="long side to optimise at; the result has the photo's own size (default: %(default)s)",
+    )
+    return options
+
+
+def _set_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting; may be repeated"
+    )
+    return options
+
+
+def _transfer(options: argparse.Namespace) -> None:
+    """`fastphoto transfer`"""
+    sources = (options.content, options.style, options.content_mask, options.style_mask)
+    check_output(options.output, sources)
+    started = time.perf_counter()
+    content = read_photo(options.content, "content")
+    style = read_photo(options.style, "style")
+    pixels = _transferred(options, content, style, options.content_mask, options.style_mask)
+    write_photo(options.output, content, pixels)
+    _wrote(options, options.output, started)
+
+
+def _invert(options: argparse.Namespace) -> None:
+    """`fastphoto invert`"""
+    check_output(options.output, [options.photo])
+    started = time.perf_counter()
+    photo = read_photo(options.photo, "photo")
+    settings = parse_settings(options.set, Settings)
+    with progress(options) as report:
+        told = run_arguments(options) | settings
+        pixels = invert(photo, options.layer, size=options.size, callback=report, **told)
+    write_photo(options.output, photo, pixels)
+    _wrote(options, options.output, started)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    """`fastphoto demo`"""
+    folder = make_folder(options.output)
+    rows = []
+    for pair in demo_pairs():
+        started = time.perf_counter()
+        content, style = read_photo(pair / "content.jpg", "content"), read_photo(pair / "style.jpg", "style")
+        pixels = _transferred(options, content, style, pair / "content_mask.png", pair / "style_mask.png")
+        result = folder / f"{pair.name}.jpg"
+        write_photo(result, content, pixels)
+        rows.append([("", Image.open(path)) for path in (pair / "content.jpg", pair / "style.jpg", result)])
+        _wrote(options, result, started)
+    sheet = folder / "contact-sheet.jpg"
+    save_whole(sheet, contact_sheet(rows), "JPEG", {"quality": 92})
+    if not options.quiet:
+        say(f"wrote {sheet}: content, style, result")
+
+
+def _info(options: argparse.Namespace) -> None:
+    """`fastphoto info`"""
+    print(f"fastphoto    {__version__}")
+    print(f"python       {sys.version.split()[0]}, torch {torch.__version__}")
+    for name, value in build_info().items():
+        print(f"built with   {name}: {' '.join(value) if isinstance(value, list) else value}")
+    print(f"device       cpu, {torch.get_num_threads()} threads")
+    for index in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(index)
+        print(f"device       cuda:{index}, {device.name}, {device.total_memory / 2**30:.0f} GiB")
+    print("encoder      embedded: comes with the package; MIT")
+    for encoder in ENCODERS[1:]:
+        known = next(known for known in KNOWN if known.encoder == encoder)
+        place = find_cached(encoder) or f"not here yet, would be loaded from {known.url}"
+        print(f"encoder      {encoder}: {place}; {known.licence}")
+    print(f"cache        {cache_folder()}")
+
+
+def _transferred(options: argparse.Namespace, content: Photo, style: Photo, *masks: str | Path | None) -> Any:
+    """One transfer with the options both commands share; returns pixels (3, H, W)."""
+    settings = {"orphans": options.orphans, **parse_settings(options.set, Settings)}
+    with progress(options) as report:
+        told = run_arguments(options) | settings
+        return transfer(content, style, *masks, preset=options.preset, size=options.size, callback=report, **told)
+
+
+def _wrote(options: argparse.Namespace, path: str | Path, started: float) -> None:
+    if not options.quiet:
+        say(f"wrote {path} in {time.perf_counter() - started:.1f} s")
