@@ -154,9 +154,9 @@ class _Scale:
         unit = self.unit[layer]
         if unit < 1e-6:  # a black photo: there is nothing to bring to scale
             return 1.0
-        if self.settings.normalisation == "published":
-            return 1.0 if self.encoder.published_scale else PUBLISHED_ACTIVATION / unit
-        return 1 / unit
+        if self.settings.normalisation == "relative":
+            return 1 / unit
+        return 1.0 if self.encoder.published_scale else PUBLISHED_ACTIVATION / unit
 
 
 def _photorealism(settings: Settings, content: Tensor, scale: float) -> nn.Module:

@@ -52,7 +52,8 @@ class Settings:
     """"relative": activations by their mean, Gram matrices by the style's own size, the matting Laplacian's energy by
     the contrast of the start image (of the content where that is not by colour), sums over pixels by their number, so
     that weights mean the same for any encoder, photo and size. "published": the scale of Deep Photo Style Transfer.
-    "gatys": that of Gatys et al. 2016, 1/2 sum (F - P)^2 and 1/(4 N^2 M^2) sum (G - A)^2 of activations of mean 1."""
+    "gatys": that of Gatys et al. 2016, 1/2 sum (F - P)^2 and 1/(4 N^2 M^2) sum (G - A)^2. The latter two are of
+    activations of mean 100, which other encoders are brought to: those of the Caffe network on values up to 256."""
     content_layers: tuple[str, ...] = ("relu3_1",)
     content_weight: float = 0.1
     content_target: Literal["content", "start"] = "start"

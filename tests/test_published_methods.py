@@ -103,7 +103,7 @@ def test_inversion_with_more_total_variation_varies_less(power, weights):
 
 
 def test_gatys_goes_from_style_to_content_with_alpha():
-    results = [made(preset="gatys", content_weight=alpha, steps=50) for alpha in (1e-5, 1e-3, 1e-1)]
+    results = [made(preset="gatys", content_weight=alpha, steps=50) for alpha in (1e-3, 1e-1, 10)]
     target = seen(CONTENT.pixels, "relu4_2")
     style = [gram_distance(result) for result in results]
     content = [mean_square(seen(result, "relu4_2"), target) for result in results]
@@ -124,7 +124,8 @@ def test_gatys_photo_starts_from_the_content():
 
 def test_gatys_photo_is_the_more_distorted_the_deeper_the_content_layer():
     far = [
-        mean_square(made(preset="gatys-photo", content_layers=layer, steps=40), CONTENT.pixels) for layer in BLOCKS[:4]
+        mean_square(made(preset="gatys-photo", content_layers=layer, content_weight=10, steps=40), CONTENT.pixels)
+        for layer in BLOCKS[:4]
     ]
     assert all(2 * near < next_one for near, next_one in pairwise(far)), far
 
@@ -141,7 +142,7 @@ def test_noise_to_start_from(noise):
 
 def test_result_is_the_image_itself_enlarged_to_the_photo():
     content = day(120, 160)
-    settings = {"preset": "gatys-photo", "content_weight": 1.0, "gamut_weight": 1e3}
+    settings = {"preset": "gatys-photo", "content_weight": 1e4, "gamut_weight": 1e7}
     assert torch.equal(made(content, steps=0, **settings), enlarge(resize(content.pixels, (60, 80)), (120, 160)))
     last: list[Tensor] = []
     result = made(content, steps=10, callback=lambda progress: last.append(progress.preview()), **settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
@@ -14,8 +15,8 @@ _NARROWEST = 80  # pixels: what a column leaves its captions, however narrow its
 def contact_sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], height: int = HEIGHT) -> Image.Image:
     """Rows of captioned pictures on white, all of one height in pixels; columns are as wide as their widest picture.
 
-    Captions are broken into lines that fit their columns, which therefore have 80 pixels or more. An empty caption
-    takes no room where the whole row has none.
+    Captions are broken into lines that fit their columns, which therefore have 80 pixels or more, and written in ASCII,
+    all that the font is sure to have. An empty caption takes no room where the whole row has none.
     """
     font = ImageFont.load_default(_TEXT)
     sized = [[(caption, _of_height(picture.convert("RGB"), height)) for caption, picture in row] for row in rows if row]
@@ -42,7 +43,7 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], height: int
 def _lines(caption: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> list[str]:
     """A caption in lines that are no wider in pixels; a word that is wider by itself is broken."""
     lines: list[str] = []
-    for word in caption.split():
+    for word in _ascii(caption).split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
             lines[-1] += f" {word}"
             continue
@@ -52,6 +53,13 @@ def _lines(caption: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeT
                 lines.append("")
             lines[-1] += letter
     return lines
+
+
+def _ascii(text: str) -> str:
+    """Text without accents, Greek letters by their names, and ? for what is neither."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    named = (unicodedata.name(c, "").partition("GREEK SMALL LETTER ")[2].lower() if c > "~" else c for c in plain)
+    return "".join(name or "?" for name in named).replace("lamda", "lambda")  # as Unicode spells it
 
 
 def _of_height(picture: Image.Image, height: int) -> Image.Image:

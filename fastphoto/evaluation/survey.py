@@ -168,17 +168,17 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
         ),
         "alpha-beta": Figure(
             "Content against style: α / β",
-            "Neural style (Gatys, Ecker and Bethge, CVPR 2016) from noise, for different ratios of the content's "
-            "weight α to the style's β. Small ones paint the style with little of the content in it, large ones leave "
-            "the content; 1e-3 is the ratio of the publication.",
-            _variants("gatys", "α / β = {:g}", "content_weight", (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)),
+            "Neural style (Gatys, Ecker and Bethge, CVPR 2016) from noise, 300 steps, for different ratios of the "
+            "content's weight α to the style's β. Small ones paint the style with little of the content in it, large "
+            "ones leave the content; 1e-3 is the ratio of the publication.",
+            _variants("gatys", "α / β = {:g}", "content_weight", (1e-5, 1e-4, 1e-3, 1e-2, 1e-1), steps=300),
             "first",
         ),
         "content-layers": Figure(
             "The layer that the content is matched in",
-            "Neural style from the content at α / β = 1e-2, the photographic use, for different content layers: the "
-            "deeper the layer, the freer the image is to distort what it shows.",
-            _variants("gatys-photo", "{}", "content_layers", _DEEPER),
+            "Neural style from the content at α / β = 1, a weight at which a shallow layer lets nothing change, for "
+            "different content layers: the deeper the layer, the freer the image is to distort what it shows.",
+            _variants("gatys-photo", "{}", "content_layers", _DEEPER, content_weight=1.0, steps=300),
             "first",
             _similar,
         ),
