@@ -171,7 +171,7 @@ FIGURES: Mapping[str, Figure] = MappingProxyType(
             "Neural style (Gatys, Ecker and Bethge, CVPR 2016) from noise, 300 steps, for different ratios of the "
             "content's weight α to the style's β. Small ones paint the style with little of the content in it, large "
             "ones leave the content; 1e-3 is the ratio of the publication.",
-            _variants("gatys", "α / β = {:g}", "content_weight", (1e-5, 1e-4, 1e-3, 1e-2, 1e-1), steps=300),
+            _variants("gatys", "α / β = {:g}", "content_weight", (1e-5, 1e-3, 1e-1, 1e0, 1e1), steps=300),
             "first",
         ),
         "content-layers": Figure(
