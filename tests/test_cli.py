@@ -250,6 +250,8 @@ def test_interrupt_leaves_no_output(photos):
         [sys.executable, "-m", "fastphoto.cli", "transfer", *pair, "-o", out, "--preset", "paper"],
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that runs the tests in the background has its children ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     guard = threading.Timer(120, process.kill)
     guard.start()

@@ -22,6 +22,12 @@ def say(text: str) -> None:
         tqdm.write(f"fastphoto: {text}", file=sys.stderr)
 
 
+def wrote(options: argparse.Namespace, path: object, started: float) -> None:
+    """That a file was written, and in how many seconds since `time.perf_counter()` was `started`."""
+    if not options.quiet:
+        say(f"wrote {path} in {time.perf_counter() - started:.1f} s")
+
+
 def one_line(message: object) -> str:
     """A message without line breaks; its type's name where it is empty."""
     return " ".join(str(message).split()) or type(message).__name__

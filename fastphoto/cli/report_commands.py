@@ -14,7 +14,7 @@ from ..evaluation.measures import evaluate
 from ..evaluation.study import TITLE, make_study, method_titles, read_answers
 from ..images import read_photo
 from ..methods import METHODS
-from .messages import say
+from .messages import wrote
 from .options import (
     encoder_options,
     mask_options,
@@ -110,7 +110,7 @@ def _compare(options: argparse.Namespace) -> None:
             report=report and report.job,
             **run_arguments(options),
         )
-    _wrote(options, found.write(options.output, sources), started)
+    wrote(options, found.write(options.output, sources), started)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -148,7 +148,7 @@ def _survey(options: argparse.Namespace) -> None:
         told = run_arguments(options)
         figures = _names(options.figures)
         page = survey.survey(options.output, figures, size=options.size, report=report and report.job, **told)
-    _wrote(options, page, started)
+    wrote(options, page, started)
 
 
 def _make_study(options: argparse.Namespace) -> None:
@@ -156,7 +156,7 @@ def _make_study(options: argparse.Namespace) -> None:
     started = time.perf_counter()
     folders = [Path(folder) for folder in options.comparisons]
     page = make_study(folders, Path(options.output), options.seed, options.title, options.introduction)
-    _wrote(options, page, started)
+    wrote(options, page, started)
 
 
 def _chart_answers(options: argparse.Namespace) -> None:
@@ -166,14 +166,9 @@ def _chart_answers(options: argparse.Namespace) -> None:
     started = time.perf_counter()
     key = Path(options.key)
     answers = read_answers(key, [Path(path) for path in options.answers])
-    _wrote(options, chart_answers(answers, Path(options.output), method_titles(key)), started)
+    wrote(options, chart_answers(answers, Path(options.output), method_titles(key)), started)
 
 
 def _names(text: str | None) -> list[str] | None:
     """Names that commas part."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _wrote(options: argparse.Namespace, path: Path, started: float) -> None:
-    if not options.quiet:
-        say(f"wrote {path} in {time.perf_counter() - started:.1f} s")
