@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import product
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,9 +21,13 @@ from .images import Photo
 from .local_affine import apply_maps, follow_edges, smooth_maps
 from .objective import Objective, stage_objective
 from .photo_pair import as_photo, prepare_pair
+from .segmentation.clusters import cluster_regions
 from .settings import Settings, preset_settings
 from .solver import LBFGS, Adam, GradientDescent, Rule, minimise
 from .weights import CAFFE_MEAN
+
+REGIONS = ("masks", "auto")
+"""Where a transfer takes its regions from."""
 
 _MINIMUM_LEVEL = 32  # pixels on the short side of a coarse scale
 _TENSOR_CORE_CHANNELS = 8  # convolutions on a GPU are fast for multiples of this many channels
@@ -75,6 +79,7 @@ def transfer(
     content_mask: Any = None,
     style_mask: Any = None,
     *,
+    regions: Literal["masks", "auto"] = "masks",
     preset: str = "fast",
     encoder: str = "embedded",
     weights: str | os.PathLike[str] | None = None,
@@ -91,7 +96,9 @@ def transfer(
             ([1, ]C, H, W); see `fastphoto.images.read_photo`.
         content_mask, style_mask: regions of either photo, matched by name or colour: a mask image (nine-colour
             palette or class ids), label array, or dict of named masks; see `fastphoto.labels.read_labels`. Give both or
-            neither (then the whole photo is one region).
+            neither.
+        regions: "masks" takes those of the masks, and without any the whole photo as one; "auto" finds regions that
+            both photos share, see `fastphoto.segmentation.clusters.cluster_regions`, and takes no masks.
         preset: "fast", "paper", ...; see `fastphoto.settings.PRESETS`.
         encoder: "embedded" (works offline), "vgg19-16x" or "vgg19". weights: its file; else cache or download.
         size: long side in pixels to optimise at, at least 16. The result has the content's own size.
@@ -113,8 +120,14 @@ def transfer(
     place = _device(device)
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
         raise InputError(f"seed: must be a whole number from 0 to 2^63 - 1, got {seed!r}")
+    if regions not in REGIONS:
+        raise InputError(f"regions: must be one of {', '.join(REGIONS)}, got {regions!r}")
+    if regions == "auto" and not (content_mask is None and style_mask is None):
+        raise InputError('regions: "auto" finds them without masks, but masks are given; leave out one or the other')
     photos = as_photo(content, "content"), as_photo(style, "style")
     pair = prepare_pair(*photos, content_mask, style_mask, size, chosen.orphans)
+    if regions == "auto":
+        pair = cluster_regions(pair)
     network = _encoder(encoder, weights, place, chosen.precision)
     network.check([*chosen.content_layers, *chosen.style_layers])
     with torch.no_grad(), _convolutions(place, chosen.precision):

@@ -22,8 +22,8 @@ from ..ops import build_info
 from ..photo_pair import demo_pairs
 from ..setting_text import parse_settings
 from ..settings import PRESETS, Settings
-from ..transfer import invert, transfer
-from .messages import say
+from ..transfer import REGIONS, invert, transfer
+from .messages import say, wrote
 from .options import (
     mask_options,
     message_options,
@@ -44,6 +44,12 @@ def add(commands: Any) -> None:
         "transfer", parents=[*shared, mask_options()], help="make one photo take on the look of another"
     )
     command.set_defaults(run=_transfer)
+    command.add_argument(
+        "--regions",
+        choices=REGIONS,
+        default="masks",
+        help="those of the masks, or found automatically in both photos (default: %(default)s)",
+    )
     command.add_argument("content", metavar="CONTENT", help="the photo to change")
     command.add_argument("style", metavar="STYLE", help="the photo whose look it takes on")
     command.add_argument("-o", "--output", required=True, metavar="OUT", help="png, jpg, tif or webp")
@@ -97,9 +103,10 @@ def _transfer(options: argparse.Namespace) -> None:
     started = time.perf_counter()
     content = read_photo(options.content, "content")
     style = read_photo(options.style, "style")
-    pixels = _transferred(options, content, style, options.content_mask, options.style_mask)
+    masks = options.content_mask, options.style_mask
+    pixels = _transferred(options, content, style, *masks, regions=options.regions)
     write_photo(options.output, content, pixels)
-    _wrote(options, options.output, started)
+    wrote(options, options.output, started)
 
 
 def _invert(options: argparse.Namespace) -> None:
@@ -112,7 +119,7 @@ def _invert(options: argparse.Namespace) -> None:
         told = run_arguments(options) | settings
         pixels = invert(photo, options.layer, size=options.size, callback=report, **told)
     write_photo(options.output, photo, pixels)
-    _wrote(options, options.output, started)
+    wrote(options, options.output, started)
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -126,7 +133,7 @@ def _demo(options: argparse.Namespace) -> None:
         result = folder / f"{pair.name}.jpg"
         write_photo(result, content, pixels)
         rows.append([("", Image.open(path)) for path in (pair / "content.jpg", pair / "style.jpg", result)])
-        _wrote(options, result, started)
+        wrote(options, result, started)
     sheet = folder / "contact-sheet.jpg"
     save_whole(sheet, contact_sheet(rows), "JPEG", {"quality": 92})
     if not options.quiet:
@@ -151,14 +158,11 @@ def _info(options: argparse.Namespace) -> None:
     print(f"cache        {cache_folder()}")
 
 
-def _transferred(options: argparse.Namespace, content: Photo, style: Photo, *masks: str | Path | None) -> Any:
+def _transferred(
+    options: argparse.Namespace, content: Photo, style: Photo, *masks: str | Path | None, regions: str = "masks"
+) -> Any:
     """One transfer with the options both commands share; returns pixels (3, H, W)."""
-    settings = {"orphans": options.orphans, **parse_settings(options.set, Settings)}
+    told = {"preset": options.preset, "size": options.size, "regions": regions, "orphans": options.orphans}
+    told |= run_arguments(options) | parse_settings(options.set, Settings)
     with progress(options) as report:
-        told = run_arguments(options) | settings
-        return transfer(content, style, *masks, preset=options.preset, size=options.size, callback=report, **told)
-
-
-def _wrote(options: argparse.Namespace, path: str | Path, started: float) -> None:
-    if not options.quiet:
-        say(f"wrote {path} in {time.perf_counter() - started:.1f} s")
+        return transfer(content, style, *masks, callback=report, **told)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..labels import resize_masks
 from ..photo_pair import PhotoPair
+from ..segmentation.clusters import cluster_regions
 from . import METHODS, Method
 
 
@@ -90,6 +91,7 @@ QUESTIONS: Mapping[str, Question] = MappingProxyType(
                 "shifted": _redrawn("moved by 3 % of the long side", lambda pair: shifted_regions(pair, 0.03)),
                 "far-shifted": _redrawn("moved by 10 %", lambda pair: shifted_regions(pair, 0.1)),
                 "coarse": _redrawn("drawn in squares, 16 to the long side", lambda pair: coarse_regions(pair, 16)),
+                "auto": _redrawn("found automatically", cluster_regions),
                 "none": replace(METHODS["fastphoto"], title="no masks", regions=False),
             },
         ),

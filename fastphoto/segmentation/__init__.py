@@ -1,0 +1,1 @@
+"""Regions found in photos that come without masks."""
