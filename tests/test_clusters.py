@@ -33,26 +33,36 @@ def check(pair: PhotoPair) -> None:
     assert 1 <= len(pair.names) <= 6 and len(set(pair.names)) == len(pair.names)
 
 
-def agreement(masks: Tensor, photo: Rendered) -> Tensor:
+def kinds(masks: Tensor, photo: Rendered) -> Tensor:
     """(R, 2): the share of every region that is sky, and that is land."""
     return torch.einsum("rhw,shw->rs", masks, photo.regions) / masks.sum((1, 2))[:, None]
 
 
+def counterparts(found: PhotoPair, content: Tensor, style: Tensor) -> float:
+    """How probable it is that a pixel of the content and one of the same region in the style are of one kind."""
+    return float(((content * style).sum(1) * found.content_masks.mean((1, 2))).sum())
+
+
 def test_sky_goes_with_sky_and_land_with_land():
+    """Although one sky is blue and the other red."""
     found = cluster_regions(bare(CONTENT.pixels, STYLE.pixels))
     check(found)
-    ours, theirs = agreement(found.content_masks, CONTENT), agreement(found.style_masks, STYLE)
-    assert torch.equal(ours.argmax(1), theirs.argmax(1)), "although one sky is blue and the other red"
-    assert set(ours.argmax(1).tolist()) == {0, 1}
-    area = found.content_masks.mean((1, 2))
-    assert float((ours.amax(1) * area).sum()) > 0.93
+    ours, theirs = kinds(found.content_masks, CONTENT), kinds(found.style_masks, STYLE)
+    assert counterparts(found, ours, theirs) > 0.85 and set(ours.argmax(1).tolist()) == {0, 1}
+    assert float((ours.amax(1) * found.content_masks.mean((1, 2))).sum()) > 0.9, "borders are the photo's"
+    upside_down = cluster_regions(bare(CONTENT.pixels, STYLE.pixels.flip(1)))
+    assert (
+        counterparts(
+            upside_down, kinds(upside_down.content_masks, CONTENT), kinds(upside_down.style_masks.flip(1), STYLE)
+        )
+        < 0.7
+    )
 
 
-def test_photos_of_two_sizes_and_their_mirror_images():
+def test_left_and_right_are_alike():
     found = cluster_regions(bare(CONTENT.pixels, STYLE.pixels.flip(2)))
     check(found)
-    ours, theirs = agreement(found.content_masks, CONTENT), agreement(found.style_masks.flip(2), STYLE)
-    assert torch.equal(ours.argmax(1), theirs.argmax(1))
+    assert counterparts(found, kinds(found.content_masks, CONTENT), kinds(found.style_masks.flip(2), STYLE)) > 0.85
 
 
 def test_a_photo_with_itself_has_the_same_regions_twice():

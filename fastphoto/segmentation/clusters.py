@@ -16,14 +16,13 @@ from ..photo_pair import PhotoPair
 
 _SIZE = 350  # pixels of the long side that photos are looked at: what a layer sees depends on it
 _CELL = 5.5  # pixels of that size, of the grid that is clustered
-_MARGIN = 64  # pixels that photos are mirrored by beyond their borders, which would show in the activations
 _CLUSTERS = 6  # to begin with
 _LEAST_SHARE = 0.03  # of either photo, below which a cluster's places go to the others
 _BORDER_RADIUS = 4  # pixels at `_SIZE`, within which borders are moved to the photo's edges
 _RESTARTS, _ROUNDS = 4, 30  # of k-means
 _SHARPNESS = 4.0  # of the shares that a place has in clusters at nearly equal distances
 
-_STRIDES = {"relu4_1": 8, "relu5_1": 16}  # pixels of an activation
+_LAYERS = ("relu4_1", "relu5_1")
 _WEIGHTS = {"relu4_1": 0.7, "relu5_1": 1.5, "colour": 0.5, "height": 0.7, "texture": 0.5}
 """How much every kind of feature counts: its root mean square distance from the photo's mean."""
 
@@ -67,7 +66,9 @@ def _places(pixels: Tensor, mask: Tensor, encoder: Encoder) -> tuple[Tensor, Ten
     lightness = small.mean(0, keepdim=True)
     r, g, b = small
     detail = lightness - F.avg_pool2d(F.pad(lightness[None], (2, 2, 2, 2), mode="replicate"), 5, 1)[0]
-    kinds = _activations(small, encoder) | {
+    with torch.no_grad():
+        activations = encoder(small, _LAYERS)
+    kinds = {name: planes.float().clamp_min(0).sqrt() for name, planes in activations.items()} | {
         "colour": torch.stack([lightness[0], (r - g) / 2, (r + g) / 4 - b / 2]),
         "texture": (F.adaptive_avg_pool2d(detail.square()[None], grid)[0] + 1e-5).log(),
         "height": torch.linspace(0, 1, grid[0])[None, :, None].expand(1, *grid),
@@ -79,20 +80,6 @@ def _places(pixels: Tensor, mask: Tensor, encoder: Encoder) -> tuple[Tensor, Ten
         deviation = values[:, visible].square().sum(0).mean().sqrt()
         columns.append(values * (_WEIGHTS[name] / deviation.clamp_min(1e-6)))
     return torch.cat(columns).T.contiguous(), visible, grid
-
-
-@torch.no_grad()
-def _activations(pixels: Tensor, encoder: Encoder) -> dict[str, Tensor]:
-    """Square roots of deep activations of a photo (3, h, w), as if it went on beyond its borders."""
-    height, width = pixels.shape[1:]
-    margin = min(_MARGIN, (min(height, width) - 1) // 16 * 16)
-    sides = margin, margin + -width % 16, margin, margin + -height % 16
-    padded = F.pad(pixels[None], sides, mode="reflect" if max(sides) < min(height, width) else "replicate")[0]
-    found = {}
-    for name, planes in encoder(padded, tuple(_STRIDES)).items():
-        rows, columns = (slice(margin // _STRIDES[name], -(-(margin + n) // _STRIDES[name])) for n in (height, width))
-        found[name] = planes[:, rows, columns].float().clamp_min(0).sqrt()
-    return found
 
 
 def _shared_centres(content: Tensor, style: Tensor) -> Tensor:
