@@ -292,11 +292,11 @@ def test_folder_that_holds_an_input_under_a_name_of_a_result_is_refused_untouche
 
 
 def test_inputs_under_other_names_do_not_matter(compared, tmp_path):
-    CONTENT_FILES = [tmp_path / "photo.png", tmp_path / "pitie.png"]
-    for path in CONTENT_FILES:
+    inputs = [tmp_path / "photo.png", tmp_path / "pitie.png"]
+    for path in inputs:
         path.write_bytes(b"precious")
-    compared.write(tmp_path, CONTENT_FILES)
-    assert all(path.read_bytes() == b"precious" for path in CONTENT_FILES)
+    compared.write(tmp_path, inputs)
+    assert all(path.read_bytes() == b"precious" for path in inputs)
 
 
 def test_comparison_replaces_the_one_before(folder, compared):
