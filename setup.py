@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pybind11
 import torch
@@ -70,7 +71,8 @@ extension = (CUDAExtension if cuda else CppExtension)(
     "fastphoto._C",
     sources=[*sorted(glob.glob("csrc/*.cpp") + glob.glob("csrc/cpu/*.cpp")), *cuda],
     include_dirs=[os.path.abspath("csrc"), pybind11.get_include()],
-    depends=sorted(glob.glob("csrc/**/*.h", recursive=True)),
+    depends=[*sorted(glob.glob("csrc/**/*.h", recursive=True)), "csrc/exported_symbols.map"],
     extra_compile_args=compile_args,
+    extra_link_args=["-Wl,--version-script=csrc/exported_symbols.map"] if sys.platform == "linux" else [],
 )
 setup(ext_modules=[extension], cmdclass={"build_ext": BuildExtension})

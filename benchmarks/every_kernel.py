@@ -29,7 +29,8 @@ def planar(planes: int, seed: int = 0, height: int = HEIGHT, width: int = WIDTH)
 
 def error(found: Tensor, wanted: Tensor) -> float:
     """Distance from the reference over the reference's size; NaN counts as infinite."""
-    distance = float((found.detach().cpu().double() - wanted.detach().double()).norm() / wanted.double().norm())
+    found, wanted = found.detach().cpu().double(), wanted.detach().double()
+    distance = float((found - wanted).norm() / wanted.norm())
     return distance if distance == distance else float("inf")
 
 

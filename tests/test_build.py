@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 import fastphoto.ops
@@ -24,6 +25,14 @@ def test_build_info_is_true():
     assert re.match(r"\d+\.\d+\.\d+", info["torch"])
     assert info["compiler"]
     assert info["cuda"] is None or re.fullmatch(r"\d+\.\d+", info["cuda"])
+
+
+@pytest.mark.skipif(not shutil.which("nm") or sys.platform != "linux", reason="no nm, or another linker's symbols")
+def test_library_shows_its_entry_point_alone():
+    """A crash on a machine whose compiler links a static C++ library: its symbols mixed with those torch had loaded."""
+    library = sys.modules["fastphoto._C"].__file__
+    listed = subprocess.run(["nm", "-D", "--defined-only", library], check=True, capture_output=True, text=True).stdout
+    assert [line.split()[-1] for line in listed.splitlines()] == ["PyInit__C"]
 
 
 CPU_ONLY = {"convolution", "convolution_weights"}  # cuDNN's are as good
