@@ -65,7 +65,7 @@ def test_same_bits_in_every_run():
 
 @pytest.mark.skipif(not CUDA, reason="no CUDA device")
 def test_bfloat16_is_close_to_float32():
-    content, style = day(90, 120), dusk(90, 120)
+    content, style = day(90, 120).pixels, dusk(90, 120).pixels
     exact, fast = (
         fastphoto.transfer(content, style, size=120, device="cuda", precision=p) for p in ("float32", "bfloat16")
     )
