@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..colour import blend_regions, interpolated, quantiles, some_pixels
-from .conjugate_gradients import conjugate_gradients
+from ..conjugate_gradients import conjugate_gradients
 
 _LEVELS = 300  # quantiles that a curve is drawn through, as many as the paper has bins
 _SAME = 1e-6  # values of a channel nearer than this get one new value

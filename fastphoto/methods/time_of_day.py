@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..colour import monge_kantorovich
+from ..conjugate_gradients import conjugate_gradients
 from ..errors import InputError
 from ..ops import box_sum
-from .conjugate_gradients import conjugate_gradients
 from .patch_search import correspondence, warp
 
 __all__ = ["correspondence", "frames_of_style", "time_of_day", "warp"]
