@@ -8,6 +8,8 @@ from . import ops
 from .errors import FastPhotoError, FastPhotoWarning, FileError, InputError
 from .evaluation.comparison import compare
 from .evaluation.measures import evaluate
+from .segmentation.finding import find_regions
+from .segmentation.scribbles import grow_scribbles
 from .settings import PRESETS, Settings
 from .transfer import Progress, invert, transfer
 
@@ -24,6 +26,8 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "find_regions",
+    "grow_scribbles",
     "invert",
     "ops",
     "transfer",

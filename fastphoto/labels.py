@@ -18,7 +18,6 @@ from .image_files import loaded, open_image, shown, upright
 from .palette import CLOSE, PALETTE, enough, extreme3, snap
 
 OneMask = str | os.PathLike | Image.Image | np.ndarray | Tensor
-MaskSource = None | OneMask | Mapping[str, OneMask]
 
 MAXIMUM_REGIONS = 64
 
@@ -29,6 +28,9 @@ class Labels:
 
     names: tuple[str, ...]
     masks: Tensor  # (R, H, W) float32, [0, 1]; 0 or 1 unless soft masks came in
+
+
+MaskSource = None | OneMask | Mapping[str, OneMask] | Labels
 
 
 def read_labels(
@@ -46,7 +48,7 @@ def read_labels(
       class ids: a grey, 16-bit or indexed picture, or an integer array (H, W); names are the numbers as text,
       negative ids belong to no region;
       soft masks: an array (R, H, W) of uint8 or of float in [0, 1], named "0" to "R-1", or a mapping from
-      name to (H, W) array, path or PIL image of a grey mask.
+      name to (H, W) array, path or PIL image of a grey mask; `Labels` that something else made.
     Transparent pixels belong to no region. EXIF orientation is applied.
     size: (H, W) of the photo, after orientation. A mask of the same aspect (within 2 %) is resized with a
     FastPhotoWarning, to the nearest label. other_size: that of the other photo, to notice swapped masks.
@@ -65,6 +67,8 @@ def read_labels(
         found = _read_image(image, name, file_format)
     elif isinstance(source, Image.Image):
         found = _read_image(upright(loaded(source, name))[0], name, source.format)
+    elif isinstance(source, Labels):
+        found = _read_mapping(dict(zip(source.names, source.masks, strict=True)), size, name)
     elif isinstance(source, Mapping):
         found = _read_mapping(source, size, name)
     elif isinstance(source, (np.ndarray, Tensor)):

@@ -8,26 +8,24 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import product
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from . import images, ops
+from . import images
 from .colour import match_colours
+from .devices import choose_device
 from .encoder import Encoder, load_encoder
 from .errors import InputError
 from .images import Photo
 from .local_affine import apply_maps, follow_edges, smooth_maps
 from .objective import Objective, stage_objective
 from .photo_pair import as_photo, prepare_pair
-from .segmentation.clusters import cluster_regions
+from .segmentation.finding import Regions, check_regions, found_regions
 from .settings import Settings, preset_settings
 from .solver import LBFGS, Adam, GradientDescent, Rule, minimise
 from .weights import CAFFE_MEAN
-
-REGIONS = ("masks", "auto")
-"""Where a transfer takes its regions from."""
 
 _MINIMUM_LEVEL = 32  # pixels on the short side of a coarse scale
 _TENSOR_CORE_CHANNELS = 8  # convolutions on a GPU are fast for multiples of this many channels
@@ -79,7 +77,8 @@ def transfer(
     content_mask: Any = None,
     style_mask: Any = None,
     *,
-    regions: Literal["masks", "auto"] = "masks",
+    regions: Regions = "masks",
+    segmentation_model: str | os.PathLike[str] | None = None,
     preset: str = "fast",
     encoder: str = "embedded",
     weights: str | os.PathLike[str] | None = None,
@@ -97,8 +96,10 @@ def transfer(
         content_mask, style_mask: regions of either photo, matched by name or colour: a mask image (nine-colour
             palette or class ids), label array, or dict of named masks; see `fastphoto.labels.read_labels`. Give both or
             neither.
-        regions: "masks" takes those of the masks, and without any the whole photo as one; "auto" finds regions that
-            both photos share, see `fastphoto.segmentation.clusters.cluster_regions`, and takes no masks.
+        regions: "masks" takes those of the masks, and without any the whole photo as one; "none" takes the whole photo
+            as one; "auto" and "semantic" find regions that both photos share, see `fastphoto.find_regions`. All but
+            the first take no masks.
+        segmentation_model: of "semantic", a name on the Hugging Face Hub or a folder; None for the default.
         preset: "fast", "paper", ...; see `fastphoto.settings.PRESETS`.
         encoder: "embedded" (works offline), "vgg19-16x" or "vgg19". weights: its file; else cache or download.
         size: long side in pixels to optimise at, at least 16. The result has the content's own size.
@@ -117,17 +118,13 @@ def transfer(
         FastPhotoError: losses that stay non-finite.
     """
     chosen = preset_settings(preset, **settings)
-    place = _device(device)
+    place = choose_device(device)
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
         raise InputError(f"seed: must be a whole number from 0 to 2^63 - 1, got {seed!r}")
-    if regions not in REGIONS:
-        raise InputError(f"regions: must be one of {', '.join(REGIONS)}, got {regions!r}")
-    if regions == "auto" and not (content_mask is None and style_mask is None):
-        raise InputError('regions: "auto" finds them without masks, but masks are given; leave out one or the other')
+    check_regions(regions, content_mask, style_mask, segmentation_model)
     photos = as_photo(content, "content"), as_photo(style, "style")
     pair = prepare_pair(*photos, content_mask, style_mask, size, chosen.orphans)
-    if regions == "auto":
-        pair = cluster_regions(pair)
+    pair = found_regions(pair, regions, segmentation_model, place)
     network = _encoder(encoder, weights, place, chosen.precision)
     network.check([*chosen.content_layers, *chosen.style_layers])
     with torch.no_grad(), _convolutions(place, chosen.precision):
@@ -296,21 +293,3 @@ def _convolutions(place: torch.device, precision: str) -> AbstractContextManager
         return nullcontext()
     tf32 = precision == "tf32"
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32)
-
-
-def _device(device: str | torch.device) -> torch.device:
-    built_for_cuda = ops.build_info()["cuda"] is not None
-    if device == "auto":
-        return torch.device("cuda" if built_for_cuda and torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise InputError(f"device {device!r}: unknown; give auto, cpu, cuda or cuda:N") from error
-    if place.type not in ("cpu", "cuda"):
-        raise InputError(f"device {device!r}: not supported; give auto, cpu, cuda or cuda:N")
-    if place.type == "cuda" and not (built_for_cuda and torch.cuda.is_available()):
-        missing = "no CUDA device is available" if built_for_cuda else "fastphoto was built without CUDA"
-        raise InputError(f"device {device!r}: {missing}; use cpu")
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device {device!r}: there are {torch.cuda.device_count()}; use a lower number")
-    return place

@@ -141,8 +141,15 @@ def test_transfer_with_regions_found_gives_the_sky_the_skys_colour():
     assert not torch.equal(result, whole)
 
 
-def test_regions_are_found_or_given():
-    with pytest.raises(InputError, match='regions: "auto" finds them without masks, but masks are given'):
-        fastphoto.transfer(CONTENT.pixels, STYLE.pixels, CONTENT.mask, STYLE.mask, regions="auto")
-    with pytest.raises(InputError, match="regions: must be one of masks, auto, got 'sky'"):
-        fastphoto.transfer(CONTENT.pixels, STYLE.pixels, regions="sky")
+def test_regions_are_found_or_given(monkeypatch):
+    photos = CONTENT.pixels, STYLE.pixels
+    for way in ("auto", "none", "semantic"):
+        with pytest.raises(InputError, match=f'regions: "{way}" takes no masks, but masks are given'):
+            fastphoto.transfer(*photos, CONTENT.mask, STYLE.mask, regions=way)
+    with pytest.raises(InputError, match="regions: must be one of masks, auto, semantic, none, got 'sky'"):
+        fastphoto.transfer(*photos, regions="sky")
+    with pytest.raises(InputError, match='segmentation_model: only regions="semantic" uses one'):
+        fastphoto.transfer(*photos, regions="auto", segmentation_model="some/model")
+    monkeypatch.setattr("fastphoto.segmentation.finding.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"semantic regions need transformers: pip install fastphoto\[segment\]"):
+        fastphoto.transfer(*photos, regions="semantic")

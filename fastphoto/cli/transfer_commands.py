@@ -20,9 +20,10 @@ from ..image_files import save_whole
 from ..images import Photo, check_output, read_photo, write_photo
 from ..ops import build_info
 from ..photo_pair import demo_pairs
+from ..segmentation.finding import REGIONS
 from ..setting_text import parse_settings
 from ..settings import PRESETS, Settings
-from ..transfer import REGIONS, invert, transfer
+from ..transfer import invert, transfer
 from .messages import say, wrote
 from .options import (
     mask_options,
@@ -48,7 +49,13 @@ def add(commands: Any) -> None:
         "--regions",
         choices=REGIONS,
         default="masks",
-        help="those of the masks, or found automatically in both photos (default: %(default)s)",
+        help="those of the masks; found in both photos by clustering, or by a semantic network; or the whole photo as "
+        "one (default: %(default)s)",
+    )
+    command.add_argument(
+        "--segmentation-model",
+        metavar="MODEL",
+        help="of --regions semantic: a name on the Hugging Face Hub or a folder with its files",
     )
     command.add_argument("content", metavar="CONTENT", help="the photo to change")
     command.add_argument("style", metavar="STYLE", help="the photo whose look it takes on")
@@ -104,7 +111,8 @@ def _transfer(options: argparse.Namespace) -> None:
     content = read_photo(options.content, "content")
     style = read_photo(options.style, "style")
     masks = options.content_mask, options.style_mask
-    pixels = _transferred(options, content, style, *masks, regions=options.regions)
+    told = {"regions": options.regions, "segmentation_model": options.segmentation_model}
+    pixels = _transferred(options, content, style, *masks, **told)
     write_photo(options.output, content, pixels)
     wrote(options, options.output, started)
 
@@ -159,10 +167,10 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _transferred(
-    options: argparse.Namespace, content: Photo, style: Photo, *masks: str | Path | None, regions: str = "masks"
+    options: argparse.Namespace, content: Photo, style: Photo, *masks: str | Path | None, **regions: Any
 ) -> Any:
     """One transfer with the options both commands share; returns pixels (3, H, W)."""
-    told = {"preset": options.preset, "size": options.size, "regions": regions, "orphans": options.orphans}
+    told = {"preset": options.preset, "size": options.size, "orphans": options.orphans} | regions
     told |= run_arguments(options) | parse_settings(options.set, Settings)
     with progress(options) as report:
         return transfer(content, style, *masks, callback=report, **told)

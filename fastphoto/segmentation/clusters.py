@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..encoder import Encoder, load_encoder
+from ..evaluation.measures import srgb_to_lab
 from ..images import resize
 from ..labels import resize_masks
 from ..local_affine import follow_edges
@@ -22,8 +24,18 @@ _BORDER_RADIUS = 4  # pixels at `_SIZE`, within which borders are moved to the p
 _RESTARTS, _ROUNDS = 4, 30  # of k-means
 _SHARPNESS = 4.0  # of the shares that a place has in clusters at nearly equal distances
 
-_LAYERS = ("relu4_1", "relu5_1")
-_WEIGHTS = {"relu4_1": 0.7, "relu5_1": 1.5, "colour": 0.5, "height": 0.7, "texture": 0.5}
+_LAYERS = ("relu3_1", "relu4_1", "relu5_1")
+_WEIGHTS = {
+    "relu3_1": 0.4,
+    "relu4_1": 0.5,
+    "relu5_1": 0.9,
+    "colour": 0.35,
+    "height": 0.8,
+    "texture": 0.3,
+    "wide texture": 0.3,
+    "way from the top": 0.9,
+    "way from the frame": 0.4,
+}
 """How much every kind of feature counts: its root mean square distance from the photo's mean."""
 
 
@@ -31,11 +43,12 @@ def cluster_regions(pair: PhotoPair) -> PhotoPair:
     """A pair with regions that both photos share, found in them; its own regions only say what is to be seen.
 
     Places of both photos are clustered together (k-means, the best of several starts), by the square roots of deep
-    activations of the embedded encoder, colour, height in the photo and fine contrast. Each of these is taken relative
-    to its mean and deviation in the own photo, for the same thing looks different in the two: what is highest and
-    brightest here goes with what is highest and brightest there. A cluster with little of either photo is given up and
-    its places go to the others, so that every region has its counterpart and their number, 1 to 6, is that of what the
-    photos share. Borders are moved to the photos' edges. Deterministic.
+    activations of the embedded encoder, colour, height in the photo, fine contrast, and how much colours change on the
+    way from the photo's top and from its frame, which tells skies and backgrounds from what stands before them. Each is
+    taken relative to its mean and deviation in the own photo, for the same thing looks different in the two: what is
+    highest and brightest here goes with what is highest and brightest there. A cluster with little of either photo is
+    given up and its places go to the others, so that every region has its counterpart and their number, 1 to 6, is that
+    of what the photos share. Borders are moved to the photos' edges. Deterministic.
     """
     encoder = load_encoder("embedded")
     seen = pair.content_masks.amax(0), pair.style_masks.amax(0)
@@ -68,11 +81,14 @@ def _places(pixels: Tensor, mask: Tensor, encoder: Encoder) -> tuple[Tensor, Ten
     detail = lightness - F.avg_pool2d(F.pad(lightness[None], (2, 2, 2, 2), mode="replicate"), 5, 1)[0]
     with torch.no_grad():
         activations = encoder(small, _LAYERS)
+    texture = (F.adaptive_avg_pool2d(detail.square()[None], grid)[0] + 1e-5).log()
     kinds = {name: planes.float().clamp_min(0).sqrt() for name, planes in activations.items()} | {
         "colour": torch.stack([lightness[0], (r - g) / 2, (r + g) / 4 - b / 2]),
-        "texture": (F.adaptive_avg_pool2d(detail.square()[None], grid)[0] + 1e-5).log(),
+        "texture": texture,
+        "wide texture": F.avg_pool2d(F.pad(texture[None], (4, 4, 4, 4), mode="replicate"), 9, 1)[0],
         "height": torch.linspace(0, 1, grid[0])[None, :, None].expand(1, *grid),
     }
+    kinds |= _ways(F.interpolate(small[None], grid, mode="bilinear", antialias=True)[0])
     columns = []
     for name, planes in kinds.items():
         values = F.interpolate(planes[None], grid, mode="bilinear", antialias=True)[0].flatten(1)
@@ -80,6 +96,38 @@ def _places(pixels: Tensor, mask: Tensor, encoder: Encoder) -> tuple[Tensor, Ten
         deviation = values[:, visible].square().sum(0).mean().sqrt()
         columns.append(values * (_WEIGHTS[name] / deviation.clamp_min(1e-6)))
     return torch.cat(columns).T.contiguous(), visible, grid
+
+
+def _ways(cells: Tensor) -> dict[str, Tensor]:
+    """(1, h, w) each: the square root of the least change of colour on any way from the top, and from the frame.
+
+    cells: (3, h, w), sRGB in [0, 1]. A step to a neighbour costs the distance of the two in CIELAB over the photo's own
+    mean deviation, so that a sky is near to the top however its colours change from there to the skyline.
+    """
+    # Here, for they take a while to load and few calls need them.
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import dijkstra
+
+    height, width = cells.shape[1:]
+    colours = srgb_to_lab(cells.clamp(0, 1).double().numpy())
+    colours /= max(1e-6, colours.reshape(3, -1).std(1).mean())
+    number = np.arange(height * width).reshape(height, width)
+    steps = [
+        np.sqrt(np.square(np.diff(colours, axis=axis)).sum(0)).ravel() + 1e-3  # a sparse matrix has no edges of zero
+        for axis in (2, 1)
+    ]
+    starts = [number[:, :-1].ravel(), number[:-1].ravel()]
+    ends = [number[:, 1:].ravel(), number[1:].ravel()]
+    rim = np.concatenate([number[0], number[-1], number[1:-1, 0], number[1:-1, -1]])
+    found = {}
+    for name, sources in (("way from the top", number[0]), ("way from the frame", rim)):
+        outside = np.full(len(sources), number.size)
+        costs = np.concatenate([*steps, np.full(len(sources), 1e-3)])
+        graph = coo_matrix((costs, (np.concatenate([*starts, outside]), np.concatenate([*ends, sources]))))
+        graph.resize(number.size + 1, number.size + 1)
+        way = dijkstra(graph.tocsr(), directed=False, indices=number.size)[:-1]
+        found[name] = torch.from_numpy(way.reshape(1, height, width)).float().sqrt()
+    return found
 
 
 def _shared_centres(content: Tensor, style: Tensor) -> Tensor:
