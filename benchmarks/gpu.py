@@ -36,7 +36,7 @@ SECTIONS = {
     "laplacian": ("gpu_timings", 90),
     "gram": ("gpu_timings", 60),
     "local_affine": ("gpu_timings", 40),
-    "iteration": ("gpu_timings", 90),
+    "iteration": ("gpu_timings", 300),
     "image": ("gpu_images", 200),
     "memory": ("gpu_images", 90),
 }

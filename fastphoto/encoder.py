@@ -52,8 +52,8 @@ class Encoder(nn.Module):
             weight = fill(fill(weight.transpose(0, 1)).transpose(0, 1)).to(dtype)
             self.register_buffer(f"{name}_weight", weight.contiguous(memory_format=torch.channels_last))
             self.register_buffer(f"{name}_bias", fill(bias).to(dtype, copy=True))
-        # {(name, turned round): (what it was made from, its version then, weights for ops.convolution)}
-        self._transformed: dict[tuple[str, bool], tuple[Tensor, int, Tensor]] = {}
+        # {(name, what makes it): (what it was made from, its version then, what was made)}
+        self._transformed: dict[tuple[str, Callable[[Tensor], Tensor]], tuple[Tensor, int, Tensor]] = {}
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -115,8 +115,8 @@ class Encoder(nn.Module):
         """relu(convolution(pad(x)))."""
         weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
         if self._by_tiles(x, weight):
-            reflect = self.padding == "reflect"
-            return convolution(x, self._for_tiles(name), bias, len(bias), reflect=reflect, relu=True)
+            tiles, reflect = self._transform(name, convolution_weights), self.padding == "reflect"
+            return convolution(x, tiles, bias, len(bias), reflect=reflect, relu=True)
         border = 1
         if self.padding == "reflect":
             x, border = F.pad(x, (1, 1, 1, 1), mode="reflect" if min(x.shape[2:]) > 1 else "replicate"), 0
@@ -133,14 +133,14 @@ class Encoder(nn.Module):
         differentiated = torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad)
         return x.device.type == "cpu" and exact and not differentiated and x.shape[1] >= _FEW_CHANNELS
 
-    def _for_tiles(self, name: str, turned: bool = False) -> Tensor:
-        """A convolution's weights for `ops.convolution`, or those of its gradient; made when first used."""
+    def _transform(self, name: str, transform: Callable[[Tensor], Tensor]) -> Tensor:
+        """What a function makes of a convolution's weights; made when first used, and again when they have changed."""
         weight: Tensor = getattr(self, f"{name}_weight")
         version = 0 if weight.is_inference() else weight._version  # those of inference mode cannot change
-        made = self._transformed.get((name, turned))
+        made = self._transformed.get((name, transform))
         if made is None or made[0] is not weight or made[1] != version:
-            made = weight, version, convolution_weights(_turned(weight) if turned else weight)
-            self._transformed[name, turned] = made
+            made = weight, version, transform(weight)
+            self._transformed[name, transform] = made
         return made[2]
 
     def _image_gradient(self, kept: list[Tensor], wanted: Sequence[str], grads: Sequence[Tensor | None]) -> Tensor:
@@ -170,10 +170,10 @@ class Encoder(nn.Module):
         weight = getattr(self, f"{name}_weight")
         padding = 1 if self.padding == "zeros" else 2
         if self._by_tiles(grad, weight):
-            grad = convolution(grad, self._for_tiles(name, turned=True), None, weight.shape[1], padding)
+            grad = convolution(grad, self._transform(name, _turned_for_tiles), None, weight.shape[1], padding)
         else:
-            weight = _turned(weight).contiguous(memory_format=torch.channels_last)
-            grad = F.conv2d(grad, weight, padding=padding).contiguous(memory_format=torch.channels_last)
+            grad = F.conv2d(grad, self._transform(name, _turned), padding=padding)
+            grad = grad.contiguous(memory_format=torch.channels_last)
         if self.padding == "zeros":
             return grad
         inner = 2 if min(grad.shape[2:]) > 3 else 1  # mirrored, or in a single row or column repeated
@@ -206,7 +206,11 @@ class _ImageGradient(torch.autograd.Function):
 
 def _turned(weight: Tensor) -> Tensor:
     """The weights (I, O, 3, 3) of the gradient of a convolution with weights (O, I, 3, 3)."""
-    return weight.transpose(0, 1).flip(2, 3)
+    return weight.transpose(0, 1).flip(2, 3).contiguous(memory_format=torch.channels_last)
+
+
+def _turned_for_tiles(weight: Tensor) -> Tensor:
+    return convolution_weights(_turned(weight))
 
 
 def _filled(x: Tensor, multiple: int) -> Tensor:
