@@ -133,7 +133,7 @@ def _read_image(image: Image.Image, name: str, file_format: str | None) -> _Foun
         names, index = _class_ids(np.asarray(image).astype(np.int64))
     elif image.mode in ("L", "P") and not (image.mode == "L" and file_format == "JPEG"):
         values = np.asarray(image)
-        names, index = _class_ids(values) if _holds_ids(image, values) else snap(_rgb(image), name)
+        names, index = _class_ids(values) if _holds_ids(image, values, clear) else snap(_rgb(image), name)
     else:
         names, index = snap(_rgb(image), name)
     if clear is not None:
@@ -147,13 +147,14 @@ def _rgb(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def _holds_ids(image: Image.Image, values: np.ndarray) -> bool:
+def _holds_ids(image: Image.Image, values: np.ndarray, clear: np.ndarray | None) -> bool:
     """Whether a grey or indexed picture holds class ids: its areas are not distinct palette colours."""
     low, high = extreme3(values, np.minimum), extreme3(values, np.maximum)
-    counts = np.bincount(values[low == high], minlength=256)
+    flat = low == high
+    counts = np.bincount(values[flat if clear is None else flat & ~clear], minlength=256)
     areas = np.flatnonzero(counts >= enough(values.size))
     if not len(areas):
-        areas = np.unique(values)
+        areas = np.unique(values if clear is None else values[~clear])
     if image.mode == "L":
         return not set(areas.tolist()) <= {0, 127, 128, 255}
     table = np.zeros((256, 3), int)

@@ -52,7 +52,7 @@ def photos(tmp_path):
 def test_help():
     done = command("--help")
     assert done.returncode == 0 and done.stderr == ""
-    for name in ("transfer", "demo", "invert", "info", "compare", "evaluate", "survey", "study"):
+    for name in ("transfer", "demo", "invert", "info", "compare", "evaluate", "regions", "survey", "study"):
         assert name in done.stdout
 
 

@@ -18,11 +18,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from photos import Rendered, day, dusk
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from fastphoto import cli
 from fastphoto.errors import FileError, InputError
-from fastphoto.labels import Labels
+from fastphoto.labels import Labels, read_labels
 from fastphoto.segmentation.categories import CATEGORIES, KINDS
 from fastphoto.segmentation.semantic import _without_islands, semantic_regions, shared_regions
 
@@ -145,6 +147,17 @@ def test_smallest_kind_is_given_up_first_and_may_save_another():
     assert (region(content, "b") == (kinds > 0)).mean() > 0.999
 
 
+def test_of_more_than_nine_kinds_the_smallest_are_given_up():
+    widths = (12, 4, 11, 10, 9, 8, 7, 6, 5, 13, 14)
+    kinds = np.repeat(np.arange(11), widths)[None].repeat(40, 0)
+    scores, photo = certain(kinds, 11, {1: 0, 8: 7}), painted(kinds, 11)
+    found = shared_regions(scores, scores, photo, photo, tuple("abcdefghijk"))
+    assert_shared(*found, tuple("abcdefghijk"), [kinds.shape] * 2)
+    assert found[0].names == tuple("acdefghjk")
+    np.testing.assert_array_equal(region(found[0], "a"), (kinds == 0) | (kinds == 1))
+    np.testing.assert_array_equal(region(found[1], "h"), (kinds == 7) | (kinds == 8))
+
+
 def test_small_islands_join_what_surrounds_them_and_larger_ones_stay():
     kinds = halves(0, 1, (100, 150))
     kinds[20:23, 20:24] = 1  # 12 pixels, below a thousandth
@@ -265,6 +278,18 @@ def test_a_network_finds_the_skies_of_both_photos(network, size):
     assert_shared(*found, KINDS, [content.labels.shape, style.labels.shape])
     assert found[0].names == ("sky", "mountains")
     assert [agreement(*both) > 0.9 for both in zip(found, (content, style), strict=True)] == [True, True]
+
+
+def test_the_command_writes_what_a_network_finds(network, tmp_path):
+    for name, photo in (("content", day(96, 128)), ("style", dusk(96, 80))):
+        Image.fromarray(photo.array).save(tmp_path / f"{name}.png")
+    words = [tmp_path / "content.png", tmp_path / "style.png", "--regions", "semantic", "--device", "cpu"]
+    words += ["--segmentation-model", network, "-o", tmp_path / "out", "--quiet"]
+    assert cli.main(["regions", *map(str, words)]) == 0
+    names = json.loads((tmp_path / "out" / "names.json").read_text())
+    assert names["blue"] == "sky" and len(names) > 1
+    read = read_labels(tmp_path / "out" / "content_mask.png", (96, 128))
+    assert (read.masks[read.names.index("blue")].bool().numpy() == (day(96, 128).labels == 0)).mean() > 0.9
 
 
 def test_scores_are_summed_by_kind_of_what_the_network_makes_of_the_normalised_photo(network, copied):

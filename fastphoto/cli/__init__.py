@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import FastPhotoError
 from ..process import keep_freed_memory
-from . import report_commands, transfer_commands
+from . import region_commands, report_commands, transfer_commands
 from .messages import Parser, one_line, reported_warnings, say
 
 
@@ -52,5 +52,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fastphoto {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     transfer_commands.add(commands)
+    region_commands.add(commands)
     report_commands.add(commands)
     return parser

@@ -14,6 +14,13 @@ from .messages import Report
 ORPHANS = ("merge", "global", "drop", "error")
 
 
+def folder_options() -> argparse.ArgumentParser:
+    """Where several files go."""
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("-o", "--output", required=True, metavar="DIR", help="folder, made where it does not exist")
+    return options
+
+
 def message_options(quiet: bool = True) -> argparse.ArgumentParser:
     """How much is said."""
     options = argparse.ArgumentParser(add_help=False)
@@ -46,6 +53,17 @@ def mask_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--content-mask", metavar="M", help="image of the content's regions, by colour")
     options.add_argument("--style-mask", metavar="N", help="image of the style's regions, same colours")
+    return options
+
+
+def segmentation_options() -> argparse.ArgumentParser:
+    """The network that finds semantic regions."""
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "--segmentation-model",
+        metavar="MODEL",
+        help="of --regions semantic: a name on the Hugging Face Hub or a folder with its files",
+    )
     return options
 
 

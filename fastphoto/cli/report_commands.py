@@ -17,6 +17,7 @@ from ..methods import METHODS
 from .messages import wrote
 from .options import (
     encoder_options,
+    folder_options,
     mask_options,
     message_options,
     orphan_options,
@@ -28,8 +29,7 @@ from .options import (
 
 def add(commands: Any) -> None:
     """Add the commands of this file to those of the parser."""
-    folder = argparse.ArgumentParser(add_help=False)
-    folder.add_argument("-o", "--output", required=True, metavar="DIR", help="folder, made where it does not exist")
+    folder = folder_options()
     network = [run_options(), message_options()]
     pair = argparse.ArgumentParser(add_help=False, parents=[mask_options()])
     pair.add_argument("content", metavar="CONTENT")

@@ -32,6 +32,7 @@ from .options import (
     progress,
     run_arguments,
     run_options,
+    segmentation_options,
 )
 
 
@@ -42,7 +43,9 @@ def add(commands: Any) -> None:
     shared = [settings, _size_options(700), run_options(), orphan_options(), _set_options(), message_options()]
 
     command = commands.add_parser(
-        "transfer", parents=[*shared, mask_options()], help="make one photo take on the look of another"
+        "transfer",
+        parents=[*shared, mask_options(), segmentation_options()],
+        help="make one photo take on the look of another",
     )
     command.set_defaults(run=_transfer)
     command.add_argument(
@@ -51,11 +54,6 @@ def add(commands: Any) -> None:
         default="masks",
         help="those of the masks; found in both photos by clustering, or by a semantic network; or the whole photo as "
         "one (default: %(default)s)",
-    )
-    command.add_argument(
-        "--segmentation-model",
-        metavar="MODEL",
-        help="of --regions semantic: a name on the Hugging Face Hub or a folder with its files",
     )
     command.add_argument("content", metavar="CONTENT", help="the photo to change")
     command.add_argument("style", metavar="STYLE", help="the photo whose look it takes on")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import FileError
@@ -36,3 +38,17 @@ def make_folder(folder: str | os.PathLike) -> Path:
         said = getattr(error, "strerror", None) or reason(error)
         raise FileError(f"{shown(folder)}: cannot be made ({said}); give another folder") from error
     return Path(folder)
+
+
+@contextlib.contextmanager
+def output_folder(folder: str | os.PathLike) -> Iterator[Path]:
+    """`make_folder`, and where the work in it fails, the folders that were made are removed again if they are empty."""
+    path = Path(folder)
+    made = [place for place in (path, *path.parents) if not os.path.lexists(place)]
+    try:
+        yield make_folder(folder)
+    except BaseException:
+        for place in made:
+            with contextlib.suppress(OSError):
+                place.rmdir()
+        raise

@@ -21,11 +21,13 @@ from ..errors import FileError, InputError
 from ..images import resize
 from ..labels import Labels
 from ..local_affine import follow_edges
+from ..palette import PALETTE
 from .categories import kinds_of_labels
 
 DEFAULT_MODEL = "openmmlab/upernet-convnext-tiny"
 
 LEAST_SHARE = 0.01  # of a photo's pixels, below which a kind of region is none
+MAXIMUM_KINDS = len(PALETTE)  # that both photos have: masks are painted in as many colours
 _LEAST_ISLAND = 0.001  # of a photo's pixels, below which a piece joins what surrounds it
 _WORKING_SIDE = 1000  # pixels of the longer side at most, where borders are found
 _BORDER = 0.015  # of the longer side: the radius of the guided filter, which moves borders by a third of it at most
@@ -80,7 +82,8 @@ def shared_regions(
 
     Kinds that hold too little of the style are given up first, and the content's pixels go to the best of the others,
     as Luan et al. constrain the content's labels to those of the style; then the kinds that hold too little of either
-    photo, smallest first. Borders are moved to the photos' edges and small islands join what surrounds them.
+    photo, smallest first, and as many more as leave nine. Borders are moved to the photos' edges and small islands join
+    what surrounds them.
 
     Returns the labels of content and style, masks of 0 and 1 at the photos' sizes: the same names in both, at least
     one; every pixel is of one region, and every region has at least a hundredth of either photo.
@@ -91,7 +94,7 @@ def shared_regions(
         while True:
             found = [find(scores[kept], photo) for scores, photo in pairs]
             shares = torch.stack([_shares(regions, len(kept)) for regions in found]).amin(0)
-            if len(kept) == 1 or shares.min() >= LEAST_SHARE:
+            if len(kept) == 1 or (shares.min() >= LEAST_SHARE and len(kept) <= MAXIMUM_KINDS):
                 break
             kept = kept[torch.arange(len(kept)) != shares.argmin()]
     shared = tuple(names[kind] for kind in kept)
