@@ -30,7 +30,7 @@ def check(pair: PhotoPair) -> None:
         assert masks.shape == (len(pair.names), *pixels.shape[1:]) and masks.dtype == torch.float32
         assert torch.equal(masks.sum(0), torch.ones_like(masks[0])) and set(masks.unique().tolist()) <= {0.0, 1.0}
         assert (masks.sum((1, 2)) >= 1).all()
-    assert 1 <= len(pair.names) <= 6 and len(set(pair.names)) == len(pair.names)
+    assert 1 <= len(pair.names) <= 7 and len(set(pair.names)) == len(pair.names)
 
 
 def kinds(masks: Tensor, photo: Rendered) -> Tensor:

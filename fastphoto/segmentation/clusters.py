@@ -18,7 +18,7 @@ from ..photo_pair import PhotoPair
 
 _SIZE = 350  # pixels of the long side that photos are looked at: what a layer sees depends on it
 _CELL = 5.5  # pixels of that size, of the grid that is clustered
-_CLUSTERS = 6  # to begin with
+_CLUSTERS = 7  # to begin with
 _LEAST_SHARE = 0.03  # of either photo, below which a cluster's places go to the others
 _BORDER_RADIUS = 4  # pixels at `_SIZE`, within which borders are moved to the photo's edges
 _RESTARTS, _ROUNDS = 4, 30  # of k-means
@@ -47,7 +47,7 @@ def cluster_regions(pair: PhotoPair) -> PhotoPair:
     way from the photo's top and from its frame, which tells skies and backgrounds from what stands before them. Each is
     taken relative to its mean and deviation in the own photo, for the same thing looks different in the two: what is
     highest and brightest here goes with what is highest and brightest there. A cluster with little of either photo is
-    given up and its places go to the others, so that every region has its counterpart and their number, 1 to 6, is that
+    given up and its places go to the others, so that every region has its counterpart and their number, 1 to 7, is that
     of what the photos share. Borders are moved to the photos' edges. Deterministic.
     """
     encoder = load_encoder("embedded")
