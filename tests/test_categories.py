@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,12 @@ CITYSCAPES = (
 def test_categories_are_the_benchmarks_in_its_order():
     assert len(CATEGORIES) == len(set(CATEGORIES)) == 150
     assert {place: CATEGORIES[place] for place in PLACES} == PLACES
+
+
+def test_the_documentation_has_the_kinds():
+    page = (Path(__file__).parents[1] / "docs" / "regions.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|$", page.partition("| kind |")[2].partition("\n\n")[0], re.MULTILINE)
+    assert {kind: tuple(merged.split(", ")) for kind, merged in rows} == KINDS
 
 
 def test_every_category_is_of_exactly_one_kind():
