@@ -12,9 +12,10 @@ from ..image_files import shown
 from ..images import Photo, read_photo
 from ..labels import Labels, read_labels
 from ..segmentation.finding import find_regions
+from ..segmentation.likeness import HOPELESS, overall_unlikeness, region_unlikeness
 from ..segmentation.mask_files import check_targets, write_regions
 from ..segmentation.scribbles import grow_scribbles
-from .messages import wrote
+from .messages import say, wrote
 from .options import folder_options, mask_options, message_options, orphan_options, segmentation_options
 
 
@@ -77,8 +78,15 @@ def _regions(options: argparse.Namespace) -> None:
             orphans=options.orphans,
             device=options.device,
         )
-        write_regions(folder, {role: (photos[role], found) for role, found in zip(photos, labels, strict=False)})
+        found = {role: (photos[role], regions) for role, regions in zip(photos, labels, strict=False)}
+        write_regions(folder, found)
     wrote(options, folder, started)
+    if len(found) == 2 and not options.quiet:
+        (content, first), (style, second) = found.values()
+        unlike = region_unlikeness(content.pixels, style.pixels, first.masks, second.masks)
+        each = ", ".join(f"{name} {value:.3f}" for name, value in zip(first.names, unlike.tolist(), strict=True))
+        total = overall_unlikeness(unlike, first.masks)
+        say(f"unlikeness {total:.3f} (hopeless above {HOPELESS:g}): {each}")
 
 
 def _grown(photo: Photo, path: str, role: Any, option: str) -> Labels:

@@ -17,6 +17,7 @@ from ..images import Photo, Source
 from ..labels import Labels
 from ..photo_pair import PhotoPair, as_photo, prepare_pair
 from .clusters import cluster_regions
+from .likeness import warn_of_mismatch
 
 Regions = Literal["masks", "auto", "semantic", "none"]
 REGIONS: tuple[str, ...] = get_args(Regions)
@@ -40,22 +41,34 @@ def check_regions(
 def found_regions(
     pair: PhotoPair, regions: str, segmentation_model: str | os.PathLike[str] | None, device: torch.device
 ) -> PhotoPair:
-    """A pair with the regions that are asked for, of which `check_regions` says that they can be found."""
-    if regions == "auto":
-        return cluster_regions(pair)
-    if regions == "semantic":
-        from .semantic import DEFAULT_MODEL, semantic_regions  # loads scipy's parts, which others do not need
+    """A pair with the regions that are asked for, of which `check_regions` says that they can be found.
 
-        model = os.fspath(segmentation_model or DEFAULT_MODEL)
-        labels = semantic_regions(pair.content, pair.style, model=model, device=device)
-        seen = pair.content_masks.amax(0), pair.style_masks.amax(0)
-        masks = [found.masks * mask for found, mask in zip(labels, seen, strict=True)]
-        kept = torch.stack([m.sum((1, 2)) for m in masks]).amin(0) >= 1
-        if not kept.any():  # all that the photos share is hidden
-            return pair
-        names = tuple(name for name, there in zip(labels[0].names, kept, strict=True) if there)
-        return replace(pair, names=names, content_masks=masks[0][kept], style_masks=masks[1][kept])
+    Warns where those that are found hardly match (`fastphoto.segmentation.likeness`).
+    """
+    if regions == "auto":
+        pair = cluster_regions(pair)
+    elif regions == "semantic":
+        pair = _semantic_regions(pair, segmentation_model, device)
+    else:
+        return pair
+    warn_of_mismatch(pair)
     return pair
+
+
+def _semantic_regions(
+    pair: PhotoPair, segmentation_model: str | os.PathLike[str] | None, device: torch.device
+) -> PhotoPair:
+    from .semantic import DEFAULT_MODEL, semantic_regions  # loads scipy's parts, which others do not need
+
+    model = os.fspath(segmentation_model or DEFAULT_MODEL)
+    labels = semantic_regions(pair.content, pair.style, model=model, device=device)
+    seen = pair.content_masks.amax(0), pair.style_masks.amax(0)
+    masks = [found.masks * mask for found, mask in zip(labels, seen, strict=True)]
+    kept = torch.stack([m.sum((1, 2)) for m in masks]).amin(0) >= 1
+    if not kept.any():  # all that the photos share is hidden
+        return pair
+    names = tuple(name for name, there in zip(labels[0].names, kept, strict=True) if there)
+    return replace(pair, names=names, content_masks=masks[0][kept], style_masks=masks[1][kept])
 
 
 @torch.inference_mode(False)
