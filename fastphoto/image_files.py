@@ -87,6 +87,27 @@ def open_image(path: str | os.PathLike) -> tuple[Image.Image, bytes | None, str 
 
 
 def _decode(file: io.BufferedReader, name: str) -> tuple[Image.Image, bytes | None, str | None]:
+    try:
+        return _decode_as_is(file, name)
+    except FileError as error:
+        if "PngImagePlugin.MAX_TEXT" not in str(error.__cause__):
+            raise
+    return _decode_as_is(_without_text(file), name)
+
+
+def _without_text(file: io.BufferedReader) -> io.BytesIO:
+    """A PNG file without its text, which is no reason to refuse the photo, however long it is."""
+    file.seek(0)
+    kept = [file.read(8)]
+    while len(head := file.read(8)) == 8:
+        rest = file.read(int.from_bytes(head[:4], "big") + 4)
+        if head[4:] not in (b"tEXt", b"zTXt", b"iTXt"):
+            kept += [head, rest]
+    return io.BytesIO(b"".join(kept))
+
+
+def _decode_as_is(file: io.BufferedIOBase, name: str) -> tuple[Image.Image, bytes | None, str | None]:
+    file.seek(0)
     head = file.read(16)
     file.seek(0)
     try:

@@ -54,10 +54,10 @@ def match_regions(
       global  it takes its style from the whole style photo
       drop    its pixels belong to no region
       error   InputError
-    Orphans are named in one FastPhotoWarning. Content regions below `minimum_share` of the content merge in
-    silence, style-only regions are ignored. Without any shared region, "merge" falls back to one region
-    "all". A single region on one side that covers its whole photo is paired with a single region on the
-    other. Every region returned has an area above zero on both sides; masks may share memory with `content`
+    Orphans are named in one FastPhotoWarning, and so are regions that only the style has, for their look goes nowhere.
+    Content regions below `minimum_share` of the content merge in silence. Without any shared region, "merge" falls
+    back to one region "all". A single region on one side that covers its whole photo is paired with a single region
+    on the other. Every region returned has an area above zero on both sides; masks may share memory with `content`
     and `style`.
 
     Raises InputError where one side has a mask of several regions and the other none, and where nothing is
@@ -109,6 +109,10 @@ def match_regions(
             "drop": "left without style",
         }[orphans]
         warn(f"masks: the style has no region for {listed} of the content; {treated}")
+    unused = [n for n in style_names if style_share[n] >= style_least and not share.get(n)]
+    if unused and not lost:  # else there is a remark already
+        listed = ", ".join(f"{name} ({style_share[name]:.1%})" for name in unused)
+        warn(f"masks: the content has no region for {listed} of the style; its look is not used")
     if everywhere:
         whole = torch.ones_like(style.masks[0])
         style_masks = torch.stack([whole if n in everywhere else style.masks[style_row[n]] for n in order])

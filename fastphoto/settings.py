@@ -136,6 +136,9 @@ class Settings:
             yield "steps", f"must be {len(self.scales)} counts of 0 or more, one for each of scales"
         if len(self.style_weights) != len(self.style_layers):
             yield "style_weights", f"must be {len(self.style_layers)} weights, one for each of style_layers"
+        weights = (self.content_weight, self.photorealism_weight, self.total_variation_weight, *self.style_weights)
+        if any(self.steps) and not any(weights):
+            yield "style_weights", "must not all be 0 where every other weight is"
         for name in (
             "pixel_scale",
             "maximum_change",
