@@ -19,6 +19,7 @@ from PIL import Image
 from fastphoto import cli
 from fastphoto.cli import transfer_commands
 from fastphoto.cli.messages import Report
+from fastphoto.cli.stopping import stoppable
 from fastphoto.errors import FastPhotoWarning, FileError, InputError
 from fastphoto.evaluation import contact_sheet
 from fastphoto.images import read_photo
@@ -244,10 +245,13 @@ def test_quiet_transfer_and_bad_settings(photos):
     assert not (photos / "r.jpg").exists()
 
 
-def test_interrupt_leaves_no_output(photos):
-    pair, out = (photos / "content.png", photos / "style.png"), photos / "r.png"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("partial", [False, True])
+def test_a_signal_ends_the_run_and_leaves_no_output_or_the_best(number, partial, photos):
+    out = photos / "r.png"
+    words = ["transfer", photos / "content.png", photos / "style.png", "-o", out, "--preset", "paper"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "fastphoto.cli", "transfer", *pair, "-o", out, "--preset", "paper"],
+        [sys.executable, "-m", "fastphoto.cli", *words, *["--save-partial"] * partial],
         stderr=subprocess.PIPE,
         text=True,
         # A shell that runs the tests in the background has its children ignore it.
@@ -257,13 +261,42 @@ def test_interrupt_leaves_no_output(photos):
     guard.start()
     try:
         assert process.stderr.readline().startswith("fastphoto: "), "the first stage"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest = process.stderr.read()
-        assert process.wait() == 130, rest
+        assert process.wait() == 128 + number, rest
     finally:
         guard.cancel()
         process.kill()
-    assert "Traceback" not in rest and not out.exists()
+    assert rest.endswith("fastphoto: interrupted\n" if number == signal.SIGINT else "fastphoto: terminated\n")
+    assert "Traceback" not in rest and out.exists() == partial
+    if partial:
+        assert Image.open(out).size == (90, 60) and f"wrote {out}" in rest
+    assert not list(photos.glob(".fastphoto-*"))
+
+
+def test_a_second_signal_ends_it_at_once(capsys):
+    script = """
+import os, signal, sys, time
+from fastphoto.cli.stopping import stoppable_later
+with stoppable_later() as stopped:
+    os.kill(os.getpid(), signal.SIGINT)
+    print("first", stopped(), flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGTERM and done.stdout == "first True\n" and done.stderr == ""
+
+
+def test_signals_are_left_as_they_were():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with stoppable():
+        assert signal.getsignal(signal.SIGTERM) not in before
+    ran = []
+    thread = threading.Thread(target=lambda: ran.append(cli.main(["info"])))
+    thread.start()
+    thread.join()
+    assert ran == [0] and [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_demo(tmp_path):

@@ -13,21 +13,25 @@ from ..errors import FastPhotoError
 from ..process import keep_freed_memory
 from . import region_commands, report_commands, transfer_commands
 from .messages import Parser, one_line, reported_warnings, say
+from .stopping import Stopped, stoppable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (default: those of the process) and return its exit status.
 
-    0: done. 2: input, a file or an option cannot be used. 130: interrupted. 1: any other failure.
+    0: done. 2: input, a file or an option cannot be used. 130: interrupted, 143: terminated. 1: any other failure.
     """
     options = _parser().parse_args(arguments)
     keep_freed_memory()
     try:
-        with reported_warnings(options):
+        with stoppable(), reported_warnings(options):
             options.run(options)
             sys.stdout.flush()
         return 0
-    except KeyboardInterrupt:
+    except Stopped as stopped:
+        say(str(stopped))
+        return stopped.status
+    except KeyboardInterrupt:  # where no signal could be caught
         say("interrupted")
         return 130
     except BrokenPipeError:  # the reader of stdout has gone, as `head` does

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from ..photo_pair import demo_pairs
 from ..segmentation.finding import REGIONS
 from ..setting_text import parse_settings
 from ..settings import PRESETS, Settings
-from ..transfer import invert, transfer
+from ..transfer import Progress, invert, transfer
 from .messages import say, wrote
 from .options import (
     mask_options,
@@ -34,6 +36,7 @@ from .options import (
     run_options,
     segmentation_options,
 )
+from .stopping import stoppable_later
 
 
 def add(commands: Any) -> None:
@@ -58,6 +61,9 @@ def add(commands: Any) -> None:
     command.add_argument("content", metavar="CONTENT", help="the photo to change")
     command.add_argument("style", metavar="STYLE", help="the photo whose look it takes on")
     command.add_argument("-o", "--output", required=True, metavar="OUT", help="png, jpg, tif or webp")
+    command.add_argument(
+        "--save-partial", action="store_true", help="when interrupted, write the best image so far; once more to end"
+    )
 
     command = commands.add_parser("demo", parents=shared, help="run the pairs in the package")
     command.set_defaults(run=_demo)
@@ -110,9 +116,10 @@ def _transfer(options: argparse.Namespace) -> None:
     style = read_photo(options.style, "style")
     masks = options.content_mask, options.style_mask
     told = {"regions": options.regions, "segmentation_model": options.segmentation_model}
-    pixels = _transferred(options, content, style, *masks, **told)
-    write_photo(options.output, content, pixels)
-    wrote(options, options.output, started)
+    with stoppable_later() if options.save_partial else contextlib.nullcontext() as stopped:
+        pixels = _transferred(options, content, style, *masks, stopped=stopped, **told)
+        write_photo(options.output, content, pixels)
+        wrote(options, options.output, started)
 
 
 def _invert(options: argparse.Namespace) -> None:
@@ -165,10 +172,21 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _transferred(
-    options: argparse.Namespace, content: Photo, style: Photo, *masks: str | Path | None, **regions: Any
+    options: argparse.Namespace,
+    content: Photo,
+    style: Photo,
+    *masks: str | Path | None,
+    stopped: Callable[[], bool] | None = None,
+    **regions: Any,
 ) -> Any:
-    """One transfer with the options both commands share; returns pixels (3, H, W)."""
+    """One transfer with the options both commands share, until it is stopped; returns pixels (3, H, W)."""
     told = {"preset": options.preset, "size": options.size, "orphans": options.orphans} | regions
     told |= run_arguments(options) | parse_settings(options.set, Settings)
     with progress(options) as report:
-        return transfer(content, style, *masks, callback=report, **told)
+
+        def reported(progress: Progress) -> bool:
+            if report is not None:
+                report(progress)
+            return bool(stopped and stopped())
+
+        return transfer(content, style, *masks, callback=reported if stopped else report, **told)
