@@ -56,6 +56,12 @@ class Encoder(nn.Module):
         self._transformed: dict[tuple[str, Callable[[Tensor], Tensor]], tuple[Tensor, int, Tensor]] = {}
 
     @property
+    def dtype(self) -> torch.dtype:
+        """That of the activations."""
+        dtype: torch.dtype = getattr(self, f"{self.names[0]}_weight").dtype
+        return dtype
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """The layers that `forward` can return, in order."""
         return tuple(self.channels)

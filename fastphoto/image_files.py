@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from .errors import FileError, InputError, warn
+from .memory import check_photo
 
 PIXEL_LIMIT = 200_000_000  # pixels of one file: a few kilobytes can claim billions
 
@@ -126,6 +127,7 @@ def _decode_as_is(file: io.BufferedIOBase, name: str) -> tuple[Image.Image, byte
     width, height = image.size
     if width * height > PIXEL_LIMIT:
         raise FileError(f"{name}: {width}x{height} pixels; at most {PIXEL_LIMIT // 10**6} million are accepted")
+    check_photo(width, height, name)
     file_format = "JPEG" if image.format == "MPO" else image.format
     extension = os.path.splitext(name)[1].lower()
     if _EXTENSIONS.get(extension, file_format) != file_format:

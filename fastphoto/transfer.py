@@ -20,6 +20,7 @@ from .encoder import Encoder, load_encoder
 from .errors import InputError
 from .images import Photo
 from .local_affine import apply_maps, follow_edges, smooth_maps
+from .memory import check_transfer, out_of_memory_refused
 from .objective import Objective, stage_objective
 from .photo_pair import as_photo, prepare_pair
 from .segmentation.finding import Regions, check_regions, found_regions
@@ -114,7 +115,8 @@ def transfer(
         content's own size.
 
     Raises:
-        InputError: arguments, masks or photos that cannot be used. FileError: files that cannot be read.
+        InputError: arguments, masks or photos that cannot be used, and sizes that memory cannot hold. FileError: files
+            that cannot be read.
         FastPhotoError: losses that stay non-finite.
     """
     chosen = preset_settings(preset, **settings)
@@ -127,7 +129,9 @@ def transfer(
     pair = found_regions(pair, regions, segmentation_model, place)
     network = _encoder(encoder, weights, place, chosen.precision)
     network.check([*chosen.content_layers, *chosen.style_layers])
-    with torch.no_grad(), _convolutions(place, chosen.precision):
+    size = pair.content.shape[1], pair.content.shape[2]
+    check_transfer(size, network, chosen, place)
+    with out_of_memory_refused(size), torch.no_grad(), _convolutions(place, chosen.precision):
         run = _Run(
             chosen,
             network,
