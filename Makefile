@@ -25,10 +25,11 @@ EMULATION := $(wildcard tests/cuda_emulation/*)
 EMULATED_TESTS := $(addprefix tests/test_,matting_laplacian.py masked_gram.py local_affine_ops.py local_affine.py \
   max_pool.py inner_products.py cuda_kernels.py)
 
-.PHONY: help demo test lint format bench bench-full encoder teachers cuda-compile cuda-emulate cuda-package gpu clean
+.PHONY: help demo test fuzz lint format bench bench-full encoder teachers cuda-compile cuda-emulate cuda-package gpu clean
 help:
 	@echo "make demo          transfer the photo pairs in the package, results in ./fastphoto-demo"
 	@echo "make test          run the tests"
+	@echo "make fuzz          read changed files and kill writers for a quarter of an hour"
 	@echo "make lint          check style and formatting; make format mends the formatting"
 	@echo "make bench         measure everything on the CPU in five minutes; make bench-full takes hours and more sizes"
 	@echo "make encoder       train the embedded encoder anew from TEACHERS=folder, into build/encoder.safetensors"
@@ -43,6 +44,11 @@ demo: $(VENV)/.package
 
 test: $(VENV)/.development
 	$(BIN)/python -m pytest -q
+
+# Half a million changed images, twenty thousand changed weight files, three hundred writers killed: a quarter of an hour.
+fuzz: $(VENV)/.development
+	$(BIN)/python tests/fuzz.py
+	mkdir -p build/killed && $(BIN)/python tests/kill_writers.py build/killed && rm -r build/killed
 
 # Against plain PyTorch, SciPy and pymatting: results/cpu-DATE.json and .md. Nothing else should run meanwhile.
 bench: $(VENV)/.benchmarks

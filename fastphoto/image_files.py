@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import secrets
 import stat
+import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,7 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "TIFF": {},  # Pillow cannot compress a TIFF that carries camera settings
     "WEBP": {"quality": 95},
 }
+_STDERR_LOCK = threading.Lock()
 _ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -136,13 +139,27 @@ def _decode_as_is(file: io.BufferedIOBase, name: str) -> tuple[Image.Image, byte
         warn(f"{name}: more than 8 bits per colour channel; read with 8 bits")
     try:
         frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
-        image.load()
+        with _silent_libtiff() if image.format == "TIFF" else contextlib.nullcontext():
+            image.load()
         result = upright(image)
     except Exception as error:
         raise FileError(f"{name}: damaged image file ({reason(error)})") from error
     if frames > 1:
         warn(f"{name}: holds {frames} frames; only the first is used")
     return *result, file_format
+
+
+@contextlib.contextmanager
+def _silent_libtiff() -> Iterator[None]:
+    """Drops what libtiff writes to the process's stderr of its own, beside the error that Pillow raises."""
+    with _STDERR_LOCK, contextlib.ExitStack() as restoring:
+        with contextlib.suppress(OSError):  # there may be no stderr
+            kept = os.dup(2)
+            restoring.callback(os.close, kept)
+            with open(os.devnull, "wb") as nothing:
+                os.dup2(nothing.fileno(), 2)
+            restoring.callback(os.dup2, kept, 2)
+        yield
 
 
 def reason(error: Exception) -> str:

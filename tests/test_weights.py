@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import warnings
 
 import pytest
 import torch
+from fuzz import fuzz_weights
 from safetensors.torch import save_file
 
 from fastphoto import weights
@@ -268,3 +270,10 @@ def test_missing_file_and_folder(tmp_path):
 def test_unknown_encoder():
     with pytest.raises(InputError, match=r"'resnet'.*'vgg19' or 'vgg19-16x'"):
         weights.load_weights("resnet")
+
+
+def test_changed_files_never_escape(tmp_path):
+    """Some of what `make fuzz` does."""
+    with warnings.catch_warnings():
+        found = fuzz_weights(300, 1, tmp_path / "changed")
+    assert found["read"] > 5 and found["refused"] > 100 and found.total() == 300
