@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import secrets
 import stat
@@ -60,6 +61,9 @@ _EXIF_KEPT = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 _EXIF_FOLDERS = (0x8769, 0x8825)  # camera settings, position
 _EXIF_SIZE_TAGS = (0xA002, 0xA003)  # pixel width and height, wrong after a rotation
 _EXIF_LIMIT = 65_000  # bytes: a JPEG segment holds no more
+# Without a handler of its own, errors that Pillow raises anyway would be printed beside.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 
 

@@ -39,8 +39,9 @@ def read_labels(
     role: Literal["content", "style"] = "content",
     other_size: tuple[int, int] | None = None,
     shrunk: tuple[int, int] | None = None,
+    kind: Literal["mask", "strokes"] = "mask",
 ) -> Labels:
-    """Read the mask of one photo.
+    """Read the mask of one photo, or a picture of strokes to grow into one, which messages then speak of.
 
     source: None for one region "all"; or a path, PIL image, array or tensor:
       a picture in the nine palette colours (`PALETTE`), lossless or smeared by JPEG, WebP or resizing; also
@@ -58,11 +59,11 @@ def read_labels(
     Raises InputError for another aspect, for more than 64 regions, for colours off the palette on more than
     5 % of the pixels and for values outside their range; FileError for a file that cannot be read.
     """
-    name = f"{role} mask"
+    name = f"{role} {kind}"
     if source is None:
         return Labels(("all",), torch.ones(1, *(shrunk or size)))
     if isinstance(source, (str, os.PathLike)):
-        name = f"{role} mask {shown(source)}"
+        name = f"{role} {kind} {shown(source)}"
         image, _, file_format = open_image(source)
         found = _read_image(image, name, file_format)
     elif isinstance(source, Image.Image):

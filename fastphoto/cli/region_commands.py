@@ -60,6 +60,8 @@ def _regions(options: argparse.Namespace) -> None:
     drawn = any(strokes or mask for *_, mask, strokes, _ in given)
     if drawn and options.regions:
         raise InputError(f"--regions {options.regions}: finds regions, but masks or strokes are given; leave it out")
+    if drawn and not all(strokes or mask for *_, mask, strokes, _ in given):
+        raise InputError("a mask or strokes for one of the photos only; give them for both, or one photo alone")
     inputs = [path for _, *paths, _ in given for path in paths if path]
     with output_folder(options.output) as folder:
         check_targets(folder, [role for role, *_ in given], inputs, options.overwrite)
@@ -91,7 +93,7 @@ def _regions(options: argparse.Namespace) -> None:
 
 def _grown(photo: Photo, path: str, role: Any, option: str) -> Labels:
     """Regions of a photo, grown from the strokes of a picture."""
-    strokes = read_labels(path, photo.size, role)
+    strokes = read_labels(path, photo.size, role, kind="strokes")
     if bool(strokes.masks.amax(0).all()):
         raise InputError(f"--{option} {shown(path)}: every pixel is painted; leave all but the strokes transparent")
     return grow_scribbles(photo.pixels, strokes)

@@ -109,6 +109,9 @@ def find_regions(
     check_regions(regions, content_mask, style_mask, segmentation_model)
     first = as_photo(content, "content")
     second = first if style is None else as_photo(style, "style")
+    for photo in (first, second):
+        if photo.alpha is not None and not (photo.alpha >= 0.5).any():
+            raise InputError(f"{photo.name}: alpha hides all of the photo; there is nothing to find regions in")
     if style is None and style_mask is None:
         style_mask = content_mask
     pair = prepare_pair(first, second, content_mask, style_mask, size, orphans)
