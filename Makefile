@@ -22,14 +22,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(wildcard csrc/*.cpp csrc/*.h csrc/cpu/*.cpp csrc/cpu/*.h csrc/cuda/*.cu csrc/cuda/*.cuh csrc/cuda/*.h)
 EMULATION := $(wildcard tests/cuda_emulation/*)
-EMULATED_TESTS := $(addprefix tests/test_,matting_laplacian.py masked_gram.py local_affine_ops.py local_affine.py \
-  max_pool.py inner_products.py cuda_kernels.py)
+OPERATOR_TESTS := $(addprefix tests/test_,matting_laplacian.py masked_gram.py local_affine_ops.py local_affine.py \
+  max_pool.py inner_products.py convolution.py)
+EMULATED_TESTS := $(filter-out %convolution.py,$(OPERATOR_TESTS)) tests/test_cuda_kernels.py
+SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help demo test fuzz lint format bench bench-full encoder teachers cuda-compile cuda-emulate cuda-package gpu clean
+.PHONY: help demo test fuzz sanitize lint format bench bench-full encoder teachers cuda-compile cuda-emulate cuda-package gpu clean
 help:
 	@echo "make demo          transfer the photo pairs in the package, results in ./fastphoto-demo"
 	@echo "make test          run the tests"
-	@echo "make fuzz          read changed files and kill writers for a quarter of an hour"
+	@echo "make fuzz          read changed files and kill writers and spoil values for half an hour"
+	@echo "make sanitize      run the CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make lint          check style and formatting; make format mends the formatting"
 	@echo "make bench         measure everything on the CPU in five minutes; make bench-full takes hours and more sizes"
 	@echo "make encoder       train the embedded encoder anew from TEACHERS=folder, into build/encoder.safetensors"
@@ -45,10 +48,22 @@ demo: $(VENV)/.package
 test: $(VENV)/.development
 	$(BIN)/python -m pytest -q
 
-# Half a million changed images, twenty thousand changed weight files, three hundred writers killed: a quarter of an hour.
+# Half a million changed images, twenty thousand changed weight files, ten thousand values that are not finite, three hundred
+# writers killed, a hundred runs compared: half an hour.
 fuzz: $(VENV)/.development
+	mkdir -p build/fuzz
 	$(BIN)/python tests/fuzz.py
-	mkdir -p build/killed && $(BIN)/python tests/kill_writers.py build/killed && rm -r build/killed
+	$(BIN)/python tests/inject_nonfinite.py build/fuzz
+	$(BIN)/python tests/kill_writers.py build/fuzz
+	$(BIN)/python tests/repeat_transfers.py
+	rm -r build/fuzz
+
+# The CPU kernels built with AddressSanitizer and UndefinedBehaviorSanitizer, through the operators' tests.
+sanitize: $(VENV)/.development
+	FORCE_CPU=1 CFLAGS="$(SANITIZED) -g1" LDFLAGS="$(SANITIZED)" $(BIN)/python setup.py -q egg_info --egg-base build \
+	  build --build-lib build/sanitized --build-temp build/sanitized/temp
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized $(BIN)/python -m pytest -q -p no:cacheprovider $(OPERATOR_TESTS)
 
 # Against plain PyTorch, SciPy and pymatting: results/cpu-DATE.json and .md. Nothing else should run meanwhile.
 bench: $(VENV)/.benchmarks
