@@ -23,8 +23,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(wildcard csrc/*.cpp csrc/*.h csrc/cpu/*.cpp csrc/cpu/*.h csrc/cuda/*.cu csrc/cuda/*.cuh csrc/cuda/*.h)
 EMULATION := $(wildcard tests/cuda_emulation/*)
 OPERATOR_TESTS := $(addprefix tests/test_,matting_laplacian.py masked_gram.py local_affine_ops.py local_affine.py \
-  max_pool.py inner_products.py convolution.py)
-EMULATED_TESTS := $(filter-out %convolution.py,$(OPERATOR_TESTS)) tests/test_cuda_kernels.py
+  max_pool.py inner_products.py convolution.py op_properties.py)
+EMULATED_TESTS := $(filter-out %convolution.py %op_properties.py,$(OPERATOR_TESTS)) tests/test_cuda_kernels.py
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 .PHONY: help demo test fuzz sanitize lint format bench bench-full encoder teachers cuda-compile cuda-emulate cuda-package gpu clean
@@ -63,7 +63,7 @@ sanitize: $(VENV)/.development
 	FORCE_CPU=1 CFLAGS="$(SANITIZED) -g1" LDFLAGS="$(SANITIZED)" $(BIN)/python setup.py -q egg_info --egg-base build \
 	  build --build-lib build/sanitized --build-temp build/sanitized/temp
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
-	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized $(BIN)/python -m pytest -q -p no:cacheprovider $(OPERATOR_TESTS)
+	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized $(BIN)/pytest -q -p no:cacheprovider $(OPERATOR_TESTS)
 
 # Against plain PyTorch, SciPy and pymatting: results/cpu-DATE.json and .md. Nothing else should run meanwhile.
 bench: $(VENV)/.benchmarks
