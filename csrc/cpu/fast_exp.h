@@ -11,7 +11,7 @@ namespace fastphoto {
 
 // x = n ln 2 + r with |r| <= ln 2 / 2: a Taylor polynomial gives exp(r), and n goes into the exponent's bits.
 // Adding 1.5 * 2^(mantissa bits) rounds to an integer and leaves it in the low bits. Results below the
-// smallest normal number are 0; a NaN stays one.
+// smallest normal number are 0; a NaN stays one. The bits are unsigned, whose sums may wrap.
 FASTPHOTO_INLINE float fast_exp(float x) {
   constexpr float shift = 12582912.0f;
   const float shifted = x * 1.44269504f + shift;
@@ -24,9 +24,9 @@ FASTPHOTO_INLINE float fast_exp(float x) {
   p = p * r + 0.5f;
   p = p * r + 1.0f;
   p = p * r + 1.0f;
-  int32_t bits;
+  uint32_t bits;
   std::memcpy(&bits, &shifted, sizeof(bits));
-  bits = (bits << 23) + (127 << 23);
+  bits = (bits << 23) + (127u << 23);
   float power;
   std::memcpy(&power, &bits, sizeof(power));
   return x < -87.0f ? 0.0f : p * power;
@@ -51,9 +51,9 @@ FASTPHOTO_INLINE double fast_exp(double x) {
   p = p * r + 0.5;
   p = p * r + 1.0;
   p = p * r + 1.0;
-  int64_t bits;
+  uint64_t bits;
   std::memcpy(&bits, &shifted, sizeof(bits));
-  bits = (bits << 52) + (int64_t{1023} << 52);
+  bits = (bits << 52) + (uint64_t{1023} << 52);
   double power;
   std::memcpy(&power, &bits, sizeof(power));
   return x < -708.0 ? 0.0 : p * power;
