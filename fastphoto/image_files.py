@@ -10,8 +10,8 @@ import secrets
 import stat
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -73,8 +73,17 @@ def shown(path: str | os.PathLike) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def open_image(path: str | os.PathLike) -> tuple[Image.Image, bytes | None, str | None]:
-    """Decode a file into a PIL image, upright; also its EXIF data without the orientation, and its format."""
+class Opened(NamedTuple):
+    """What a file holds."""
+
+    image: Image.Image  # upright
+    exif: bytes | None  # without the orientation
+    format: str | None
+    deep: bool  # whether its colours have more than the eight bits that the image has
+
+
+def open_image(path: str | os.PathLike) -> Opened:
+    """Decode a file. Raises FileError for one that cannot be read; warns of what is read with a change."""
     name = shown(path)
     try:
         status = os.stat(path)
@@ -94,7 +103,7 @@ def open_image(path: str | os.PathLike) -> tuple[Image.Image, bytes | None, str 
         raise FileError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
-def _decode(file: io.BufferedReader, name: str) -> tuple[Image.Image, bytes | None, str | None]:
+def _decode(file: io.BufferedReader, name: str) -> Opened:
     try:
         return _decode_as_is(file, name)
     except FileError as error:
@@ -114,7 +123,7 @@ def _without_text(file: io.BufferedReader) -> io.BytesIO:
     return io.BytesIO(b"".join(kept))
 
 
-def _decode_as_is(file: io.BufferedIOBase, name: str) -> tuple[Image.Image, bytes | None, str | None]:
+def _decode_as_is(file: io.BufferedIOBase, name: str) -> Opened:
     file.seek(0)
     head = file.read(16)
     file.seek(0)
@@ -139,8 +148,7 @@ def _decode_as_is(file: io.BufferedIOBase, name: str) -> tuple[Image.Image, byte
     extension = os.path.splitext(name)[1].lower()
     if _EXTENSIONS.get(extension, file_format) != file_format:
         warn(f"{name}: named {extension} but holds {file_format}; read as {file_format}")
-    if _is_deep(image):
-        warn(f"{name}: more than 8 bits per colour channel; read with 8 bits")
+    deep = _is_deep(image)
     try:
         frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
         with _silent_libtiff() if image.format == "TIFF" else contextlib.nullcontext():
@@ -150,7 +158,7 @@ def _decode_as_is(file: io.BufferedIOBase, name: str) -> tuple[Image.Image, byte
         raise FileError(f"{name}: damaged image file ({reason(error)})") from error
     if frames > 1:
         warn(f"{name}: holds {frames} frames; only the first is used")
-    return *result, file_format
+    return Opened(*result, file_format, deep)
 
 
 @contextlib.contextmanager
@@ -296,12 +304,17 @@ def check_output(path: str | os.PathLike, inputs: Iterable[object] = ()) -> str:
 
 def save_whole(path: str | os.PathLike, image: Image.Image, file_format: str, options: dict[str, Any]) -> None:
     """Write an image so that the file is complete or untouched; raises FileError where writing fails."""
+    write_whole(path, lambda file: image.save(file, format=file_format, **options))
+
+
+def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], object]) -> None:
+    """Have a file written so that it is complete or untouched; raises FileError where that fails."""
     name = shown(path)
     target = os.path.realpath(path)
     temporary = os.path.join(os.path.dirname(target), f".fastphoto-{secrets.token_hex(6)}.tmp")
     try:
         with open(temporary, "xb") as file:
-            image.save(file, format=file_format, **options)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from .deep_files import DEEP_FORMATS, can_read_deep, deep_file, read_deep
 from .errors import InputError, warn
 from .image_files import (
     DEEP_MODES,
@@ -25,6 +26,7 @@ from .image_files import (
     shown,
     to_srgb,
     upright,
+    write_whole,
 )
 
 __all__ = [
@@ -77,7 +79,7 @@ def read_photo(source: Source, role: str = "content") -> Photo:
 
     Files: PNG, JPEG, TIFF, WebP, BMP, PPM, GIF (first frame) and AVIF. The EXIF orientation is applied. An
     RGB profile other than sRGB, CMYK and grey profiles are converted to sRGB, in 8 bits; colours outside sRGB
-    are clipped. 16-bit grey keeps its precision.
+    are clipped. 16 bits per channel are kept; those of colour need libvips (`fastphoto[deep]`).
 
     Raises FileError for a file that cannot be read and InputError for values, types or sizes that cannot be
     used (a side below 16 pixels, floats outside [0, 1], integers other than uint8 and uint16). Warns with
@@ -90,8 +92,10 @@ def read_photo(source: Source, role: str = "content") -> Photo:
     elif isinstance(source, Tensor):
         photo = _photo_of_tensor(source, role)
     elif isinstance(source, (str, os.PathLike)):
-        image, exif, file_format = open_image(source)
-        photo = _photo_of_image(image, exif, "path", shown(source), file_format)
+        opened = open_image(source)
+        photo = _photo_of_image(opened.image, opened.exif, "path", shown(source), opened.format)
+        if opened.deep:
+            photo = _with_all_bits(photo, source)
     else:
         raise InputError(
             f"{role}: cannot read a photo from {type(source).__name__}; give a path, PIL image, array or tensor"
@@ -100,6 +104,17 @@ def read_photo(source: Source, role: str = "content") -> Photo:
         height, width = photo.size
         raise InputError(f"{photo.name}: {width}x{height} pixels; each side must have at least {MINIMUM_SIDE}")
     return photo
+
+
+def _with_all_bits(photo: Photo, path: str | os.PathLike) -> Photo:
+    """A photo whose file holds 16 bits a channel, with those instead of the eight that Pillow reads."""
+    if photo.format not in DEEP_FORMATS or not can_read_deep():
+        hint = "; pip install fastphoto[deep] reads and writes 16" if photo.format in DEEP_FORMATS else ""
+        warn(f"{photo.name}: more than 8 bits per colour channel; read with 8 bits{hint}")
+        return photo
+    values = torch.from_numpy(read_deep(path, wide=not photo.icc_is_srgb).astype(np.float32)).div_(65535)
+    planes = values.permute(2, 0, 1).contiguous()
+    return replace(photo, pixels=planes[:3], alpha=planes[3] if len(planes) == 4 else photo.alpha, bits=16)
 
 
 def _photo_of_image(image: Image.Image, exif: bytes | None, kind: str, name: str, file_format: str | None) -> Photo:
@@ -265,7 +280,8 @@ def _image_of(photo: Photo, pixels: Tensor) -> Image.Image:
 def write_photo(path: str | os.PathLike, photo: Photo, pixels: Tensor) -> None:
     """Write a result (3, H, W) for `photo` to a file, whole or not at all.
 
-    The extension chooses PNG, JPEG (quality 95, full chroma), TIFF or WebP; 8 bits per channel. Alpha is
+    The extension chooses PNG, JPEG (quality 95, full chroma), TIFF or WebP; 8 bits per channel, or 16 in a PNG or TIFF
+    of a photo whose file has more than 8, where libvips is installed (`fastphoto[deep]`). Alpha is
     flattened on white, with a FastPhotoWarning, where the format has none. An existing file is replaced only
     when the new one is complete. Raises as `check_output` and `same_kind` do, and FileError where writing
     fails.
@@ -273,6 +289,12 @@ def write_photo(path: str | os.PathLike, photo: Photo, pixels: Tensor) -> None:
     name, file_format = shown(path), check_output(path)
     if not torch.isfinite(pixels.sum()):
         raise InputError(f"result for {photo.name}: holds NaN or infinite values")
+    if photo.kind == "path" and photo.bits > 8 and file_format in DEEP_FORMATS and can_read_deep():
+        values = _quantised(_with_alpha(photo, pixels.detach()), 65535).permute(1, 2, 0).cpu().numpy()
+        exif = photo.exif if file_format == "PNG" else None
+        data = deep_file(values.astype(np.uint16), file_format, photo.icc, not photo.icc_is_srgb, photo.dpi, exif)
+        write_whole(path, lambda file: file.write(data))
+        return
     image = _image_of(photo, pixels.detach())
     options = SAVE_OPTIONS[file_format] | {k: image.info[k] for k in ("icc_profile", "exif", "dpi") if k in image.info}
     if file_format == "JPEG" and image.mode == "RGBA":

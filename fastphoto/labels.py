@@ -64,8 +64,8 @@ def read_labels(
         return Labels(("all",), torch.ones(1, *(shrunk or size)))
     if isinstance(source, (str, os.PathLike)):
         name = f"{role} {kind} {shown(source)}"
-        image, _, file_format = open_image(source)
-        found = _read_image(image, name, file_format)
+        opened = open_image(source)
+        found = _read_image(opened.image, name, opened.format)
     elif isinstance(source, Image.Image):
         found = _read_image(upright(loaded(source, name))[0], name, source.format)
     elif isinstance(source, Labels):
@@ -246,7 +246,7 @@ def _read_mapping(source: Mapping, size: tuple[int, int], name: str) -> _Found:
     for key, value in source.items():
         label = f"{name} {key!r}"
         if isinstance(value, (str, os.PathLike)):
-            value = open_image(value)[0]
+            value = open_image(value).image
         elif isinstance(value, Image.Image):
             value = upright(loaded(value, label))[0]
         if isinstance(value, Image.Image):

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import FileError
-from ..image_files import reason, shown
+from ..image_files import reason, shown, write_whole
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write UTF-8 text so that the file is complete or untouched; raises FileError where writing fails."""
-    name = shown(path)
-    target = os.path.realpath(path)
-    temporary = os.path.join(os.path.dirname(target), f".fastphoto-{secrets.token_hex(6)}.tmp")
-    try:
-        with open(temporary, "x", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name, text that UTF-8 cannot hold
-        raise FileError(f"{name}: cannot be written ({getattr(error, 'strerror', None) or reason(error)})") from error
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+    write_whole(path, lambda file: file.write(text.encode("utf-8")))
 
 
 def make_folder(folder: str | os.PathLike) -> Path:
