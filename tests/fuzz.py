@@ -25,6 +25,7 @@ import torch
 from PIL import Image, ImageCms, PngImagePlugin, features
 from safetensors.torch import save
 
+from fastphoto.deep_files import DEEP_FORMATS, can_read_deep, deep_file
 from fastphoto.errors import FileError, InputError
 from fastphoto.images import read_photo
 from fastphoto.labels import read_labels
@@ -64,7 +65,12 @@ def images() -> list[bytes]:
     ]
     if features.check("avif"):
         kinds.append((colour, "AVIF", {}))
-    return [_saved(image, file_format, options) for image, file_format, options in kinds]
+    files = [_saved(image, file_format, options) for image, file_format, options in kinds]
+    if can_read_deep():
+        deep = values.astype(np.uint16) * 257
+        files += [deep_file(deep[..., :3], kind, profile, False, (72, 72), None) for kind in DEEP_FORMATS]
+        files.append(deep_file(deep, "PNG", None, False, None, None))
+    return files
 
 
 def _saved(image: Image.Image, file_format: str, options: dict) -> bytes:
