@@ -9,6 +9,7 @@ import os
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -84,6 +85,9 @@ KNOWN: tuple[KnownFile, ...] = (
 """Known files; the first of an encoder is the one that is downloaded for it, the paper's own for "vgg19"."""
 
 
+_watching: ContextVar[DownloadProgress | None] = ContextVar("watching", default=None)
+
+
 def cache_folder() -> Path:
     """The folder of downloaded weights: $FASTPHOTO_CACHE, else `fastphoto` in $XDG_CACHE_HOME,
     %LOCALAPPDATA% (Windows) or ~/.cache, else in the folder for temporary files. It need not exist."""
@@ -125,7 +129,9 @@ def download(
 
     The bytes go to a temporary file beside it and take the name only when their SHA-256 is right, so the name
     never stands for half a file; what arrives with another SHA-256 is kept as `<name>.rejected`. A second
-    caller, in this process or another, waits for the first and finds the file. Raises FileError."""
+    caller, in this process or another, waits for the first and finds the file. Without `progress` it is that of
+    `watched_downloads`, if any. Raises FileError."""
+    progress = progress or _watching.get()
     target = Path(folder or cache_folder()) / known.name
     by_hand = (
         f"download {known.url} yourself (SHA-256 {known.digits}) and put it at {target}, or pass another weight file"
@@ -171,6 +177,16 @@ def _fetch(known: KnownFile, target: Path, progress: DownloadProgress | None) ->
         os.replace(temporary, target)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def watched_downloads(progress: DownloadProgress) -> Iterator[None]:
+    """Downloads inside call this, wherever they become necessary."""
+    token = _watching.set(progress)
+    try:
+        yield
+    finally:
+        _watching.reset(token)
 
 
 @contextlib.contextmanager

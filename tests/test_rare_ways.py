@@ -134,15 +134,32 @@ def test_python_dash_m(monkeypatch):
     assert end.value.code == 0
 
 
-def test_weights_are_fetched_before_a_run(pair, monkeypatch, capsys):
-    def fetched(known, progress):
+def test_weights_are_fetched_after_all_else_is_checked(pair, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def fetch(known, target, progress):
+        asked.append(known.name)
         progress(known.name, 10, 20)
         raise FileError("no network")
 
-    monkeypatch.setattr(cli.options, "find_cached", lambda encoder: None)
-    monkeypatch.setattr(cli.options, "download", fetched)
-    assert cli.main(["transfer", *pair, "--encoder", "vgg19"]) == 2
+    monkeypatch.setattr(download, "_fetch", fetch)
+    monkeypatch.setenv("FASTPHOTO_CACHE", str(tmp_path / "cache"))
+    words = ["transfer", *pair, "--encoder", "vgg19"]
+    for wrong in (["--content-mask", str(tmp_path / "none.png")], ["--device", "tpu"], ["--set", "steps=-1"]):
+        assert cli.main([*words, *wrong]) == 2 and not asked
+    capsys.readouterr()
+    assert cli.main(words) == 2 and asked == ["vgg19-d01eb7cb.pth"]
     assert "downloading vgg19-d01eb7cb.pth" in capsys.readouterr().err
+
+
+def test_a_comparison_on_a_device_that_is_not_there_ends_at_once(pair, tmp_path, capsys):
+    assert cli.main(["compare", *pair[:2], "-o", str(tmp_path / "c"), "--device", "tpu", "--methods", "reinhard"]) == 2
+    said = capsys.readouterr().err
+    assert "running" not in said and "device 'tpu'" in said and not (tmp_path / "c").exists()
+    assert cli.main(["survey", "-o", str(tmp_path / "s"), "--device", "tpu", "--figures", "lambda"]) == 2
+    assert "device 'tpu'" in capsys.readouterr().err and not (tmp_path / "s").exists()
+    assert cli.main(["demo", "-o", str(tmp_path / "d"), "--device", "tpu"]) == 2
+    assert "device 'tpu'" in capsys.readouterr().err and not (tmp_path / "d").exists()
 
 
 # Files

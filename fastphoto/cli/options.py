@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from ..download import download, find_cached, known_files
+from ..download import watched_downloads
 from ..encoder import ENCODERS
 from .messages import Report
 
@@ -81,11 +81,12 @@ def orphan_options() -> argparse.ArgumentParser:
 
 @contextlib.contextmanager
 def progress(options: argparse.Namespace) -> Iterator[Report | None]:
-    """Progress on stderr, unless it is to be quiet; weights that a transfer would fetch unseen are fetched first."""
+    """Progress on stderr, of downloads too, unless it is to be quiet."""
     with contextlib.ExitStack() as stack:
-        report = None if options.quiet else stack.enter_context(Report())
-        if options.weights is None and options.encoder != "embedded" and find_cached(options.encoder) is None:
-            download(known_files(options.encoder)[0], progress=report and report.downloading)
+        report = None
+        if not options.quiet:
+            report = stack.enter_context(Report())
+            stack.enter_context(watched_downloads(report.downloading))
         yield report
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..evaluation import comparison, survey
 from ..evaluation.measures import evaluate
+from ..evaluation.report_files import output_folder
 from ..evaluation.study import TITLE, make_study, method_titles, read_answers
 from ..images import read_photo
 from ..methods import METHODS
@@ -96,8 +97,8 @@ def _compare(options: argparse.Namespace) -> None:
     names = _names(options.methods)
     methods = comparison.find_methods(names)
     content, style = read_photo(options.content, "content"), read_photo(options.style, "style")
-    comparison.check_folder(options.output, methods, sources)
-    with progress(options) as report:
+    with output_folder(options.output), progress(options) as report:
+        comparison.check_folder(options.output, methods, sources)
         found = comparison.compare(
             content,
             style,
@@ -144,7 +145,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _survey(options: argparse.Namespace) -> None:
     """`fastphoto survey`"""
     started = time.perf_counter()
-    with progress(options) as report:
+    with output_folder(options.output), progress(options) as report:
         told = run_arguments(options)
         figures = _names(options.figures)
         page = survey.survey(options.output, figures, size=options.size, report=report and report.job, **told)

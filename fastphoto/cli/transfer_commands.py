@@ -17,7 +17,7 @@ from .. import __version__
 from ..download import KNOWN, cache_folder, find_cached
 from ..encoder import ENCODERS
 from ..evaluation.contact_sheet import contact_sheet
-from ..evaluation.report_files import make_folder
+from ..evaluation.report_files import output_folder
 from ..image_files import save_whole
 from ..images import Photo, check_output, read_photo, write_photo
 from ..ops import build_info
@@ -137,20 +137,20 @@ def _invert(options: argparse.Namespace) -> None:
 
 def _demo(options: argparse.Namespace) -> None:
     """`fastphoto demo`"""
-    folder = make_folder(options.output)
-    rows = []
-    for pair in demo_pairs():
-        started = time.perf_counter()
-        content, style = read_photo(pair / "content.jpg", "content"), read_photo(pair / "style.jpg", "style")
-        pixels = _transferred(options, content, style, pair / "content_mask.png", pair / "style_mask.png")
-        result = folder / f"{pair.name}.jpg"
-        write_photo(result, content, pixels)
-        rows.append([("", Image.open(path)) for path in (pair / "content.jpg", pair / "style.jpg", result)])
-        wrote(options, result, started)
-    sheet = folder / "contact-sheet.jpg"
-    save_whole(sheet, contact_sheet(rows), "JPEG", {"quality": 92})
-    if not options.quiet:
-        say(f"wrote {sheet}: content, style, result")
+    with output_folder(options.output) as folder:
+        rows = []
+        for pair in demo_pairs():
+            started = time.perf_counter()
+            content, style = read_photo(pair / "content.jpg", "content"), read_photo(pair / "style.jpg", "style")
+            pixels = _transferred(options, content, style, pair / "content_mask.png", pair / "style_mask.png")
+            result = folder / f"{pair.name}.jpg"
+            write_photo(result, content, pixels)
+            rows.append([("", Image.open(path)) for path in (pair / "content.jpg", pair / "style.jpg", result)])
+            wrote(options, result, started)
+        sheet = folder / "contact-sheet.jpg"
+        save_whole(sheet, contact_sheet(rows), "JPEG", {"quality": 92})
+        if not options.quiet:
+            say(f"wrote {sheet}: content, style, result")
 
 
 def _info(options: argparse.Namespace) -> None:

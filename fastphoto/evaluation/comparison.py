@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..devices import choose_device
 from ..errors import InputError
 from ..image_files import check_output, save_whole
 from ..images import Photo, Source, enlarge
@@ -162,6 +163,7 @@ def compare_methods(
     **options: Any,
 ) -> Comparison:
     """`compare` for a pair that is prepared already, and methods of one's own; options as `apply_method` takes them."""
+    choose_device(options.get("device", "auto"))  # before the first method that needs one
     pixels, seconds = {}, {}
     for name, method in methods.items():
         if report is not None:
