@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 from .. import __version__
-from ..errors import FastPhotoError
+from ..errors import FastPhotoError, FileError, InputError
 from ..process import keep_freed_memory
 from . import region_commands, report_commands, transfer_commands
 from .messages import Parser, one_line, reported_warnings, say
@@ -19,7 +19,8 @@ from .stopping import Stopped, stoppable
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (default: those of the process) and return its exit status.
 
-    0: done. 2: input, a file or an option cannot be used. 130: interrupted, 143: terminated. 1: any other failure.
+    0: done. 2: input, a file or an option cannot be used. 130: interrupted, 143: terminated. 1: any other failure, also
+    of a run whose losses do not stay finite.
     """
     options = _parser().parse_args(arguments)
     keep_freed_memory()
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         if isinstance(error, FastPhotoError):
             say(f"error: {one_line(error)}")
-            return 2
+            return 2 if isinstance(error, (InputError, FileError)) else 1
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
             say("error: not enough memory; use a smaller --size")
             return 2
