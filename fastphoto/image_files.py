@@ -10,7 +10,7 @@ import secrets
 import stat
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -309,17 +309,30 @@ def save_whole(path: str | os.PathLike, image: Image.Image, file_format: str, op
 
 def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], object]) -> None:
     """Have a file written so that it is complete or untouched; raises FileError where that fails."""
-    name = shown(path)
-    target = os.path.realpath(path)
-    temporary = os.path.join(os.path.dirname(target), f".fastphoto-{secrets.token_hex(6)}.tmp")
+    write_together({path: write})
+
+
+def write_together(files: Mapping[Any, Callable[[BinaryIO], object]]) -> None:
+    """Have files written, path -> what writes it, none of which takes its name before all are complete.
+
+    Raises FileError where writing fails; then, or when stopped while they are written, all stay as they were.
+    """
+    written: dict[str, str] = {}
+    name = ""
     try:
-        with open(temporary, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        for path, write in files.items():
+            name, target = shown(path), os.path.realpath(path)
+            written[target] = os.path.join(os.path.dirname(target), f".fastphoto-{secrets.token_hex(6)}.tmp")
+            with open(written[target], "xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+        for target, temporary in written.items():
+            name = shown(target)
+            os.replace(temporary, target)
     except Exception as error:  # encoders raise more than OSError: sizes a format cannot hold are ValueErrors
         raise FileError(f"{name}: cannot be written ({getattr(error, 'strerror', None) or reason(error)})") from error
     finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        for temporary in written.values():
+            if os.path.exists(temporary):
+                os.unlink(temporary)

@@ -69,7 +69,7 @@ def read_labels(
     elif isinstance(source, Image.Image):
         found = _read_image(upright(loaded(source, name))[0], name, source.format)
     elif isinstance(source, Labels):
-        found = _read_mapping(dict(zip(source.names, source.masks, strict=True)), size, name)
+        found = _read_mapping(_checked(source, name), size, name)
     elif isinstance(source, Mapping):
         found = _read_mapping(source, size, name)
     elif isinstance(source, (np.ndarray, Tensor)):
@@ -88,6 +88,17 @@ def read_labels(
     for r in range(len(names)):
         masks[r] = resize_masks(torch.from_numpy(values == r).float()[None], shrunk or size)[0]
     return Labels(names, masks)
+
+
+def _checked(labels: Labels, name: str) -> dict[str, Tensor]:
+    """Labels as a mapping."""
+    names, masks = tuple(labels.names), labels.masks
+    if masks.ndim != 3 or len(masks) != len(names) or len(set(names)) != len(names):
+        raise InputError(
+            f"{name}: Labels of {len(names)} names, {len(set(names))} different ones, with masks of shape "
+            f"{tuple(masks.shape)}; give each mask of (R, H, W) a name of its own"
+        )
+    return dict(zip(names, masks, strict=True))
 
 
 def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
@@ -134,12 +145,24 @@ def _read_image(image: Image.Image, name: str, file_format: str | None) -> _Foun
         names, index = _class_ids(np.asarray(image).astype(np.int64))
     elif image.mode in ("L", "P") and not (image.mode == "L" and file_format == "JPEG"):
         values = np.asarray(image)
-        names, index = _class_ids(values) if _holds_ids(image, values, clear) else snap(_rgb(image), name)
+        names, index = _class_ids(values) if _holds_ids(image, values, clear) else _snapped(_rgb(image), clear, name)
     else:
-        names, index = snap(_rgb(image), name)
+        names, index = _snapped(_rgb(image), clear, name)
     if clear is not None:
         index = np.where(clear, np.int16(-1), index)
     return _only_present(names, index)
+
+
+def _snapped(rgb: np.ndarray, clear: np.ndarray | None, name: str) -> _Found:
+    """`snap` of what is to be seen: a clear pixel has the colour of the nearest that is not, whatever lies beneath."""
+    if clear is not None and clear.any() and not clear.all():
+        from scipy.ndimage import distance_transform_edt  # here, for it takes a while to load and few calls need it
+
+        rows, columns = distance_transform_edt(clear, return_distances=False, return_indices=True)
+        rgb = rgb[rows, columns]
+    elif clear is not None and clear.all():
+        rgb = np.zeros_like(rgb)
+    return snap(rgb, name)
 
 
 def _rgb(image: Image.Image) -> np.ndarray:
@@ -218,9 +241,10 @@ def _read_array(array: np.ndarray, size: tuple[int, int], name: str) -> _Found:
     elif array.min() < 0 or array.max() > 255:
         raise InputError(f"{name}: colours from {array.min()} to {array.max()}; wanted 0 to 255")
     array = array.astype(np.uint8)
-    names, index = snap(array[..., :3], name)
-    if array.shape[-1] == 4:
-        index = np.where(array[..., 3] < 128, np.int16(-1), index)
+    clear = array[..., 3] < 128 if array.shape[-1] == 4 else None
+    names, index = _snapped(array[..., :3], clear, name)
+    if clear is not None:
+        index = np.where(clear, np.int16(-1), index)
     return _only_present(names, index)
 
 

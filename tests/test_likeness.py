@@ -56,8 +56,15 @@ def test_a_hopeless_pair_is_told_before_the_work(monkeypatch):
     told = []
     with pytest.warns(fastphoto.FastPhotoWarning, match=r"hardly show anything alike \(unlikeness 0\.0"):
         fastphoto.transfer(
-            CONTENT.pixels, STYLE.pixels, regions="auto", steps=4, callback=lambda p: told.append(p) or True
+            CONTENT.pixels, STYLE.pixels, regions="auto", steps=4, callback=lambda p: told.append("step") or True
         )
+    assert told == ["step"]
+    told.clear()
+    monkeypatch.setattr("fastphoto.segmentation.likeness.warn", lambda text: told.append("warning"))
+    fastphoto.transfer(
+        CONTENT.pixels, STYLE.pixels, regions="auto", steps=4, callback=lambda p: told.append("step") or True
+    )
+    assert told == ["warning", "step"], "it comes before the work"
     for way in ({}, {"regions": "none"}, {"content_mask": CONTENT.labels, "style_mask": STYLE.labels}):
         with warnings.catch_warnings():  # nothing was found, so nothing is said
             warnings.simplefilter("error")

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 
 import fastphoto
 from fastphoto import cli
-from fastphoto.errors import InputError
+from fastphoto.errors import FastPhotoWarning, InputError
+from fastphoto.images import read_photo
 from fastphoto.labels import Labels, read_labels
 from fastphoto.palette import PALETTE
 from fastphoto.segmentation.mask_files import mask_picture, overlay, region_colours
@@ -35,7 +36,8 @@ def photos(tmp_path):
 
 
 def run(folder, *words):
-    return cli.main(["regions", *(str(folder / w) if "." in w or w == "out" else w for w in words), "--quiet"])
+    paths = [str(folder / word) if "." in word or word in ("out", "named") else word for word in words]
+    return cli.main(["regions", *paths, "--quiet"])
 
 
 def refused(capsys, folder, *words) -> str:
@@ -58,12 +60,18 @@ def test_a_mask_is_read_as_it_was_written(count, hidden, tmp_path):
     )
     colours = region_colours(labels.names)
     picture = mask_picture(labels, colours)
-    assert picture.mode == "P" and picture.getpalette()[:27] == [v for colour in PALETTE.values() for v in colour]
+    table = [v for colour in PALETTE.values() for v in colour]
+    assert picture.mode == "P" and picture.getpalette()[:27] == table
+    assert len(picture.getpalette()) == (30 if hidden else 27) and ("transparency" in picture.info) == hidden
     picture.save(tmp_path / "mask.png")
-    read = read_labels(tmp_path / "mask.png", (40, 50))
-    assert set(read.names) == set(colours)
-    for colour, mask in zip(colours, labels.masks, strict=True):
-        assert torch.equal(read.masks[read.names.index(colour)], mask)
+    with Image.open(tmp_path / "mask.png") as opened:
+        opened.convert("RGBA").save(tmp_path / "rgba.png")
+        opened.convert("RGB").save(tmp_path / "rgb.png")
+    for name in ("mask.png", "rgba.png", "rgb.png"):  # as editors save it
+        read = read_labels(tmp_path / name, (40, 50))
+        assert set(read.names) == set(colours), name
+        for colour, mask in zip(colours, labels.masks, strict=True):
+            assert torch.equal(read.masks[read.names.index(colour)], mask), name
 
 
 def test_colours_are_those_of_the_names_then_the_usual_then_the_next_free():
@@ -123,6 +131,10 @@ def test_masks_that_are_there_are_not_overwritten_unasked(photos, capsys):
     assert (out / "content_mask.png").read_bytes() == edited
     assert run(photos, "content.png", "-o", "out", "--overwrite") == 0
     assert (out / "content_mask.png").read_bytes() != edited
+    assert run(photos, "content.png", "style.png", "-o", "out", "--overwrite") == 0
+    said = refused(capsys, photos, "content.png", "-o", "out", "--overwrite")
+    assert "style_mask.png: would stay beside the regions of another photo" in said
+    (out / "style_mask.png").unlink()
     # Not even then, where it is what is to be checked.
     said = refused(capsys, photos, "content.png", "--content-mask", "out/content_mask.png", "-o", "out", "--overwrite")
     assert "also an input" in said
@@ -137,10 +149,46 @@ def test_strokes_are_grown_in_their_colours(photos):
         sky = read.masks[read.names.index("red")].numpy() == 1
         assert (sky == (photo.labels == 0)).mean() > 0.97
     # One photo by itself, at its own size, as Python does it.
-    assert run(photos, *words[:1], *words[2:], "-o", "out", "--overwrite", "--size", "40") == 0
+    assert run(photos, *words[:1], *words[2:], "-o", "named", "--size", "40") == 0
     grown = fastphoto.grow_scribbles(CONTENT.pixels, read_labels(photos / "content_strokes.png", (120, 160)))
-    read = read_labels(photos / "out" / "content_mask.png", (120, 160))
+    read = read_labels(photos / "named" / "content_mask.png", (120, 160))
     assert read.names == grown.names == ("red", "purple") and torch.equal(read.masks, grown.masks)
+
+
+def test_strokes_are_read_whatever_lies_beneath_the_rest(photos):
+    strokes = np.asarray(Image.open(photos / "content_strokes.png")).copy()
+    clear = strokes[..., 3] == 0
+    expected = read_labels(photos / "content_strokes.png", (120, 160), kind="strokes")
+    strokes[~clear, :3] = np.where(strokes[~clear, :3] == 255, 253, 2)  # not quite the palette's
+    for beneath in (CONTENT.array, np.full_like(CONTENT.array, (200, 90, 40)), np.zeros_like(CONTENT.array)):
+        strokes[clear, :3] = beneath[clear]
+        for source in (strokes, Image.fromarray(strokes)):
+            read = read_labels(source, (120, 160), kind="strokes")
+            assert read.names == expected.names and torch.equal(read.masks, expected.masks)
+    Image.fromarray(strokes).save(photos / "lossy.webp", quality=80)
+    with pytest.raises(InputError, match="far from the palette"):  # and not another colour
+        read_labels(photos / "lossy.webp", (120, 160))
+    indexed = Image.fromarray(np.where(clear, 2, np.where(strokes[..., 2] > 100, 1, 0)).astype(np.uint8), "P")
+    indexed.putpalette([*PALETTE["red"], *PALETTE["purple"], 10, 20, 30])
+    indexed.save(photos / "indexed.png", transparency=2)
+    read = read_labels(photos / "indexed.png", (120, 160))
+    assert read.names == expected.names and torch.equal(read.masks, expected.masks)
+
+
+def test_one_smaller_mask_is_remarked_on_once(photos):
+    small = np.ascontiguousarray(CONTENT.mask[::2, ::2])
+    with pytest.warns(FastPhotoWarning) as told:
+        fastphoto.find_regions(CONTENT.pixels, content_mask=small, regions="masks")
+    assert len(told) == 1 and "content mask" in str(told[0].message)
+
+
+def test_labels_and_strokes_that_cannot_be_are_refused():
+    masks = CONTENT.regions
+    for labels in (Labels(("a",), masks), Labels(("a", "a"), masks), Labels(("a", "b"), masks[0])):
+        with pytest.raises(InputError, match="a name of its own"):
+            read_labels(labels, (120, 160))
+    with pytest.raises(InputError, match="got str and Tensor; give pixels of read_photo"):
+        fastphoto.grow_scribbles("photo.jpg", masks)
 
 
 def test_masks_are_checked_and_drawn(photos, capsys):
@@ -152,6 +200,62 @@ def test_masks_are_checked_and_drawn(photos, capsys):
     assert "style mask: no region for green" in refused(
         capsys, photos, *words, "--orphans", "error", "-o", "out", "--overwrite"
     )
+
+
+def test_half_transparent_photos_have_no_holes():
+    alpha = np.full((120, 160, 1), 153, np.uint8)
+    found, _ = fastphoto.find_regions(np.concatenate([CONTENT.array, alpha], 2), STYLE.pixels, size=64)
+    assert torch.equal(found.masks.sum(0), torch.ones(120, 160))
+
+
+def test_a_region_that_alpha_hides_is_that_of_a_transfer():
+    alpha = np.where(STYLE.labels == 1, 0, 255).astype(np.uint8)[..., None]
+    style = np.concatenate([STYLE.array, alpha], 2)
+    found = fastphoto.find_regions(CONTENT.pixels, style, CONTENT.mask, STYLE.mask, regions="masks")
+    direct = fastphoto.transfer(CONTENT.pixels, style, CONTENT.mask, STYLE.mask, steps=3)
+    for name, mask in zip((SKY, "green"), STYLE.regions, strict=True):
+        assert torch.equal(found[1].masks[found[1].names.index(name)], mask)
+    assert torch.equal(fastphoto.transfer(CONTENT.pixels, style, *found, steps=3), direct)
+
+
+def test_a_region_without_counterpart_can_be_dropped_but_not_have_the_whole_style(photos, capsys):
+    Image.fromarray(np.full((140, 120, 3), PALETTE[SKY], np.uint8)).save(photos / "style_mask.png")
+    words = ["content.png", "style.png", "--content-mask", "content_mask.png", "--style-mask", "style_mask.png"]
+    assert "no mask can say" in refused(capsys, photos, *words, "--orphans", "global", "-o", "out")
+    assert run(photos, *words, "--orphans", "drop", "-o", "out") == 0
+    read = read_labels(photos / "out" / "content_mask.png", (120, 160))
+    assert read.names == (SKY,) and torch.equal(read.masks[0], CONTENT.regions[0])
+
+
+def test_stopped_while_writing_nothing_is_left(photos, monkeypatch):
+    from fastphoto.segmentation import mask_files
+
+    assert run(photos, "content.png", "style.png", "-o", "out") == 0
+    before = {path.name: path.read_bytes() for path in (photos / "out").iterdir()}
+    real = mask_files.json.dumps
+    monkeypatch.setattr(mask_files.json, "dumps", lambda *words, **options: Stops(real(*words, **options)))
+    for folder in ("out", "new.folder"):
+        with pytest.raises(KeyboardInterrupt):
+            mask_files.write_regions(
+                make(photos / folder), {"content": (read_photo(CONTENT.pixels), Labels(("a", "b"), CONTENT.regions))}
+            )
+    assert {path.name: path.read_bytes() for path in (photos / "out").iterdir()} == before
+    assert not list((photos / "new.folder").iterdir())
+
+
+def make(folder):
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+class Stops(str):
+    """Text at which somebody presses Ctrl-C, when all other files are written."""
+
+    def __add__(self, other):
+        return Stops(str(self) + other)
+
+    def encode(self):
+        raise KeyboardInterrupt
 
 
 def test_what_alpha_hides_is_transparent_in_the_mask(photos):
@@ -194,5 +298,11 @@ def test_bad_input_is_one_line_and_leaves_nothing(photos, capsys):
         (["content.png", "--device", "tpu"], "device 'tpu'"),
     ):
         assert re.search(said, refused(capsys, photos, *words, "-o", "out"))
+    (photos / "named" / "names.json").mkdir(parents=True)
+    assert run(photos, "content.png", "-o", "named", "--overwrite") == 2
+    assert "names.json: exists and is not a regular" in capsys.readouterr().err
+    assert [path.name for path in (photos / "named").iterdir()] == ["names.json"]
+    assert cli.main(["regions", str(photos / "content.png"), "-o", "", "--quiet"]) == 2
+    assert "name is empty" in capsys.readouterr().err
     assert run(photos, "content.png", "-o", "notes.txt") == 2
     assert "notes.txt" in capsys.readouterr().err and (photos / "notes.txt").read_text() == "no picture"

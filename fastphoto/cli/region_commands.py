@@ -37,7 +37,11 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--style-scribbles", metavar="FILE", help="the same for STYLE, in the same colours")
     command.add_argument(
-        "--size", type=int, default=700, metavar="PX", help="long side that regions are found at (default: %(default)s)"
+        "--size",
+        type=int,
+        default=700,
+        metavar="PX",
+        help="long side that regions are found at; masks and strokes keep the photo's own (default: %(default)s)",
     )
     command.add_argument(
         "--device", default="auto", help="of a semantic network: cpu, cuda, ... (default: %(default)s)"
@@ -96,4 +100,7 @@ def _grown(photo: Photo, path: str, role: Any, option: str) -> Labels:
     strokes = read_labels(path, photo.size, role, kind="strokes")
     if bool(strokes.masks.amax(0).all()):
         raise InputError(f"--{option} {shown(path)}: every pixel is painted; leave all but the strokes transparent")
-    return grow_scribbles(photo.pixels, strokes)
+    try:
+        return grow_scribbles(photo.pixels, strokes)
+    except InputError as error:
+        raise InputError(f"--{option} {shown(path)}: {error}") from error

@@ -18,6 +18,8 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 def make_folder(folder: str | os.PathLike) -> Path:
     """Make a folder, and those above it, where it does not exist; raises FileError where that fails."""
+    if not os.fspath(folder):
+        raise FileError("the folder's name is empty; give one")
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ..devices import choose_device
 from ..errors import InputError
 from ..images import Photo, Source
-from ..labels import Labels
+from ..labels import Labels, read_labels, resize_masks
 from ..photo_pair import PhotoPair, as_photo, prepare_pair
 from .clusters import cluster_regions
 from .likeness import warn_of_mismatch
@@ -99,7 +99,7 @@ def find_regions(
 
     Returns:
         (content, style): `Labels` of the same names, masks (R, H, W) float32 at the photos' own sizes; pixels that
-        alpha hides are of no region. `fastphoto.transfer` takes them as masks.
+        alpha hides are of no region, but for a region that has no others. `fastphoto.transfer` takes them as masks.
 
     Raises:
         InputError: arguments, masks or photos that cannot be used, and transformers missing for "semantic".
@@ -107,13 +107,15 @@ def find_regions(
     """
     place = choose_device(device)
     check_regions(regions, content_mask, style_mask, segmentation_model)
+    if orphans == "global":
+        raise InputError('orphans: "global" gives a region the whole style, which no mask can say; use merge or drop')
     first = as_photo(content, "content")
     second = first if style is None else as_photo(style, "style")
     for photo in (first, second):
         if photo.alpha is not None and not (photo.alpha >= 0.5).any():
             raise InputError(f"{photo.name}: alpha hides all of the photo; there is nothing to find regions in")
-    if style is None and style_mask is None:
-        style_mask = content_mask
+    if style is None and style_mask is None and content_mask is not None:
+        content_mask = style_mask = read_labels(content_mask, first.size)  # once, or remarks would be made twice
     pair = prepare_pair(first, second, content_mask, style_mask, size, orphans)
     pair = found_regions(pair, regions, segmentation_model, place)
     return (
@@ -124,8 +126,15 @@ def find_regions(
 
 def _enlarged(masks: Tensor, photo: Photo) -> Tensor:
     """Masks (R, h, w) at a photo's own size (R, H, W), 0 or 1: of every pixel the region that has most of it."""
-    shares = F.interpolate(masks[None], photo.size, mode="bilinear")[0]
-    number = torch.cat([1 - shares.sum(0, keepdim=True), shares]).argmax(0) - 1
+    seen = torch.ones_like(masks[:1])
     if photo.alpha is not None:
-        number = torch.where(photo.alpha < 0.5, -1, number)
-    return torch.stack([number == region for region in range(len(masks))]).float()
+        seen = resize_masks(photo.alpha[None], (masks.shape[1], masks.shape[2]))
+    # What alpha hides wholly is its region's all the same where that has nothing else, see `prepare_pair`.
+    seen = torch.maximum(seen, masks.sum(0, keepdim=True))
+    shares = F.interpolate(torch.cat([seen - masks.sum(0, keepdim=True), masks])[None], photo.size, mode="bilinear")[0]
+    number = shares.argmax(0) - 1
+    found = torch.stack([number == region for region in range(len(masks))]).float()
+    if photo.alpha is None:
+        return found
+    visible = found * (photo.alpha >= 0.5)
+    return torch.where(visible.sum((1, 2), keepdim=True) > 0, visible, found)

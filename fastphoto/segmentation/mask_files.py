@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..errors import InputError
-from ..evaluation.report_files import write_text
-from ..image_files import check_output, save_whole, shown
+from ..errors import FileError, InputError
+from ..image_files import check_output, shown, write_together
 from ..images import Photo
 from ..labels import Labels
 from ..palette import PALETTE
@@ -30,6 +31,7 @@ _USUAL = {
 }
 """The colours of kinds of region, where no other region has them; the others' are the next that are free."""
 
+_NONE = (64, 64, 64)  # beneath transparent pixels: no colour of the palette, or editors would make that transparent too
 _LONG_SIDE = 1000  # pixels at most, of an overlay
 _TINT = 0.45  # of a pixel's colour is that of its region
 _LETTERS, _LINE, _MARGIN = 16, 26, 8  # pixels, of the legend
@@ -58,10 +60,13 @@ def mask_picture(labels: Labels, colours: Sequence[str]) -> Image.Image:
 
     `fastphoto.labels.read_labels` reads it back; what is of no region is transparent.
     """
+    numbers = _numbers(labels)
     table = torch.tensor([len(PALETTE), *(list(PALETTE).index(colour) for colour in colours)])
-    picture = Image.fromarray(table[_numbers(labels) + 1].to(torch.uint8).numpy(), "P")
-    picture.putpalette([value for colour in (*PALETTE.values(), (0, 0, 0)) for value in colour])
-    picture.info["transparency"] = len(PALETTE)
+    picture = Image.fromarray(table[numbers + 1].to(torch.uint8).numpy(), "P")
+    hidden = bool((numbers < 0).any())
+    picture.putpalette([value for colour in (*PALETTE.values(), *[_NONE] * hidden) for value in colour])
+    if hidden:
+        picture.info["transparency"] = len(PALETTE)
     return picture
 
 
@@ -103,10 +108,16 @@ def check_targets(
     Raises InputError or FileError, see `fastphoto.image_files.check_output`; InputError for masks and names that are
     there, unless they may be overwritten.
     """
-    masks = [folder / f"{role}_mask.png" for role in roles]
+    masks, names = [folder / f"{role}_mask.png" for role in roles], folder / "names.json"
     for path in (*masks, *(folder / f"{role}_overlay.jpg" for role in roles)):
         check_output(path, inputs)
-    there = next((path for path in (*masks, folder / "names.json") if path.exists()), None)
+    if os.path.lexists(names) and not names.is_file():
+        raise FileError(f"{shown(names)}: exists and is not a regular file; give another folder")
+    if any(path is not None and os.path.exists(path) and names.exists() and names.samefile(path) for path in inputs):
+        raise InputError(f"{shown(names)}: is also an input; give another folder")
+    if "style" not in roles and os.path.lexists(stale := folder / "style_mask.png"):
+        raise InputError(f"{shown(stale)}: would stay beside the regions of another photo; give another folder")
+    there = next((path for path in (*masks, names) if path.exists()), None)
     if there is not None and not overwrite:
         raise InputError(f"{shown(there)}: exists and may have been edited; give another folder, or --overwrite")
 
@@ -114,15 +125,19 @@ def check_targets(
 def write_regions(folder: Path, found: Mapping[str, tuple[Photo, Labels]]) -> None:
     """Write `ROLE_mask.png` and `ROLE_overlay.jpg` for the photo of every role, and `names.json`: colour -> region.
 
-    All have the same regions. Raises InputError for more than nine of them, FileError where writing fails.
+    None of them takes its name before all are written. All have the same regions. Raises InputError for more than nine
+    of them, FileError where writing fails.
     """
     names = next(iter(found.values()))[1].names
     colours = region_colours(names)
+    told = json.dumps(dict(zip(colours, names, strict=True)), indent=1) + "\n"
+    files: dict[Path, Callable[[BinaryIO], object]] = {}
     for role, (photo, labels) in found.items():
-        save_whole(folder / f"{role}_mask.png", mask_picture(labels, colours), "PNG", {"optimize": True})
-        picture = overlay(photo.pixels, labels, colours)
-        save_whole(folder / f"{role}_overlay.jpg", picture, "JPEG", {"quality": 92})
-    write_text(folder / "names.json", json.dumps(dict(zip(colours, names, strict=True)), indent=1) + "\n")
+        mask, picture = mask_picture(labels, colours), overlay(photo.pixels, labels, colours)
+        files[folder / f"{role}_mask.png"] = partial(mask.save, format="PNG", optimize=True)
+        files[folder / f"{role}_overlay.jpg"] = partial(picture.save, format="JPEG", quality=92)
+    files[folder / "names.json"] = lambda file: file.write(told.encode())
+    write_together(files)
 
 
 def _numbers(labels: Labels) -> Tensor:

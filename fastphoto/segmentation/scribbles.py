@@ -38,6 +38,9 @@ def grow_scribbles(photo: Tensor, strokes: Tensor | Labels) -> Labels:
 
     Raises InputError for fewer than two regions, a region without a stroke, other sizes, and values that cannot be.
     """
+    if not isinstance(photo, Tensor) or not isinstance(strokes, (Tensor, Labels)):
+        got = f"{type(photo).__name__} and {type(strokes).__name__}"
+        raise InputError(f"grow_scribbles: got {got}; give pixels of read_photo, and masks or Labels of read_labels")
     names, masks = _checked(photo, strokes)
     photo = photo.detach().to("cpu", torch.float32)
     height, width = photo.shape[1:]
