@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .cielab import srgb_to_lab
 from .errors import InputError, warn
 from .images import resize
 from .labels import Labels, read_labels, resize_masks
@@ -163,7 +164,8 @@ def _nearest_regions(masks: Tensor, pixels: Tensor, joining: list[int], targets:
     height, width = pixels.shape[1:]
     scale = min(1.0, 256 / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    lab = _lab(resize(pixels.float().cpu(), size)).flatten(1)
+    small = resize(pixels.detach().float().cpu(), size).clamp(0, 1)
+    lab = torch.from_numpy(srgb_to_lab(small.numpy())).float().flatten(1)
     weights = resize_masks(masks.cpu(), size).flatten(1)
     weights = weights / weights.sum(1, keepdim=True).clamp_min(1e-12)
     y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
@@ -176,17 +178,6 @@ def _nearest_regions(masks: Tensor, pixels: Tensor, joining: list[int], targets:
         away = (centre[targets] - centre[j]).norm(dim=1) / (radius[targets] + radius[j])
         nearest.append(int((apart + away).argmin()))
     return nearest
-
-
-def _lab(pixels: Tensor) -> Tensor:
-    """sRGB (3, H, W) to CIE L*a*b* (D65)."""
-    linear = torch.where(pixels <= 0.04045, pixels / 12.92, ((pixels.clamp_min(0) + 0.055) / 1.055) ** 2.4)
-    to_xyz = torch.tensor(
-        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], dtype=pixels.dtype
-    )
-    xyz = torch.einsum("ij,jhw->ihw", to_xyz / to_xyz.sum(1, keepdim=True), linear)
-    f = torch.where(xyz > 0.008856, xyz.clamp_min(1e-6) ** (1 / 3), 7.787 * xyz + 16 / 116)
-    return torch.stack([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
 _CONVOLUTIONS = (2, 2, 4, 4, 4)  # of the five blocks of VGG-19, a pooling between one and the next

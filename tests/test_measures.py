@@ -16,6 +16,7 @@ from photos import Rendered, day, dusk
 from PIL import Image
 from torch import Tensor
 
+from fastphoto.cielab import srgb_to_lab
 from fastphoto.encoder import EMBEDDED, Encoder, load_encoder
 from fastphoto.errors import FastPhotoWarning, InputError
 from fastphoto.evaluation.measures import (
@@ -28,7 +29,6 @@ from fastphoto.evaluation.measures import (
     measure,
     published,
     scores,
-    srgb_to_lab,
 )
 from fastphoto.images import read_photo, resize
 from fastphoto.palette import PALETTE

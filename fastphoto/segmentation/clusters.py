@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..cielab import srgb_to_lab
 from ..encoder import Encoder, load_encoder
-from ..evaluation.measures import srgb_to_lab
 from ..images import resize
 from ..labels import resize_masks
 from ..local_affine import follow_edges
