@@ -26,6 +26,8 @@ class PhotoPair:
     content_masks: Tensor  # (R, h, w), [0, 1]
     style_masks: Tensor  # (R, h', w'), [0, 1]
     orphans: tuple[str, ...] = ()  # those of `names` that the style lacks, which take theirs from the whole style
+    content_seen: Tensor | None = None  # (1, h, w), [0, 1]: the photo's alpha; None: nothing is hidden
+    style_seen: Tensor | None = None  # (1, h', w')
 
 
 @torch.inference_mode(False)  # tensors of a caller's inference mode could not be optimised with later
@@ -55,6 +57,10 @@ def prepare_pair(
         _visible(matched.content, content.alpha, sizes[0]),
         _visible(matched.style, style.alpha, sizes[1]),
         tuple(name for name in matched.orphans if name in matched.names),
+        *(
+            None if photo.alpha is None else _visible(torch.ones_like(pixels[:1]), photo.alpha, size)
+            for photo, pixels, size in zip(photos, small, sizes, strict=True)
+        ),
     )
 
 

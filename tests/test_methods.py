@@ -73,6 +73,30 @@ def test_masks_matter_to_methods_that_know_regions_and_to_no_others(name):
     assert torch.equal(other, made(name)) == (name not in BY_REGION)
 
 
+@pytest.mark.parametrize("name", sorted(set(METHODS) - BY_REGION))
+def test_methods_without_regions_do_not_look_at_what_alpha_hides(name):
+    """Pixels that no method sees may be of any colour; a network sees some of them from beside them."""
+    content, style = (read_photo(photo.array) for photo in (CONTENT, STYLE))
+    content, style = (replace(p, alpha=(torch.arange(p.size[1]) < 20).expand(p.size).float()) for p in (content, style))
+    painted = [
+        p.pixels * p.alpha + (1 - p.alpha) * torch.tensor([0.0, 1.0, 0.0])[:, None, None] for p in (content, style)
+    ]
+    pairs = [
+        prepare_pair(*photos, None, None, 60)
+        for photos in ((content, style), (replace(content, pixels=painted[0]), replace(style, pixels=painted[1])))
+    ]
+    if METHODS[name].preset is None:
+        plain, other = (apply_method(name, pair)[:, :, :10] for pair in pairs)
+        assert torch.allclose(plain, other, atol=0.02)  # Pitié's second stage carries a little over
+        counted = apply_method(name, replace(pairs[1], content_seen=None, style_seen=None))[:, :, :10]
+        assert not torch.allclose(plain, counted, atol=0.04)
+    else:
+        seen = [{"photo": mask[0]} for mask in (pairs[0].content_seen, pairs[0].style_seen)]
+        preset = PRESET_OF[name]
+        wanted = fastphoto.transfer(CONTENT.pixels, STYLE.pixels, *seen, preset=preset, steps=STEPS[preset])
+        assert torch.equal(apply_method(quick(name), pairs[0]), wanted)
+
+
 def test_presets_are_those_named_and_unchanged():
     assert {name: method.preset for name, method in METHODS.items() if method.preset} == PRESET_OF
     for name, preset in PRESET_OF.items():

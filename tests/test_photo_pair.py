@@ -168,6 +168,7 @@ def test_what_alpha_hides_is_of_no_region(size, step):
     alone = prepared(photo(day(), alpha), dusk(48, 64), size=size)
     assert torch.allclose(alone.content_masks[0], alpha[::step, ::step], atol=1e-6)
     assert torch.equal(alone.style_masks, torch.ones_like(alone.style_masks))
+    assert torch.allclose(alone.content_seen, alpha[None, ::step, ::step], atol=1e-6) and alone.style_seen is None
 
 
 def test_region_that_is_wholly_hidden_stays():

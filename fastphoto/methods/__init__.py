@@ -34,7 +34,7 @@ class Method:
     source: str
     """Who published it, and where."""
     regions: bool
-    """Whether it moves the look region by region; if not, masks are left out."""
+    """Whether it moves the look region by region; if not, all that a photo's alpha does not hide is one region."""
     preset: str | None = None
     """Of the optimisation; None for a transfer of colour."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -74,11 +74,13 @@ def apply_method(
     """
     method = find_method(method) if isinstance(method, str) else method
     pair = method.redraw(pair) if method.redraw is not None else pair
-    masks = pair.content_masks, pair.style_masks
+    names, masks = pair.names, (pair.content_masks, pair.style_masks)
     if not method.regions:
-        masks = torch.ones_like(pair.content[:1]), torch.ones_like(pair.style[:1])
+        seen = (pair.content, pair.content_seen), (pair.style, pair.style_seen)
+        names = ("photo",)
+        masks = tuple(torch.ones_like(pixels[:1]) if alpha is None else alpha for pixels, alpha in seen)
     if method.preset is not None:
-        named = [dict(zip(pair.names, m.numpy(), strict=True)) for m in masks] if method.regions else [None, None]
+        named = [dict(zip(names, m.numpy(), strict=True)) for m in masks]
         return transfer(
             pair.content,
             pair.style,
