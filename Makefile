@@ -5,7 +5,7 @@
 #   TORCH="torch==2.13.0"         what is given to `pip install` for PyTorch; where CPU wheels are on an index of
 #                                 their own: TORCH="--index-url <that index> torch==2.13.0"
 #   NVCC=/path/to/nvcc            the CUDA compiler for cuda-compile
-#   TEACHERS=folder               the weight files that encoder is taught by, see fastphoto/embedded/MODEL_CARD.md
+#   TEACHERS=folder               the weight files that encoder is taught by, see fastphoto/encoders/embedded/MODEL_CARD.md
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -22,9 +22,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(wildcard csrc/*.cpp csrc/*.h csrc/cpu/*.cpp csrc/cpu/*.h csrc/cuda/*.cu csrc/cuda/*.cuh csrc/cuda/*.h)
 EMULATION := $(wildcard tests/cuda_emulation/*)
-OPERATOR_TESTS := $(addprefix tests/test_,matting_laplacian.py masked_gram.py local_affine_ops.py local_affine.py \
-  max_pool.py inner_products.py convolution.py op_properties.py)
-EMULATED_TESTS := $(filter-out %convolution.py %op_properties.py,$(OPERATOR_TESTS)) tests/test_cuda_kernels.py
+OPERATOR_TESTS := tests/ops/test_matting.py tests/ops/test_gram.py tests/ops/test_affine.py tests/ops/test_pooling.py \
+  tests/ops/test_vectors.py tests/ops/test_convolutions.py tests/ops/test_properties.py tests/colour/test_affine_maps.py
+EMULATED_TESTS := $(filter-out %convolutions.py %properties.py,$(OPERATOR_TESTS)) tests/ops/test_cuda_kernels.py
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 .PHONY: help demo test fuzz sanitize lint format bench bench-full encoder teachers cuda-compile cuda-emulate cuda-package gpu clean
@@ -52,10 +52,10 @@ test: $(VENV)/.development
 # writers killed, a hundred runs compared: half an hour.
 fuzz: $(VENV)/.development
 	mkdir -p build/fuzz
-	$(BIN)/python tests/fuzz.py
-	$(BIN)/python tests/inject_nonfinite.py build/fuzz
-	$(BIN)/python tests/kill_writers.py build/fuzz
-	$(BIN)/python tests/repeat_transfers.py
+	$(BIN)/python tests/stress/fuzz.py
+	$(BIN)/python tests/stress/inject_nonfinite.py build/fuzz
+	$(BIN)/python tests/stress/kill_writers.py build/fuzz
+	$(BIN)/python tests/stress/repeat_transfers.py
 	rm -r build/fuzz
 
 # The CPU kernels built with AddressSanitizer and UndefinedBehaviorSanitizer, through the operators' tests.
@@ -107,7 +107,7 @@ gpu:
 	$(PYTHON) benchmarks/gpu.py
 
 clean:
-	rm -rf $(VENV) build fastphoto.egg-info fastphoto/_C.*.so
+	rm -rf $(VENV) build fastphoto.egg-info fastphoto/ops/_C.*.so
 
 # Each step leaves a stamp, and is taken again only when what it was made from has changed.
 $(VENV)/.made:

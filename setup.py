@@ -1,4 +1,4 @@
-"""Builds fastphoto._C, the native operators; everything else about the package is in pyproject.toml."""
+"""Builds fastphoto.ops._C, the native operators; everything else about the package is in pyproject.toml."""
 
 import glob
 import os
@@ -68,7 +68,7 @@ if cuda:
     compile_args["nvcc"] = ["-O3", STABLE_ABI, "-DUSE_CUDA"]
 
 extension = (CUDAExtension if cuda else CppExtension)(
-    "fastphoto._C",
+    "fastphoto.ops._C",
     sources=[*sorted(glob.glob("csrc/*.cpp") + glob.glob("csrc/cpu/*.cpp")), *cuda],
     include_dirs=[os.path.abspath("csrc"), pybind11.get_include()],
     depends=[*sorted(glob.glob("csrc/**/*.h", recursive=True)), "csrc/exported_symbols.map"],

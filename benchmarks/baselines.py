@@ -21,12 +21,13 @@ from plain_ops import GatheredGram, PlainVgg, QuadraticForm, SymmetricProduct, c
 from torch import Tensor
 from torch_modes import in_graph, matrix_products, precise
 
-from fastphoto import ops, regions
-from fastphoto.encoder import Encoder
-from fastphoto.images import resize
-from fastphoto.objective import PUBLISHED_ACTIVATION
-from fastphoto.settings import Settings
-from fastphoto.weights import CAFFE_MEAN, EncoderWeights
+from fastphoto import ops
+from fastphoto.encoders.encoder import Encoder
+from fastphoto.encoders.weights import CAFFE_MEAN, EncoderWeights
+from fastphoto.optimisation.objective import PUBLISHED_ACTIVATION
+from fastphoto.optimisation.settings import Settings
+from fastphoto.photos.resize import resize
+from fastphoto.regions.resizing import layer_masks, resize_masks
 
 # ---- the problem and its losses -----------------------------------------------------------------------------
 
@@ -90,8 +91,8 @@ class Losses:
             elif not Encoder(problem.weights).published_scale:
                 factor = {layer: PUBLISHED_ACTIVATION / value for layer, value in unit.items()}
             self.content = {layer: (s.content_weight * factor[layer] ** 2, target[layer]) for layer in s.content_layers}
-            masks = layer_masks(problem.content_masks, s.style_layers, content, ours)
-            style_masks = layer_masks(problem.style_masks, s.style_layers, style, theirs)
+            masks = masks_at_layers(problem.content_masks, s.style_layers, content, ours)
+            style_masks = masks_at_layers(problem.style_masks, s.style_layers, style, theirs)
             self.style: dict[str, StyleTerm] = {}
             for layer, weight in zip(s.style_layers, s.style_weights, strict=True):
                 strength = weight * factor[layer] ** 4 if published else weight
@@ -123,11 +124,13 @@ class Losses:
         return torch.stack(terms).sum()
 
 
-def layer_masks(masks: Tensor, layers: Sequence[str], image: Tensor, features: dict[str, Tensor]) -> dict[str, Tensor]:
+def masks_at_layers(
+    masks: Tensor, layers: Sequence[str], image: Tensor, features: dict[str, Tensor]
+) -> dict[str, Tensor]:
     """The masks as they are at each layer."""
     size = (image.shape[1], image.shape[2])
     sizes = {"relu1_1": size} | {layer: (f.shape[1], f.shape[2]) for layer, f in features.items()}
-    return regions.layer_masks(regions.resize_masks(masks, size), layers, sizes)
+    return layer_masks(resize_masks(masks, size), layers, sizes)
 
 
 def style_term(

@@ -16,7 +16,7 @@ from network_workloads import encoder_pass, evaluation
 from transfers import encoder_weights, photos
 from workloads import Workload
 
-from fastphoto.settings import preset_settings
+from fastphoto.optimisation.presets import preset_settings
 
 LAYERS = preset_settings("fast").style_layers
 full = pytest.mark.full

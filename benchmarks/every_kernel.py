@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from fastphoto import ops, reference
+from fastphoto import ops
+from fastphoto.ops import reference
 
 HEIGHT, WIDTH = 13, 37
 Case = tuple[str, torch.dtype, float]  # operator, type, error relative to the reference
@@ -115,7 +116,7 @@ def gram_operators(device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
         if regions > 1:
             masks[1] = 0
         masks = masks.to(dtype).double()
-        plan = ops.plan_regions(masks.to(device, torch.float64 if dtype == torch.float64 else torch.float32))
+        plan = ops.list_pixels(masks.to(device, torch.float64 if dtype == torch.float64 else torch.float32))
         features = rand(channels, HEIGHT, WIDTH, seed=5) - 0.3
         for planes in (features, features.permute(1, 2, 0).contiguous().permute(2, 0, 1)):
             yield (

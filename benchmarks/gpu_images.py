@@ -19,7 +19,7 @@ from sections import Found, Recorder
 from torch import Tensor
 from transfers import command, demo_pair, encoder_weights, photos, problem_of, settings_of, transferred, weights_file
 
-from fastphoto.transfer import Progress
+from fastphoto.pipeline import Progress
 
 
 def image(found: Recorder, sizes: Sizes) -> None:

@@ -16,8 +16,8 @@ LIBRARY = ROOT / "build" / "gpu" / "lib"
 
 def environment() -> dict[str, str]:
     """Variables under which Python finds the library built here, if there is one, else the one in the working tree."""
-    library = LIBRARY if any((LIBRARY / "fastphoto").glob("_C*")) else ROOT
-    paths = [str(library)] if any((library / "fastphoto").glob("_C*")) else []
+    library = LIBRARY if any((LIBRARY / "fastphoto" / "ops").glob("_C*")) else ROOT
+    paths = [str(library)] if any((library / "fastphoto" / "ops").glob("_C*")) else []
     paths += [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 

@@ -16,10 +16,10 @@ from transfers import problem_of
 from workloads import Call, Contender, Shape, Workload, distance
 
 from fastphoto import ops
-from fastphoto.encoder import Encoder
-from fastphoto.regions import layer_masks
-from fastphoto.transfer import _Run
-from fastphoto.weights import EncoderWeights
+from fastphoto.encoders.encoder import Encoder
+from fastphoto.encoders.weights import EncoderWeights
+from fastphoto.pipeline import _Run
+from fastphoto.regions.resizing import layer_masks
 
 NINE = 9  # regions that the published program always goes through, present or not
 

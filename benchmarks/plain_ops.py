@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor, nn
 
-from fastphoto.weights import CAFFE_MEAN, CAFFE_SCALE, LAYERS, EncoderWeights
+from fastphoto.encoders.layers import LAYERS
+from fastphoto.encoders.weights import CAFFE_MEAN, CAFFE_SCALE, EncoderWeights
 
 OFFSETS = [(0, 1), (0, 2)] + [(dy, dx) for dy in (1, 2) for dx in range(-2, 3)]
 WIDTHS = {"vgg19-16x": (16, 32, 64, 128, 128), "vgg19": (64, 128, 256, 512, 512)}  # channels by block

@@ -18,7 +18,7 @@ from suite_sizes import Sizes
 
 from fastphoto import ops
 
-CHANNELS, REGIONS = 16, 3  # of the activations whose Gram matrices are taken of up to 24 megapixels
+CHANNELS, REGION_SOURCES = 16, 3  # of the activations whose Gram matrices are taken of up to 24 megapixels
 
 
 def operators(found: Recorder, sizes: Sizes) -> None:
@@ -103,8 +103,8 @@ def scaling(found: Recorder, sizes: Sizes) -> None:
 def gram(height: int, width: int) -> Callable[[], object]:
     """Few channels and horizontal bands as regions, so that 24 megapixels fit the memory."""
     features = torch.empty(height, width, CHANNELS).uniform_().permute(2, 0, 1).requires_grad_()
-    bands = torch.arange(height) * REGIONS // height
-    masks = (bands == torch.arange(REGIONS)[:, None]).float()[:, :, None].expand(-1, -1, width)
-    plan = ops.plan_regions(masks)
-    direction = torch.ones(REGIONS, CHANNELS, CHANNELS)
+    bands = torch.arange(height) * REGION_SOURCES // height
+    masks = (bands == torch.arange(REGION_SOURCES)[:, None]).float()[:, :, None].expand(-1, -1, width)
+    plan = ops.list_pixels(masks)
+    direction = torch.ones(REGION_SOURCES, CHANNELS, CHANNELS)
     return lambda: torch.autograd.grad(ops.masked_gram(features, plan), features, direction)

@@ -20,12 +20,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import fastphoto
-from fastphoto.colour import match_colours
-from fastphoto.encoder import EMBEDDED
-from fastphoto.images import read_photo
-from fastphoto.regions import read_labels, resize_masks
-from fastphoto.settings import PRESETS, preset_settings
-from fastphoto.weights import EncoderWeights, read_weights
+from fastphoto.colour.match import match_colours
+from fastphoto.encoders.encoder import EMBEDDED
+from fastphoto.encoders.weights import EncoderWeights, read_weights
+from fastphoto.optimisation.presets import PRESETS, preset_settings
+from fastphoto.photos.read import read_photo
+from fastphoto.regions.reading import read_masks
+from fastphoto.regions.resizing import resize_masks
 
 
 def weights_file(name: str, folder: Path, shape: str | None = None) -> Path | None:
@@ -56,7 +57,7 @@ def encoder_weights(name: str, file: Path | None) -> EncoderWeights:
 
 def demo_pair() -> Path:
     """The folder of a pair that comes with the package."""
-    return Path(fastphoto.__file__).parent / "demo" / "mountains-as-desert"
+    return Path(fastphoto.__file__).parent / "photos" / "demo" / "mountains-as-desert"
 
 
 def written_pair(long_side: int, folder: Path) -> Path:
@@ -75,7 +76,7 @@ def written_pair(long_side: int, folder: Path) -> Path:
 
 def command(pair: Path, output: Path, *options: str) -> list[str]:
     """`fastphoto transfer` of a folder's photos and masks, run by this Python."""
-    words = [sys.executable, "-c", "import sys; from fastphoto.cli import main; sys.exit(main())", "transfer"]
+    words = [sys.executable, "-c", "import sys; from fastphoto.cli.command import main; sys.exit(main())", "transfer"]
     words += [str(pair / "content.jpg"), str(pair / "style.jpg"), "-o", str(output)]
     for role in ("content", "style"):
         words += [f"--{role}-mask", str(pair / f"{role}_mask.png")]
@@ -89,7 +90,7 @@ def photos(long_side: int) -> dict[str, Any]:
         photo = read_photo(demo_pair() / f"{role}.jpg", role)
         scale = long_side / max(photo.size)
         size = round(photo.size[0] * scale), round(photo.size[1] * scale)
-        masks = read_labels(demo_pair() / f"{role}_mask.png", photo.size, role)
+        masks = read_masks(demo_pair() / f"{role}_mask.png", photo.size, role)
         found[role] = F.interpolate(photo.pixels[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
         # By name, so that both photos' regions are matched.
         resized = resize_masks(masks.masks, size)

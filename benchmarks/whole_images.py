@@ -23,9 +23,9 @@ from torch import Tensor
 from transfers import command, encoder_weights, photos, problem_of, transferred, weights_file, written_pair
 
 import fastphoto
-from fastphoto.process import keep_freed_memory
-from fastphoto.settings import Settings
-from fastphoto.transfer import Progress
+from fastphoto.optimisation.settings import Settings
+from fastphoto.pipeline import Progress
+from fastphoto.runtime.threads import keep_freed_memory
 
 PUBLISHED_STEPS = 2000  # evaluations of the published program
 # Of Adam, the best of a sweep at 350 px: 0.005, 0.01, 0.02, 0.05 for B1 (L-BFGS with line search does not leave the

@@ -27,8 +27,9 @@ from scipy import sparse
 from torch import Tensor
 from torch_modes import matrix_products
 
-from fastphoto import ops, reference
-from fastphoto.regions import layer_masks
+from fastphoto import ops
+from fastphoto.ops import reference
+from fastphoto.regions.resizing import layer_masks
 
 Call = Callable[[], Sequence[Tensor]]
 Shape = tuple[int, int, int]  # channels, height, width
@@ -283,7 +284,7 @@ def masked_gram(
         return gather_lists(m, dtype)
 
     contenders = {
-        "native": contender(ops.masked_gram, lambda m: (ops.plan_regions(m),)),
+        "native": contender(ops.masked_gram, lambda m: (ops.list_pixels(m),)),
         "native_without_plan": contender(ops.masked_gram, lambda m: (m,)),
         "dense": contender(dense_gram, lambda m: (m,)),
         "gather": contender(GatheredGram.apply, listed),

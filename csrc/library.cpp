@@ -1,4 +1,4 @@
-// Every operator of fastphoto, and the module's host-side functions: build_info() and plan_regions().
+// Every operator of fastphoto, and the module's host-side functions: build_info() and list_pixels().
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <torch/csrc/stable/library.h>
@@ -53,7 +53,7 @@ namespace {
 
 // (R, N) masks -> indices (P,), weights (P,), offsets (R + 1,): the pixels with mask > 0, region by region.
 template <class T>
-py::tuple plan_regions(const py::array_t<T, py::array::c_style>& masks) {
+py::tuple list_pixels(const py::array_t<T, py::array::c_style>& masks) {
   if (masks.ndim() != 2) throw std::invalid_argument("masks must be (R, N)");
   const int64_t regions = masks.shape(0), pixels = masks.shape(1);
   if (pixels > std::numeric_limits<int32_t>::max())
@@ -126,6 +126,6 @@ py::dict build_info() {
 PYBIND11_MODULE(_C, m) {
   m.doc() = "Native operators of fastphoto; call them through fastphoto.ops.";
   m.def("build_info", &build_info);
-  m.def("plan_regions", &plan_regions<float>, py::arg("masks").noconvert());
-  m.def("plan_regions", &plan_regions<double>, py::arg("masks").noconvert());
+  m.def("list_pixels", &list_pixels<float>, py::arg("masks").noconvert());
+  m.def("list_pixels", &list_pixels<double>, py::arg("masks").noconvert());
 }

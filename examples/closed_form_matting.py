@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.sparse.linalg import LinearOperator, cg
 
-from fastphoto.matting import MattingLaplacian
+from fastphoto.ops.laplacian import MattingLaplacian
 
 
 def matte(image: np.ndarray, scribbles: np.ndarray, weight: float = 100.0) -> tuple[np.ndarray, float]:

@@ -1,17 +1,18 @@
 """fastphoto makes one photograph take on the look of another and stay a photograph."""
 
-from .process import load_torch_with_patient_threads
+from fastphoto.runtime.threads import load_torch_with_patient_threads
 
 load_torch_with_patient_threads()  # before anything else loads it
 
-from . import ops
-from .errors import FastPhotoError, FastPhotoWarning, FileError, InputError
-from .evaluation.comparison import compare
-from .evaluation.measures import evaluate
-from .segmentation.finding import find_regions
-from .segmentation.scribbles import grow_scribbles
-from .settings import PRESETS, Settings
-from .transfer import Progress, invert, transfer
+from fastphoto import ops
+from fastphoto.errors import FastPhotoError, FastPhotoWarning, FileError, InputError
+from fastphoto.evaluation.scores import evaluate
+from fastphoto.optimisation.presets import PRESETS
+from fastphoto.optimisation.settings import Settings
+from fastphoto.pipeline import Progress, invert, transfer
+from fastphoto.regions.find import find_regions
+from fastphoto.regions.scribbles import grow_scribbles
+from fastphoto.reports.comparison import compare
 
 __version__: str = ops.build_info()["version"]
 

@@ -1,8 +1,19 @@
-"""The exceptions and the warning that fastphoto raises for input it cannot use, or uses with a remark."""
+"""Image files: opening them safely, their orientation and colour profiles, writing them whole."""
 
 from __future__ import annotations
 
+import os
 import warnings
+
+
+def printable(path: str | os.PathLike) -> str:
+    """A path as one printable line, whatever bytes its name holds."""
+    text = os.fsdecode(path)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def error_text(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:120]
 
 
 class FastPhotoError(Exception):

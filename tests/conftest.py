@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 import torch
+from emulation import EMULATION
 
 from fastphoto import ops
-
-EMULATION = os.environ.get("FASTPHOTO_CUDA_EMULATION") == "1"
-"""Whether CUDA's kernels, compiled for the CPU, stand where those for the CPU do; see tests/cuda_emulation."""
 
 if EMULATION:
     # What a kernel leaves unwritten in its output is then a NaN and not by chance what was there before.

@@ -29,9 +29,9 @@ import numpy as np
 from tqdm import tqdm
 
 import fastphoto
-from fastphoto.encoder import EMBEDDED
-from fastphoto.settings import preset_settings
-from fastphoto.weights import load_weights, read_weights
+from fastphoto.encoders.encoder import EMBEDDED
+from fastphoto.encoders.weights import load_weights, read_weights
+from fastphoto.optimisation.presets import preset_settings
 
 SPACE: dict[str, tuple[Any, ...]] = {
     "photorealism_weight": (0.035, 0.045, 0.055, 0.07, 0.09),

@@ -26,12 +26,14 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from fastphoto.encoder import Encoder, load_encoder
-from fastphoto.evaluation.measures import Pair, scores
-from fastphoto.images import enlarge, read_photo
-from fastphoto.methods import METHODS, Method, apply_method
-from fastphoto.methods.variants import QUESTIONS
-from fastphoto.photo_pair import PhotoPair, prepare_pair
+from fastphoto.encoders.encoder import Encoder, load_encoder
+from fastphoto.evaluation.measures import ReferencePair
+from fastphoto.evaluation.scores import score_measures
+from fastphoto.methods.ablations import QUESTIONS
+from fastphoto.methods.registry import METHODS, Method, apply_method
+from fastphoto.photos.read import read_photo
+from fastphoto.photos.resize import enlarge
+from fastphoto.regions.pair import PhotoPair, prepare_pair
 
 
 def candidates() -> dict[str, Method]:
@@ -106,7 +108,7 @@ def _judged(
     labels = [
         torch.cat([1 - m.sum(0, keepdim=True), m]).argmax(0) - 1 for m in (photos.content_masks, photos.style_masks)
     ]
-    pair = Pair(photos.content, photos.style, *labels, encoders)
+    pair = ReferencePair(photos.content, photos.style, *labels, encoders)
 
     def measured(file: Path):
         return pair.measure(enlarge(read_photo(file).pixels, pair.size))
@@ -117,7 +119,7 @@ def _judged(
         if (file := options.out / name / f"{folder.name}.png").exists():
             measures = measured(file)
             seconds = json.loads(file.with_suffix(".json").read_text())["seconds"]
-            judged[name] = asdict(scores(measures, reference)) | asdict(measures) | {"seconds": seconds}
+            judged[name] = asdict(score_measures(measures, reference)) | asdict(measures) | {"seconds": seconds}
     return judged
 
 

@@ -23,10 +23,11 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from fastphoto.images import read_photo
-from fastphoto.labels import Labels, read_labels
-from fastphoto.palette import PALETTE
-from fastphoto.segmentation.scribbles import grow_scribbles
+from fastphoto.photos.read import read_photo
+from fastphoto.regions.masks import RegionMasks
+from fastphoto.regions.palette import PALETTE
+from fastphoto.regions.reading import read_masks
+from fastphoto.regions.scribbles import grow_scribbles
 
 _LEAST_SHARE = 0.005
 _WIDTH = 4  # pixels
@@ -119,7 +120,7 @@ def main() -> None:
     means = []
     for folder in folders:
         photo = read_photo(folder / "content.png")
-        given = read_labels(folder / "content_mask.png", photo.size)
+        given = read_masks(folder / "content_mask.png", photo.size)
         kept = [r for r, mask in enumerate(given.masks) if float(mask.mean()) >= _LEAST_SHARE]
         names, masks = tuple(given.names[r] for r in kept), given.masks[kept]
         if len(names) < 2:
@@ -127,7 +128,7 @@ def main() -> None:
             continue
         strokes = torch.from_numpy(np.stack([draw_strokes(m.numpy() > 0, options.strokes) for m in masks])).float()
         started = time.perf_counter()
-        grown = grow_scribbles(photo.pixels, Labels(names, strokes)).masks
+        grown = grow_scribbles(photo.pixels, RegionMasks(names, strokes)).masks
         seconds = time.perf_counter() - started
         counts = masks.sum(0) > 0
         both = (masks * grown).sum((1, 2))

@@ -6,7 +6,7 @@ The teachers are the VGG-19 itself for relu1_1, relu2_1 and relu3_1, and the 16x
 Collaborative-Distillation, which the student also starts from, for relu4_1, relu4_2 and relu5_1. Photographs missing
 under --photos are fetched from Debian 12's packages (270 MB). On the same machine the same arguments give the same
 bits, whether a run was interrupted or not: run the command again to go on from its checkpoint, which is deleted when
-the weights are written. See fastphoto/embedded/MODEL_CARD.md.
+the weights are written. See fastphoto/encoders/embedded/MODEL_CARD.md.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
-from fastphoto.encoder import Encoder
+from fastphoto.encoders.encoder import Encoder
+from fastphoto.encoders.weights import EncoderWeights, read_weights
 from fastphoto.errors import FastPhotoError
-from fastphoto.weights import EncoderWeights, read_weights
 
 WIDTHS = {"1": 16, "2": 32, "3": 64, "4": 96, "5": 96}  # channels by block
 LAYERS = ("conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv4_1", "conv4_2", "conv5_1")

@@ -137,8 +137,11 @@ Tensor product(const Tensor& stencil, const Tensor& x, double* energy) {
   std::vector<double> row_energy(energy ? planes * height : 0, 0.0);
   const std::vector<T> zeros(width, T(0));
   torch::stable::parallel_for(0, height, 8, [&](int64_t begin, int64_t end) {
-    for (int64_t plane = 0; plane < planes; plane += planes - plane >= 3 ? 3 : 1) {
-      const bool three = planes - plane >= 3;
+    // The last three planes may overlap those before: every plane of a call goes through the same machine
+    // code, and so has the same bits whatever stands beside it.
+    const bool three = planes >= 3;
+    for (int64_t first = 0; first < planes; first += three ? 3 : 1) {
+      const int64_t plane = three ? std::min(first, planes - 3) : first;
       const Picture<T> picture{stencil_data, x_data + plane * height * width, height, width, zeros.data()};
       T* rows = out_data + plane * height * width;
       double* energies = row_energy.data() + plane * height;

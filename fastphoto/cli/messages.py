@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 
 from tqdm import tqdm
 
-from ..errors import FastPhotoWarning
-from ..transfer import Progress
+from fastphoto.errors import FastPhotoWarning
+from fastphoto.pipeline import Progress
 
 
 def say(text: str) -> None:

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from ..download import watched_downloads
-from ..encoder import ENCODERS
-from .messages import Report
+from fastphoto.cli.messages import Report
+from fastphoto.encoders.download import watched_downloads
+from fastphoto.encoders.encoder import ENCODERS
 
 ORPHANS = ("merge", "global", "drop", "error")
 

@@ -6,17 +6,18 @@ import argparse
 import time
 from typing import Any
 
-from ..errors import InputError
-from ..evaluation.report_files import output_folder
-from ..image_files import shown
-from ..images import Photo, read_photo
-from ..labels import Labels, read_labels
-from ..segmentation.finding import find_regions
-from ..segmentation.likeness import HOPELESS, overall_unlikeness, region_unlikeness
-from ..segmentation.mask_files import check_targets, write_regions
-from ..segmentation.scribbles import grow_scribbles
-from .messages import say, wrote
-from .options import folder_options, mask_options, message_options, orphan_options, segmentation_options
+from fastphoto.cli.messages import say, wrote
+from fastphoto.cli.options import folder_options, mask_options, message_options, orphan_options, segmentation_options
+from fastphoto.errors import InputError, printable
+from fastphoto.photos.photo import Photo
+from fastphoto.photos.read import read_photo
+from fastphoto.regions.export import check_targets, write_regions
+from fastphoto.regions.find import find_regions
+from fastphoto.regions.masks import RegionMasks
+from fastphoto.regions.mismatch import HOPELESS, overall_unlikeness, region_unlikeness
+from fastphoto.regions.reading import read_masks
+from fastphoto.regions.scribbles import grow_scribbles
+from fastphoto.runtime.files import output_folder
 
 
 def add(commands: Any) -> None:
@@ -95,12 +96,12 @@ def _regions(options: argparse.Namespace) -> None:
         say(f"unlikeness {total:.3f} (hopeless above {HOPELESS:g}): {each}")
 
 
-def _grown(photo: Photo, path: str, role: Any, option: str) -> Labels:
+def _grown(photo: Photo, path: str, role: Any, option: str) -> RegionMasks:
     """Regions of a photo, grown from the strokes of a picture."""
-    strokes = read_labels(path, photo.size, role, kind="strokes")
+    strokes = read_masks(path, photo.size, role, kind="strokes")
     if bool(strokes.masks.amax(0).all()):
-        raise InputError(f"--{option} {shown(path)}: every pixel is painted; leave all but the strokes transparent")
+        raise InputError(f"--{option} {printable(path)}: every pixel is painted; leave all but the strokes transparent")
     try:
         return grow_scribbles(photo.pixels, strokes)
     except InputError as error:
-        raise InputError(f"--{option} {shown(path)}: {error}") from error
+        raise InputError(f"--{option} {printable(path)}: {error}") from error

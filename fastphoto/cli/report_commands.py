@@ -9,14 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..evaluation import comparison, survey
-from ..evaluation.measures import evaluate
-from ..evaluation.report_files import output_folder
-from ..evaluation.study import TITLE, make_study, method_titles, read_answers
-from ..images import read_photo
-from ..methods import METHODS
-from .messages import wrote
-from .options import (
+from fastphoto.cli.messages import wrote
+from fastphoto.cli.options import (
     encoder_options,
     folder_options,
     mask_options,
@@ -26,6 +20,12 @@ from .options import (
     run_arguments,
     run_options,
 )
+from fastphoto.evaluation.scores import evaluate
+from fastphoto.methods.registry import METHODS
+from fastphoto.photos.read import read_photo
+from fastphoto.reports import comparison, survey
+from fastphoto.reports.study import TITLE, make_study, method_titles, read_answers
+from fastphoto.runtime.files import output_folder
 
 
 def add(commands: Any) -> None:
@@ -148,7 +148,7 @@ def _survey(options: argparse.Namespace) -> None:
     with output_folder(options.output), progress(options) as report:
         told = run_arguments(options)
         figures = _names(options.figures)
-        page = survey.survey(options.output, figures, size=options.size, report=report and report.job, **told)
+        page = survey.make_survey(options.output, figures, size=options.size, report=report and report.job, **told)
     wrote(options, page, started)
 
 
@@ -162,7 +162,7 @@ def _make_study(options: argparse.Namespace) -> None:
 
 def _chart_answers(options: argparse.Namespace) -> None:
     """`fastphoto study charts`"""
-    from ..evaluation.study_scores import chart_answers
+    from fastphoto.reports.study_scores import chart_answers
 
     started = time.perf_counter()
     key = Path(options.key)

@@ -13,21 +13,9 @@ from typing import Any
 import torch
 from PIL import Image
 
-from .. import __version__
-from ..download import KNOWN, cache_folder, find_cached
-from ..encoder import ENCODERS
-from ..evaluation.contact_sheet import contact_sheet
-from ..evaluation.report_files import output_folder
-from ..image_files import save_whole
-from ..images import Photo, check_output, read_photo, write_photo
-from ..ops import build_info
-from ..photo_pair import demo_pairs
-from ..segmentation.finding import REGIONS
-from ..setting_text import parse_settings
-from ..settings import PRESETS, Settings
-from ..transfer import Progress, invert, transfer
-from .messages import say, wrote
-from .options import (
+from fastphoto import __version__
+from fastphoto.cli.messages import say, wrote
+from fastphoto.cli.options import (
     mask_options,
     message_options,
     orphan_options,
@@ -36,7 +24,21 @@ from .options import (
     run_options,
     segmentation_options,
 )
-from .stopping import stoppable_later
+from fastphoto.cli.setting_values import parse_settings
+from fastphoto.cli.signals import stoppable_later
+from fastphoto.encoders.download import KNOWN, cache_folder, find_cached
+from fastphoto.encoders.encoder import ENCODERS
+from fastphoto.ops import build_info
+from fastphoto.optimisation.presets import PRESETS
+from fastphoto.optimisation.settings import Settings
+from fastphoto.photos.demo import demo_pairs
+from fastphoto.photos.photo import Photo
+from fastphoto.photos.read import read_photo
+from fastphoto.photos.write import check_output, write_image, write_photo
+from fastphoto.pipeline import Progress, invert, transfer
+from fastphoto.regions.find import REGION_SOURCES
+from fastphoto.reports.contact_sheet import make_contact_sheet
+from fastphoto.runtime.files import output_folder
 
 
 def add(commands: Any) -> None:
@@ -53,7 +55,7 @@ def add(commands: Any) -> None:
     command.set_defaults(run=_transfer)
     command.add_argument(
         "--regions",
-        choices=REGIONS,
+        choices=REGION_SOURCES,
         default="masks",
         help="those of the masks; found in both photos by clustering, or by a semantic network; or the whole photo as "
         "one (default: %(default)s)",
@@ -148,7 +150,7 @@ def _demo(options: argparse.Namespace) -> None:
             rows.append([("", Image.open(path)) for path in (pair / "content.jpg", pair / "style.jpg", result)])
             wrote(options, result, started)
         sheet = folder / "contact-sheet.jpg"
-        save_whole(sheet, contact_sheet(rows), "JPEG", {"quality": 92})
+        write_image(sheet, make_contact_sheet(rows), "JPEG", {"quality": 92})
         if not options.quiet:
             say(f"wrote {sheet}: content, style, result")
 

@@ -1,0 +1,1 @@
+"""Numbers: measures of a result, and scores relative to a reference."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import InputError
+from fastphoto.errors import InputError
 
 _COARSEST, _FINEST = 48, 384  # pixels on the long side: searched wholly, and searched at most
 _RADIUS = 2  # of patches

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..colour import blend_regions, interpolated, quantiles, some_pixels
-from ..conjugate_gradients import conjugate_gradients
+from fastphoto.colour.statistics import blend_regions, interpolated, quantiles, some_pixels
+from fastphoto.ops.linear_solver import conjugate_gradients
 
 _LEVELS = 300  # quantiles that a curve is drawn through, as many as the paper has bins
 _SAME = 1e-6  # values of a channel nearer than this get one new value
@@ -18,7 +18,7 @@ _LEAST_TRUST = 0.01  # of the mapped colours where the content is perfectly flat
 _TOLERANCE = 1e-6
 
 
-def pitie(content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor) -> Tensor:
+def pitie_transfer(content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor) -> Tensor:
     """`iterative_distribution_transfer`, then `regrain`: both stages of Pitie, Kokaram and Dahyot (2007).
 
     Arguments and result are those of `iterative_distribution_transfer`.

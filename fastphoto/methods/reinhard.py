@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..colour import blend_regions, moments
+from fastphoto.colour.statistics import blend_regions, moments
 
 _TO_LMS = torch.tensor(
     [[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]], dtype=torch.float64
@@ -18,7 +18,7 @@ _BRIGHTEST = 2.0  # of log10 L, M, S: far above white, far below what overflows
 _LEAST_DEVIATION = 1e-6
 
 
-def reinhard(content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor) -> Tensor:
+def reinhard_transfer(content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor) -> Tensor:
     """Each region's colours moved to the style's mean and standard deviation along three decorrelated axes.
 
     In region r, along each axis of l alpha beta (Ruderman et al. 1998),

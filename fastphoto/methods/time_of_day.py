@@ -19,19 +19,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..colour import monge_kantorovich
-from ..conjugate_gradients import conjugate_gradients
-from ..errors import InputError
-from ..ops import box_sum
-from .patch_search import correspondence, warp
-
-__all__ = ["correspondence", "frames_of_style", "time_of_day", "warp"]
+from fastphoto.colour.match import monge_kantorovich
+from fastphoto.errors import InputError
+from fastphoto.ops import box_sum
+from fastphoto.ops.linear_solver import conjugate_gradients
 
 _LEVELS = 255.0  # the paper's epsilon and gamma are for pixel values of 0 to 255
 _TOLERANCE = 1e-5  # of conjugate gradients: a few thousandths of a level from the minimum on average
 
 
-def time_of_day(
+def time_of_day_transfer(
     content: Tensor,
     matched: Tensor,
     target: Tensor,

@@ -55,7 +55,7 @@ def build(folder: Path, sanitize: bool) -> None:
     package = folder / "fastphoto"
     shutil.rmtree(package, ignore_errors=True)
     shutil.copytree(ROOT / "fastphoto", package, ignore=shutil.ignore_patterns("_C.*", "__pycache__"))
-    library = package / f"_C{sysconfig.get_config_var('EXT_SUFFIX')}"
+    library = package / "ops" / f"_C{sysconfig.get_config_var('EXT_SUFFIX')}"
     links = [flag for path in library_paths() for flag in (f"-L{path}", f"-Wl,-rpath,{path}")]
     links += ["-Wl,-Bsymbolic", "-lc10", "-ltorch_cpu", "-ltorch"]
     subprocess.run([os.environ.get("CXX", "g++"), "-shared", *flags, *objects, *links, "-o", library], check=True)

@@ -1,0 +1,1 @@
+"""Networks of the shape of VGG-19: layers, weights and activations."""

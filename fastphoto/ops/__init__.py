@@ -1,0 +1,51 @@
+"""The native operators, typed and documented: matting Laplacian, masked Gram, local affine colour maps.
+
+Pictures are (H, W, 3) and quantities on their pixels (H, W, K); pass ``tensor.permute(1, 2, 0)`` of planar
+(K, H, W) memory, which is used as it is, while other layouts are copied first. Results are such views too.
+float32 and float64 are supported. Bad shapes, dtypes and numbers raise ``RuntimeError`` from the native
+check, whose one line names the operator, the argument, what came and what is wanted. All operators work
+under ``torch.compile(fullgraph=True)`` (`masked_gram` with a PixelLists); their sums have a fixed order, so the
+same call gives the same bits with any number of threads.
+"""
+
+from fastphoto.ops.affine import local_affine_apply, local_affine_fit, local_affine_smooth, local_affine_smooth_box
+from fastphoto.ops.convolutions import convolution, convolution_weights
+from fastphoto.ops.gram import PixelLists, list_pixels, masked_gram
+from fastphoto.ops.laplacian import MattingLaplacian
+from fastphoto.ops.library import build_info
+from fastphoto.ops.linear_solver import conjugate_gradients
+from fastphoto.ops.matting import (
+    matting_laplacian,
+    matting_laplacian_energy,
+    matting_laplacian_stencil,
+    stencil_energy,
+    stencil_product,
+)
+from fastphoto.ops.pooling import max_pool, max_pool_backward
+from fastphoto.ops.vectors import inner_products
+from fastphoto.ops.windows import bilateral_sum, box_sum
+
+__all__ = [
+    "MattingLaplacian",
+    "PixelLists",
+    "bilateral_sum",
+    "box_sum",
+    "build_info",
+    "conjugate_gradients",
+    "convolution",
+    "convolution_weights",
+    "inner_products",
+    "local_affine_apply",
+    "local_affine_fit",
+    "local_affine_smooth",
+    "local_affine_smooth_box",
+    "masked_gram",
+    "matting_laplacian",
+    "matting_laplacian_energy",
+    "matting_laplacian_stencil",
+    "max_pool",
+    "max_pool_backward",
+    "list_pixels",
+    "stencil_energy",
+    "stencil_product",
+]

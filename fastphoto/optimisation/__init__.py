@@ -1,0 +1,1 @@
+"""The optimisation: settings and presets, losses, solvers, schedule, and the loop over them."""

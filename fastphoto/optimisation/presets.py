@@ -1,0 +1,116 @@
+"""The presets: every method of the field as a choice of settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from fastphoto.errors import InputError
+from fastphoto.optimisation.settings import Settings
+
+_GATYS = Settings(
+    start="noise",
+    noise=0.1,
+    stages=("style",),
+    scales=(1.0,),
+    steps=(500,),
+    history=20,
+    normalisation="gatys",
+    content_layers=("relu4_2",),
+    content_weight=1e-3,
+    content_target="content",
+    style_weights=(0.2,) * 5,
+    gamut_weight=0.0,
+    result="image",
+    projection=False,
+)
+
+_PRESETS: dict[str, Settings] = {
+    "fast": Settings(),
+    # Luan et al., CVPR 2017, to the published constants.
+    "paper": Settings(
+        start="noise",
+        stages=("style", "photorealism"),
+        scales=(1.0,),
+        steps=(1000,),
+        history=100,
+        first_change=None,
+        maximum_change=math.inf,
+        pixel_scale=256.0,
+        precision="float32",
+        normalisation="published",
+        content_layers=("relu4_2",),
+        content_weight=5.0,
+        content_target="content",
+        style_weights=(100.0,) * 5,
+        photorealism_weight=1e4,
+        epsilon=1e-7,
+        total_variation_weight=1e-3,
+        gamut_weight=0.0,
+        projection=False,
+        affine_epsilon=1e-3,
+        smooth_radius=15,
+        smooth_colour=0.01,
+    ),
+    # Gatys, Ecker and Bethge, CVPR 2016: alpha / beta = 1e-3, noise to start from.
+    "gatys": _GATYS,
+    # The same as photographs take it: the content to start from, and ten times its weight.
+    "gatys-photo": dataclasses.replace(_GATYS, start="content", content_weight=1e-2),
+    # Li and Wand, CVPR 2016: every patch of the result occurs in the style.
+    "cnnmrf": dataclasses.replace(
+        _GATYS,
+        start="content",
+        scales=(0.25, 0.5, 1.0),
+        steps=(100, 100, 100),
+        normalisation="relative",
+        content_weight=0.5,
+        style_statistic="patches",
+        style_layers=("relu3_1", "relu4_1"),
+        style_weights=(1.0, 1.0),
+        total_variation_weight=0.1,
+        gamut_weight=1.0,
+    ),
+    # Mahendran and Vedaldi, CVPR 2015: an image that has the content's activations in one layer, and little variation.
+    "inversion": dataclasses.replace(
+        _GATYS,
+        steps=(300,),
+        normalisation="relative",
+        content_layers=("relu4_1",),
+        content_weight=1.0,
+        style_layers=(),
+        style_weights=(),
+        total_variation_weight=0.1,
+        gamut_weight=1.0,
+    ),
+}
+PRESETS: Mapping[str, Settings] = MappingProxyType(_PRESETS)
+
+
+def preset_settings(preset: str, **changes: Any) -> Settings:
+    """The settings of a preset, a name in `PRESETS`, with some of them changed.
+
+    Sequences may be given as lists. A single value stands for a sequence of one, and in `steps` and `style_weights`
+    for the same value at every scale or layer.
+    Raises InputError for an unknown preset or setting and for values out of range.
+    """
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise InputError(f"preset {preset!r}: unknown; give one of {', '.join(PRESETS)}")
+    base = PRESETS[preset]
+    names = [field.name for field in dataclasses.fields(Settings)]
+    for name in list(changes):
+        if name not in names:
+            close = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean {close[0]}?" if close else f"settings are {', '.join(names)}"
+            raise InputError(f"setting {name!r}: unknown; {hint}")
+        if isinstance(getattr(base, name), tuple) and isinstance(changes[name], list):
+            changes[name] = tuple(changes[name])
+    for name in ("stages", "scales", "content_layers", "style_layers", "steps", "style_weights"):
+        if name in changes and not isinstance(changes[name], tuple):
+            each = {"steps": "scales", "style_weights": "style_layers"}.get(name)
+            count = len(changes.get(each, getattr(base, each))) if each else 1
+            changes[name] = (changes[name],) * count
+    return dataclasses.replace(base, **changes)

@@ -1,0 +1,38 @@
+"""The type `Photo`: a decoded photograph with what is needed to give a result back as the same kind."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+Source = str | os.PathLike | Image.Image | np.ndarray | Tensor
+
+MINIMUM_SIDE = 16  # pixels: conv5_1 of a VGG-19 lies below four poolings
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One photograph, decoded, with what is needed to give a result back as the kind that came in."""
+
+    pixels: Tensor  # (3, H, W) float32, sRGB-encoded, [0, 1]
+    alpha: Tensor | None  # (H, W) float32, [0, 1]
+    kind: str  # "path", "pil", "numpy" or "tensor"
+    name: str  # what messages call it: the path, or the role
+    bits: int = 8  # per channel, of the source
+    dtype: np.dtype | torch.dtype | None = None  # of an array or tensor
+    layout: str = "chw"  # of a tensor: "chw" or "nchw"; arrays always have channels last
+    format: str | None = None  # of a file: "PNG", "JPEG", ...
+    icc: bytes | None = None  # RGB profile of the source, embedded in results
+    icc_is_srgb: bool = True  # if not, results are converted to it
+    exif: bytes | None = None  # without the orientation, which is applied
+    dpi: tuple[float, float] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) in pixels, after the EXIF orientation."""
+        return self.pixels.shape[-2], self.pixels.shape[-1]

@@ -1,0 +1,1 @@
+"""The process and the machine: devices, threads, memory, and files written whole."""

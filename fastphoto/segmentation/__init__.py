@@ -1,1 +1,0 @@
-"""Regions found in photos that come without masks."""

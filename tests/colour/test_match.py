@@ -1,0 +1,280 @@
+"""Colour transfer by region: the style's moments and distribution, and what happens at borders and in between."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from rendered_photos import Rendered, day, dusk
+from torch import Tensor
+
+from fastphoto.colour.match import match_colours, monge_kantorovich
+from fastphoto.colour.spaces import OPPONENT
+from fastphoto.colour.statistics import blend_regions, interpolated, quantiles, some_pixels
+from fastphoto.colour.statistics import moments as weighted_moments
+
+
+def muted(photo: Rendered) -> Tensor:
+    """Its pixels with less contrast, so that no mapped colour leaves [0, 1]."""
+    return 0.35 + 0.3 * photo.pixels
+
+
+def moments(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    values = pixels.double()[:, mask > 0]
+    return values.mean(1), torch.cov(values, correction=0)
+
+
+def test_mapped_regions_have_the_styles_mean_and_covariance():
+    content, style = day(), dusk()
+    mapped = monge_kantorovich(muted(content), muted(style), content.regions, style.regions, gain=100.0)
+    assert mapped.shape == content.pixels.shape and mapped.dtype == torch.float32
+    assert mapped.min() > 0.05 and mapped.max() < 0.95, "nothing was clamped"
+    for mine, theirs in zip(content.regions, style.regions, strict=True):
+        mean, covariance = moments(mapped, mine)
+        wanted_mean, wanted_covariance = moments(muted(style), theirs)
+        assert (mean - wanted_mean).abs().max() < 1e-5
+        assert (covariance - wanted_covariance).abs().max() < 1e-3 * wanted_covariance.abs().max()
+
+
+def test_map_is_the_one_that_moves_colours_least():
+    """In the space of the measure the optimal matrix is symmetric and positive; other maps turn colours around."""
+    content, style = day(), dusk()
+    everywhere = torch.ones(1, 48, 64), torch.ones(1, 56, 48)
+    mapped = monge_kantorovich(muted(content), muted(style), *everywhere, gain=100.0)
+    colours = torch.cat([muted(content).flatten(1), torch.ones(1, 48 * 64)]).double()
+    matrix = torch.linalg.lstsq(colours.T, mapped.flatten(1).double().T).solution.T[:, :3]
+    space = OPPONENT.double()
+    matrix = space @ matrix @ torch.linalg.inv(space)
+    assert (matrix - matrix.T).abs().max() < 1e-3 * matrix.abs().max()
+    assert (torch.linalg.eigvalsh(matrix) > 0).all()
+
+
+def test_published_map_in_rgb_has_the_styles_moments_and_is_symmetric():
+    """Each region's, exactly: the map that moves RGB least has no bound on its gains."""
+    content, style = day(), dusk()
+    mapped = monge_kantorovich(muted(content), muted(style), content.regions, style.regions, math.inf, torch.eye(3))
+    assert mapped.min() > 0.05 and mapped.max() < 0.95, "nothing was clamped"
+    for mine, theirs in zip(content.regions, style.regions, strict=True):
+        for found, wanted in zip(moments(mapped, mine), moments(muted(style), theirs), strict=True):
+            assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
+        colours = muted(content)[:, mine > 0].double()
+        colours = torch.cat([colours, torch.ones(1, colours.shape[1])])
+        matrix = torch.linalg.lstsq(colours.T, mapped[:, mine > 0].double().T).solution.T[:, :3]
+        assert (matrix - matrix.T).abs().max() < 1e-3 * matrix.abs().max()
+        assert (torch.linalg.eigvalsh(matrix) > 0).all()
+    default = monge_kantorovich(muted(content), muted(style), content.regions, style.regions, math.inf)
+    assert (default - mapped).abs().max() > 0.003, "the space matters"
+
+
+def test_moments_of_a_soft_mask_are_those_of_repeated_pixels():
+    photo = muted(day(6, 7))
+    counts = torch.arange(42).reshape(6, 7) % 4
+    repeated = photo.flatten(1).repeat_interleave(counts.flatten(), 1).double()
+    mean, covariance = weighted_moments(photo, counts / 3)
+    assert torch.allclose(mean, repeated.mean(1), atol=1e-12)
+    assert torch.allclose(covariance, torch.cov(repeated, correction=0), atol=1e-12)
+
+
+def test_quantiles_and_interpolation_by_hand():
+    values, weights = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([1.0, 1.0, 2.0])
+    # Middles of the shares lie at 0.5, 2 and 3.5 of 4; those asked for at 0.5, 1.5, 2.5 and 3.5.
+    wanted = torch.tensor([1.0, 1 + 1 / 1.5, 2 + 0.5 / 1.5, 3.0])
+    assert torch.allclose(quantiles(values, weights, 4), wanted)
+    x, y = torch.tensor([0.0, 1.0, 3.0]), torch.tensor([5.0, 7.0, 1.0])
+    found = interpolated(torch.tensor([-1.0, 0.0, 0.25, 1.0, 2.0, 9.0]), x, y)
+    assert torch.allclose(found, torch.tensor([5.0, 5.0, 5.5, 7.0, 4.0, 1.0]))
+
+
+@pytest.mark.parametrize("number", [1, 16384, 16385, 100_000])
+def test_some_pixels_are_spread_evenly(number):
+    pixels = torch.arange(number) + 7
+    some = some_pixels(pixels)
+    assert len(some) == min(number, 16384)
+    assert some.min() >= 7 and some.max() < number + 7
+    tenths = torch.bincount((some - 7) * 10 // number, minlength=10)
+    assert number == 1 or tenths.max() - tenths.min() <= 3
+
+
+def test_blended_regions_by_hand():
+    """Four pixels: of none, of half a region, of two halves, and of two whole ones."""
+    content, masks = torch.full((3, 1, 4), 0.5), torch.tensor([[[0.0, 0.5, 0.5, 1.0]], [[0.0, 0.0, 0.5, 1.0]]])
+    images = torch.full((3, 1, 4), 0.1), torch.full((3, 1, 4), 0.9)
+    blended = blend_regions(content, masks, zip(images, masks, strict=True))
+    assert torch.allclose(blended, torch.tensor([0.5, 0.3, 0.5, 0.5]).expand(3, 1, 4))
+    high = torch.full((3, 1, 4), 7.0)
+    assert blend_regions(content, masks, zip((high, -high), masks, strict=True)).max() == 1
+
+
+@pytest.mark.parametrize("gain", [1.5, 100.0])
+def test_style_that_is_the_content_changes_nothing(gain):
+    photo = day()
+    mapped = monge_kantorovich(photo.pixels, photo.pixels, photo.regions, photo.regions, gain)
+    assert (mapped - photo.pixels).abs().max() < 1e-4
+    half = muted(photo)[:, ::2, ::2]
+    mapped = monge_kantorovich(half, half, photo.regions[:, ::2, ::2], photo.regions[:, ::2, ::2], gain)
+    assert (mapped - half).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_constant_photos(level):
+    flat, textured = torch.full((3, 20, 24), level), muted(day(20, 24))
+    mask = torch.ones(1, 20, 24)
+    for content, style in ((flat, textured), (textured, flat), (flat, 1 - flat)):
+        mapped = monge_kantorovich(content, style, mask, mask)
+        assert torch.isfinite(mapped).all() and mapped.min() >= 0 and mapped.max() <= 1
+        assert (mapped.mean((1, 2)) - style.mean((1, 2))).abs().max() < 0.02, "clamping cost more than it must"
+
+
+def test_gain_limits_how_much_contrast_is_amplified():
+    """The noise of a nearly constant content is not blown up to the contrast of the style."""
+    noise = 0.5 + 0.001 * torch.randn(3, 30, 30, generator=torch.Generator().manual_seed(1))
+    style, mask = muted(day(30, 30)), torch.ones(1, 30, 30)
+    spread = [float(monge_kantorovich(noise, style, mask, mask, gain).std((1, 2)).max()) for gain in (1e6, 4.0)]
+    assert spread[0] == pytest.approx(float(style.std((1, 2)).max()), rel=0.05)
+    assert 3 * 0.001 < spread[1] < 5 * 0.001
+    grey = noise.mean(0).expand(3, -1, -1)
+    assert torch.isfinite(monge_kantorovich(grey, style, mask, mask, 1e6)).all()
+
+
+def test_light_stays_light_where_a_channel_has_no_contrast():
+    """A yellow ramp whose red hardly varies becomes a red ramp in the same order, not amplified red noise."""
+    ramp = torch.linspace(0.2, 0.8, 60).expand(30, 60)
+    noise = 0.03 * torch.randn(30, 60, generator=torch.Generator().manual_seed(1))
+    yellow = torch.stack([0.85 + noise, 0.8 + 0.1 * ramp, 0.3 + 0.1 * ramp])
+    red = torch.stack([ramp, 0.05 + 0.1 * ramp, 0.05 + 0.1 * ramp])
+    mask = torch.ones(1, 30, 60)
+    mapped = monge_kantorovich(yellow, red, mask, mask, 100.0)[0]
+    assert torch.corrcoef(torch.stack([mapped.flatten(), ramp.flatten()]))[0, 1] > 0.5
+
+
+def test_grey_style_leaves_no_colour():
+    style = day(30, 30).pixels.mean(0).expand(3, -1, -1)
+    content, mask = muted(dusk(30, 30)), torch.ones(1, 30, 30)
+    mapped = monge_kantorovich(content, style, mask, mask)
+    assert (mapped - mapped.mean(0)).abs().max() < 1e-4
+
+
+def test_pixels_of_no_region_keep_their_colour():
+    content, style = day(), dusk()
+    masks = content.regions.clone()
+    masks[:, 10:30, 5:40] = 0
+    mapped = monge_kantorovich(muted(content), muted(style), masks, style.regions)
+    free = masks.sum(0) == 0
+    assert torch.equal(mapped[:, free], muted(content)[:, free])
+    assert (mapped - muted(content)).abs().amax(0)[~free].mean() > 0.02
+    # Nor do they count for the mean of a region.
+    spoiled = muted(content).clone()
+    spoiled[:, free] = 0.99
+    again = monge_kantorovich(spoiled, muted(style), masks, style.regions)
+    assert torch.allclose(again[:, ~free], mapped[:, ~free], atol=1e-6)
+
+
+def test_regions_blend_at_soft_borders():
+    content, style = day(), dusk()
+    ramp = torch.linspace(0, 1, 64).expand(48, 64)
+    masks = torch.stack([ramp, 1 - ramp])
+    both = monge_kantorovich(muted(content), muted(style), masks, style.regions)
+    alone = [
+        monge_kantorovich(muted(content), muted(style), masks[r : r + 1], style.regions[r : r + 1]) for r in (0, 1)
+    ]
+    # Alone, a region's map is mixed with the content by the rest of its mask.
+    assert torch.allclose(both, alone[0] + alone[1] - muted(content), atol=1e-5)
+
+
+def test_overlapping_regions_are_averaged():
+    content, style = day(), dusk()
+    mask, theirs = torch.ones(1, 48, 64), style.regions
+    each = [monge_kantorovich(muted(content), muted(style), mask, theirs[r : r + 1]) for r in (0, 1)]
+    both = monge_kantorovich(muted(content), muted(style), mask.repeat(2, 1, 1), theirs)
+    assert torch.allclose(both, (each[0] + each[1]) / 2, atol=1e-6)
+
+
+def test_result_is_clamped_and_inputs_are_kept():
+    content, style = day(), dusk()
+    before = [t.clone() for t in (content.pixels, style.pixels)]
+    mapped = monge_kantorovich(content.pixels, style.pixels, content.regions, style.regions)
+    assert mapped.min() >= 0 and mapped.max() <= 1
+    assert torch.equal(before[0], content.pixels) and torch.equal(before[1], style.pixels)
+
+
+def lights(size: int, share: float, seed: int) -> Tensor:
+    """A grey photo: dark, with some lights that take the given share of it."""
+    random = torch.Generator().manual_seed(seed)
+    grey = 0.1 + 0.1 * torch.rand(size, size, generator=random)
+    grey = torch.where(torch.rand(size, size, generator=random) < share, grey + 0.6, grey)
+    return grey.expand(3, -1, -1)
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    """Mean distance of the quantiles of two channels of equally many pixels."""
+    return float((a.flatten().sort()[0] - b.flatten().sort()[0]).abs().mean())
+
+
+def test_curves_match_what_mean_and_covariance_do_not():
+    """An evenly grey photo becomes dark with lights."""
+    content, style = muted(day(60, 60)), lights(60, 0.1, seed=1)
+    mask = torch.ones(1, 60, 60)
+    linear, curved = (match_colours(content, style, mask, mask, 100.0, slope)[0] for slope in (1.0, 100.0))
+    assert torch.equal(linear, monge_kantorovich(content, style, mask, mask, 100.0)[0])
+    assert distance(curved, style[0]) < 0.3 * distance(linear, style[0])
+    ranks = torch.stack([x.flatten().argsort().argsort().float() for x in (linear, curved)])
+    assert torch.corrcoef(ranks)[0, 1] > 0.95, "light stays light"
+
+
+def test_a_style_like_the_content_needs_no_curves():
+    photo = day()
+    mapped = match_colours(photo.pixels, photo.pixels, photo.regions, photo.regions)
+    assert (mapped - photo.pixels).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("slope", [1.5, 3.0])
+def test_curves_are_neither_steeper_nor_flatter_than_allowed(slope):
+    ramp = torch.linspace(0.3, 0.7, 3000).reshape(1, 30, 100).expand(3, -1, -1)
+    mask = torch.ones(1, 30, 100)
+    style = lights(60, 0.3, seed=2)
+    linear = monge_kantorovich(ramp, style, mask, torch.ones(1, 60, 60), 100.0)[0].flatten()
+    curved = match_colours(ramp, style, mask, torch.ones(1, 60, 60), 100.0, slope)[0].flatten()
+    inside = (linear > 0.01) & (linear < 0.99) & (curved > 0.01) & (curved < 0.99)
+    slopes = curved.diff()[inside[1:] & inside[:-1]] / linear.diff()[inside[1:] & inside[:-1]]
+    assert slopes.max() < slope * 1.05 and slopes.min() > 0.95 / slope
+    assert slopes.max() > slope * 0.95, "the limit is reached, so that this test could fail"
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_curves_of_constant_photos_and_single_pixels(level):
+    flat, textured, mask = torch.full((3, 20, 24), level), muted(day(20, 24)), torch.ones(1, 20, 24)
+    pixel = torch.zeros(1, 20, 24)
+    pixel[0, 3, 4] = 1
+    for content, style in ((flat, textured), (textured, flat), (flat, 1 - flat)):
+        for mine, theirs in ((mask, mask), (pixel, mask), (mask, pixel)):
+            mapped = match_colours(content, style, mine, theirs)
+            assert torch.isfinite(mapped).all() and mapped.min() >= 0 and mapped.max() <= 1
+
+
+def test_curves_are_drawn_through_all_columns():
+    """Stripes in step with the image's width: pixels taken at a fixed step would all be of one colour."""
+    content = torch.rand(3, 400, 700, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.4
+    stripes = (torch.arange(700) % 20 < 3).float().expand(3, 400, 700) * 0.8 + 0.1
+    mask = torch.ones(1, 400, 700)
+    for shift in (0, 10):
+        mapped = match_colours(content, stripes.roll(shift, 2), mask, mask, 100.0, 100.0)
+        assert float(mapped.mean()) == pytest.approx(float(stripes.mean()), abs=0.02)
+
+
+def test_curves_let_gradients_through():
+    content = day().pixels.clone().requires_grad_()
+    match_colours(content, dusk().pixels, day().regions, dusk().regions).sum().backward()
+    assert torch.isfinite(content.grad).all() and content.grad.abs().sum() > 0
+
+
+def test_curves_heed_only_their_region():
+    content, style = day(), dusk()
+    masks = content.regions.clone()
+    masks[:, 10:30, 5:40] = 0
+    free = masks.sum(0) == 0
+    spoiled = muted(content).clone()
+    spoiled[:, free] = 0.99
+    first, second = (match_colours(c, muted(style), masks, style.regions) for c in (muted(content), spoiled))
+    assert torch.equal(first[:, free], muted(content)[:, free])
+    assert torch.allclose(first[:, ~free], second[:, ~free], atol=1e-6)

@@ -1,0 +1,160 @@
+"""Pitie's two stages: the style's distribution along every direction, and the content's grain by a direct solution."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from rendered_photos import Rendered, day, dusk
+from torch import Tensor
+
+from fastphoto.methods.pitie import iterative_distribution_transfer, pitie_transfer, regrain
+
+
+def muted(photo: Rendered) -> Tensor:
+    """Its pixels with less contrast, so that no moved colour leaves [0, 1]."""
+    return 0.35 + 0.3 * photo.pixels
+
+
+def directions(number: int) -> Tensor:
+    found = torch.randn(number, 3, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    return found / found.norm(dim=1, keepdim=True)
+
+
+def quantile_distance(image: Tensor, mask: Tensor, style: Tensor, style_mask: Tensor) -> float:
+    """The largest distance of any decile along any of 20 directions, for hard masks."""
+    levels = torch.arange(0.1, 0.95, 0.1, dtype=torch.float64)
+    projected = [directions(20) @ x.double()[:, m > 0] for x, m in ((image, mask), (style, style_mask))]
+    ours, theirs = (p.quantile(levels, dim=1) for p in projected)
+    return float((ours - theirs).abs().max())
+
+
+@pytest.mark.parametrize("by_region", [False, True])
+def test_distribution_is_the_styles_along_every_direction(by_region):
+    content, style = day(), dusk()
+    masks = (content.regions, style.regions) if by_region else (torch.ones(1, 48, 64), torch.ones(1, 56, 48))
+    mapped = iterative_distribution_transfer(muted(content), muted(style), *masks)
+    assert mapped.shape == content.pixels.shape and mapped.dtype == torch.float32
+    for mine, theirs in zip(*masks, strict=True):
+        before = quantile_distance(muted(content), mine, muted(style), theirs)
+        assert before > 0.05
+        assert quantile_distance(mapped, mine, muted(style), theirs) < 0.1 * before
+
+
+def test_weights_of_soft_masks_count_as_repeated_pixels():
+    """A style of two colours, of which one weighs three times as much."""
+    content, mask = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(1)), torch.ones(1, 40, 40)
+    style, style_mask = torch.full((3, 10, 10), 0.2), torch.full((1, 10, 10), 0.25)
+    style[:, 5:], style_mask[:, :5] = 0.8, 0.75
+    mapped = iterative_distribution_transfer(content, style, mask, style_mask)
+    assert float((mapped > 0.5).float().mean()) == pytest.approx(0.25, abs=0.02)
+    half = torch.where(content.mean(0) > 0.5, 0.25, 0.75)[None]
+    change = iterative_distribution_transfer(content, content, half, mask) - content
+    assert (change / half).mean() > 0.05, "dark pixels weigh more, so that all must become lighter"
+
+
+def test_style_that_is_the_content_changes_nothing():
+    photo = day()
+    for transfer in (iterative_distribution_transfer, pitie_transfer):
+        mapped = transfer(photo.pixels, photo.pixels, photo.regions, photo.regions)
+        assert (mapped - photo.pixels).abs().max() < 1e-4
+
+
+def test_equal_colours_stay_equal_and_the_seed_decides():
+    content = (day().pixels * 8).round() / 8
+    content[:, :20, :20] = 0.0  # many clipped pixels
+    mask, style_mask = torch.ones(1, 48, 64), torch.ones(1, 56, 48)
+    first, again, other = (
+        iterative_distribution_transfer(content, dusk().pixels, mask, style_mask, seed=seed) for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    colours, index = content.flatten(1).unique(dim=1, return_inverse=True)
+    for number in range(colours.shape[1]):
+        same = first.flatten(1)[:, index == number]
+        assert (same - same[:, :1]).abs().max() < 1e-6
+
+
+def test_pixels_of_no_region_keep_their_colour_and_do_not_count():
+    content, style = day(), dusk()
+    masks = content.regions.clone()
+    masks[:, 10:30, 5:40] = 0
+    free = masks.sum(0) == 0
+    spoiled = muted(content)
+    spoiled[:, free] = 0.99
+    first, second = (
+        iterative_distribution_transfer(c, muted(style), masks, style.regions) for c in (muted(content), spoiled)
+    )
+    assert torch.equal(first[:, free], muted(content)[:, free])
+    assert torch.equal(first[:, ~free], second[:, ~free])
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_constant_photos_and_single_pixels(level):
+    flat, textured = torch.full((3, 3, 3), level), muted(day(20, 24))
+    small, whole, pixel = torch.ones(1, 3, 3), torch.ones(1, 20, 24), torch.zeros(1, 20, 24)
+    pixel[0, 3, 4] = 1
+    assert (iterative_distribution_transfer(textured, flat, whole, small) - level).abs().max() < 1e-5
+    single = iterative_distribution_transfer(textured, flat, pixel, small)
+    assert (single[:, 3, 4] - level).abs().max() < 1e-5
+    for transfer in (iterative_distribution_transfer, pitie_transfer):
+        mapped = transfer(flat, textured, small, whole)
+        assert (mapped - mapped[:, :1, :1]).abs().max() < 1e-5, "one colour stays one colour"
+        assert (mapped.mean((1, 2)) - textured.mean((1, 2))).abs().max() < 0.02
+        mapped = transfer(flat, textured, small, pixel)
+        assert (mapped - textured[:, 3:4, 4:5]).abs().max() < 1e-4
+
+
+def regrained(content: Tensor, mapped: Tensor, smoothness: float) -> Tensor:
+    """J by a dense solution of its normal equations: phi |grad J - grad I|^2 between neighbours, psi |J - t|^2."""
+    height, width = content.shape[1:]
+    image = 255 * content.double()
+    slope = torch.zeros(height, width).double()
+    for y in range(height):
+        for x in range(width):
+            up, down, left, right = max(y - 1, 0), min(y + 1, height - 1), max(x - 1, 0), min(x + 1, width - 1)
+            vertical = (image[:, down, x] - image[:, up, x]) / (down - up)
+            horizontal = (image[:, y, right] - image[:, y, left]) / (right - left)
+            slope[y, x] = (vertical.square().sum() + horizontal.square().sum()).sqrt()
+    phi, psi = 30 * smoothness / (1 + 10 * slope), (slope / 5).clamp(0.01, 1)
+    matrix = torch.diag(psi.flatten())
+    vector = psi.flatten()[:, None] * mapped.double().flatten(1).T
+    for y in range(height):
+        for x in range(width):
+            for v, u in ((y + 1, x), (y, x + 1)):
+                if v < height and u < width:
+                    weight = (phi[y, x] + phi[v, u]) / 2
+                    one, two = y * width + x, v * width + u
+                    contrast = (content[:, v, u] - content[:, y, x]).double()
+                    for mine, other, sign in ((one, two, -1), (two, one, 1)):
+                        matrix[mine, mine] += weight
+                        matrix[mine, other] -= weight
+                        vector[mine] += sign * weight * contrast
+    return torch.linalg.solve(matrix, vector).T.reshape(content.shape).clamp(0, 1)
+
+
+@pytest.mark.parametrize(("size", "smoothness"), [((21, 26), 1.0), ((21, 26), 0.05), ((3, 3), 1.0), ((2, 40), 4.0)])
+def test_regrain_solves_its_normal_equations(size, smoothness):
+    """Also of photos that are solved from coarse to fine, of sides odd and even."""
+    content, random = day(*size).pixels, torch.Generator().manual_seed(2)
+    content[:, :5, :5] = 0.4
+    mapped = (0.5 * content.flip(0) + 0.4 * torch.rand(3, *size, generator=random)).clamp(0, 1)
+    wanted = regrained(content, mapped, smoothness)
+    assert (regrain(content, mapped, smoothness) - wanted).abs().max() < 1e-4
+    assert (mapped - wanted).abs().mean() > 0.005
+
+
+def test_flat_areas_stay_flat_and_take_on_the_new_colour():
+    content = day(40, 60).pixels
+    content[:, 5:25, 10:40] = torch.tensor([0.5, 0.6, 0.7])[:, None, None]
+    noise = 0.1 * torch.randn(3, 40, 60, generator=torch.Generator().manual_seed(0))
+    mapped = (content * 0.6 + noise).clamp(0, 1)
+    result = regrain(content, mapped)
+    inner = (slice(None), slice(9, 21), slice(14, 36))
+    assert result[inner].std((1, 2)).max() < 0.1 * mapped[inner].std((1, 2)).min()
+    assert (result[inner].mean((1, 2)) - 0.6 * content[inner].mean((1, 2))).abs().max() < 0.03
+
+
+def test_pitie_is_both_stages():
+    content, style = day(), dusk()
+    masks = content.regions, style.regions
+    mapped = iterative_distribution_transfer(content.pixels, style.pixels, *masks)
+    assert torch.equal(pitie_transfer(content.pixels, style.pixels, *masks), regrain(content.pixels, mapped))

@@ -1,0 +1,73 @@
+"""The CUDA kernels in whole transfers: the same image as from the CPU's kernels, and the same bits in every run.
+
+Run on the CPU by `make cuda-emulate`, and on a GPU where there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from emulation import EMULATION
+from locations import ROOT
+from rendered_photos import day, dusk
+
+import fastphoto
+from fastphoto import ops
+
+CUDA = ops.build_info()["cuda"] is not None and torch.cuda.is_available()
+pytestmark = pytest.mark.skipif(not EMULATION and not CUDA, reason="neither a CUDA device nor its emulation is in use")
+
+
+def run(device: str, **settings) -> np.ndarray:
+    """Two regions, and sizes that no tile divides."""
+    content, style = (p.pixels.numpy().transpose(1, 2, 0) for p in (day(45, 67), dusk(51, 49)))
+    masks = [np.zeros(p.shape[:2], dtype=np.int64) for p in (content, style)]
+    masks[0][20:], masks[1][:, 25:] = 1, 1
+    return fastphoto.transfer(content, style, *masks, size=64, device=device, precision="float32", **settings)
+
+
+SETTINGS = [
+    {"steps": (3, 3, 3)},
+    {"solver": "adam", "steps": (2, 2, 2), "smooth_radius": 3, "smooth_colour": 0.1, "total_variation_weight": 1e-3},
+    {"stages": ("style", "photorealism"), "scales": (1.0,), "steps": (4,), "projection": False, "start": "content"},
+]
+DEVICE = "cpu" if EMULATION else "cuda"
+
+
+def cpu_result(settings: dict, folder: Path) -> np.ndarray:
+    """From the CPU's kernels; in another process where the emulation stands in their place."""
+    if not EMULATION:
+        return run("cpu", **settings)
+    environment = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "FASTPHOTO_CUDA_EMULATION")}
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, (Path(__file__).parent, ROOT / "tests" / "support")))
+    script = f"import numpy, test_cuda_kernels as t; numpy.save('cpu.npy', t.run('cpu', **{settings}))"
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, cwd=folder)
+    return np.load(folder / "cpu.npy")
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=["fast", "adam", "two stages"])
+def test_transfer_is_that_of_the_cpu(settings, tmp_path):
+    wanted, got = cpu_result(settings, tmp_path), run(DEVICE, **settings)
+    start = run(DEVICE, **settings | {"steps": 0})
+    assert np.abs(wanted - start).mean() > 10 * np.abs(wanted - got).mean(), "it must have moved, and the same way"
+    assert np.abs(wanted - got).mean() < 2e-3
+
+
+def test_same_bits_in_every_run():
+    first, second = run(DEVICE, **SETTINGS[0]), run(DEVICE, **SETTINGS[0])
+    assert np.array_equal(first, second)
+
+
+@pytest.mark.skipif(not CUDA, reason="no CUDA device")
+def test_bfloat16_is_close_to_float32():
+    content, style = day(90, 120).pixels, dusk(90, 120).pixels
+    exact, fast = (
+        fastphoto.transfer(content, style, size=120, device="cuda", precision=p) for p in ("float32", "bfloat16")
+    )
+    assert (exact - fast).abs().mean() < 0.02

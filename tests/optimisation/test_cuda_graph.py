@@ -1,0 +1,107 @@
+"""A step of the optimisation can be captured in a CUDA graph: it reads nothing back and keeps its state in place.
+
+Where there is no GPU this is checked on the CPU, by looking at every operator that a step calls.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+from rendered_photos import day, dusk
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fastphoto.encoders.encoder import load_encoder
+from fastphoto.optimisation.cuda_graph import capture_graph
+from fastphoto.optimisation.presets import preset_settings
+from fastphoto.optimisation.solvers import LBFGS, Adam, Descent
+
+module = importlib.import_module("fastphoto.pipeline")  # the name in the package is that of the function
+
+READING_BACK = {
+    "_local_scalar_dense",
+    "item",
+    "is_nonzero",
+    "nonzero",
+    "equal",
+    "masked_select",
+    "unique",
+    "where.self",
+}
+
+
+class NothingReadBack(TorchDispatchMode):
+    """Refuses operators whose result must come to the host, or whose output's size depends on values."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        name = function.__name__
+        assert name.split(".")[0] not in READING_BACK, name
+        if name.startswith("index.") or name.startswith("index_put"):
+            assert all(i is None or i.dtype == torch.int64 for i in arguments[1]), "a mask's size is not known"
+        return function(*arguments, **(named or {}))
+
+
+RULES = {"lbfgs": lambda: LBFGS(4, 0.01, 0.5), "adam": lambda: Adam(0.02, 20)}
+
+
+def objective(device: torch.device, **settings):
+    """The losses of the preset `fast` for two regions of a small photo, with its start image."""
+    content, style = (photo(40, 56).pixels.to(device) for photo in (day, dusk))
+    masks = torch.zeros(2, 40, 56, device=device)
+    masks[0, :22], masks[1, 20:] = 1, 1
+    chosen = preset_settings("fast", **settings)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    network = load_encoder("embedded", dtype=dtype, channel_multiple=8).to(device)
+    with torch.no_grad():
+        run = module._Run(chosen, network, content, style, masks, masks, 0, None)
+        start = run._start()
+        return run._objective("photorealism", content, start), start
+
+
+def state(descent: Descent) -> dict[str, Tensor]:
+    """Every tensor that outlives a step."""
+    found = {f"part {name}": part for name, part in descent.parts.items()}
+    for owner in (descent, descent.rule):
+        found |= {name: value for name, value in vars(owner).items() if isinstance(value, Tensor)}
+    return found
+
+
+@pytest.mark.parametrize("settings", [{}, {"projection": False, "total_variation_weight": 1e-3}], ids=["fast", "plain"])
+@pytest.mark.parametrize("rule", RULES)
+def test_a_step_reads_nothing_back_and_keeps_its_state_in_place(rule, settings):
+    losses, start = objective(torch.device("cpu"), **settings)
+    descent = Descent(losses.value_and_gradient, start, RULES[rule]())
+    descent.advance()
+    before = {name: value.data_ptr() for name, value in state(descent).items()}
+    assert len(before) >= 10
+    first = float(descent.lowest)
+    with NothingReadBack():
+        for _ in range(6):
+            descent.advance()
+    assert {name: value.data_ptr() for name, value in state(descent).items()} == before
+    assert float(descent.lowest) < first
+
+
+def test_the_check_finds_what_it_is_for():
+    with pytest.raises(AssertionError, match="_local_scalar_dense"), NothingReadBack():
+        float(torch.ones(3).sum())
+    with pytest.raises(AssertionError, match="size is not known"), NothingReadBack():
+        torch.ones(3)[torch.tensor([True, False, True])]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_replaying_a_graph_is_the_same_as_taking_steps(rule):
+    losses, start = objective(torch.device("cuda"))
+    results = []
+    for replay in (False, True, True):
+        descent = Descent(losses.value_and_gradient, start, RULES[rule]())
+        advance = descent.advance
+        for step in range(12):
+            if replay and step == 3:
+                advance = capture_graph(descent.advance)
+            advance()
+        results.append(descent.best.clone())
+    assert torch.equal(results[0], results[1]) and torch.equal(results[1], results[2])

@@ -1,0 +1,148 @@
+"""Contact sheets: where pictures and their captions stand, and that nothing runs into anything else."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+import numpy as np
+import pytest
+from PIL import Image
+from rendered_photos import day, dusk
+
+from fastphoto.reports.contact_sheet import make_contact_sheet
+
+HEIGHT, GAP, LINE, NARROWEST = 90, 8, 20, 80  # pixels
+TALL = "ÅÉ|gjpqy,"  # letters that reach far up and down
+
+
+def picture(width: int, seed: int = 0) -> Image.Image:
+    """As high as the sheet's pictures, so that it is shown pixel by pixel."""
+    return Image.fromarray((day, dusk)[seed % 2](HEIGHT, width).array)
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image, np.int64)
+
+
+def ink(part: np.ndarray) -> int:
+    """How much darker than white it is, in all."""
+    return int((255 - part).sum())
+
+
+def columns_of(widths: list[int]) -> list[slice]:
+    lefts = accumulate([GAP, *(width + GAP for width in widths)])
+    return [slice(left, left + width) for left, width in zip(lefts, widths, strict=False)]
+
+
+def test_pictures_stand_in_rows_and_columns_with_captions_below():
+    rows = [
+        [(f"{TALL} {number}", picture(width, number)) for number, width in enumerate((120, 90, 150))],
+        [(TALL, picture(100)), (f"{TALL} {TALL}", picture(130, 1))],
+    ]
+    sheet = pixels(make_contact_sheet(rows, HEIGHT))
+    columns = columns_of([120, 130, 150])
+    tops, lines = [GAP, GAP + HEIGHT + LINE + GAP], [1, 2]
+    assert sheet.shape == (tops[1] + HEIGHT + 2 * LINE + GAP, 120 + 130 + 150 + 4 * GAP, 3)
+    rest = sheet.copy()
+    for row, top, count in zip(rows, tops, lines, strict=True):
+        for (_, shown), column in zip(row, columns, strict=False):
+            left = column.start + (column.stop - column.start - shown.width) // 2
+            inside = np.s_[top : top + HEIGHT, left : left + shown.width]
+            assert np.array_equal(sheet[inside], pixels(shown)), "nor does a caption overlap it"
+            below = np.s_[top + HEIGHT : top + HEIGHT + count * LINE + GAP // 2, column]
+            assert ink(sheet[below][:LINE]) > 0
+            rest[inside] = rest[below] = 255
+    assert ink(rest) == 0, "white elsewhere"
+
+
+def test_lines_do_not_overlap_and_hold_the_whole_caption():
+    """What four words leave on the sheet is what they leave each by itself."""
+    words = ["Winterberge", TALL * 2, "Wolkenwand", "gjpqy" * 3]
+    alone = [make_contact_sheet([[(word, picture(150))]], HEIGHT) for word in words]
+    assert all(sheet.height == HEIGHT + LINE + 2 * GAP for sheet in alone)
+    together = make_contact_sheet([[(" ".join(words), picture(150))]], HEIGHT)
+    assert together.size == (150 + 2 * GAP, HEIGHT + 4 * LINE + 2 * GAP)
+    below = GAP + HEIGHT
+    assert ink(pixels(together)[below:]) == sum(ink(pixels(sheet)[below:]) for sheet in alone)
+
+
+@pytest.mark.parametrize("caption", ["W" * 60, "MW " * 30, "i" * 200, "x" * 20 + " W" * 5])
+@pytest.mark.parametrize("width", [5, 90, 200])
+def test_captions_stay_within_their_columns_and_lose_nothing(caption, width):
+    column = max(width, NARROWEST)
+    sheet = make_contact_sheet([[(caption, picture(width)), (caption, picture(width, 1)), ("", picture(40))]], HEIGHT)
+    found = pixels(sheet)[GAP + HEIGHT :]
+    first, second, third = columns_of([column, column, NARROWEST])
+    # A letter may reach a pixel beyond the room that it is given.
+    gaps = [slice(0, first.start - 1), slice(first.stop + 1, second.start - 1), slice(second.stop + 1, sheet.width)]
+    assert [ink(found[:, gap]) for gap in gaps] == [0, 0, 0] and third.stop + GAP == sheet.width
+    drawn = ink(found[:, first.start - 1 : first.stop + 1])
+    assert drawn == ink(found[:, second.start - 1 : second.stop + 1])
+    single = make_contact_sheet([[(caption, picture(6000))]], HEIGHT)
+    assert single.height == HEIGHT + LINE + 2 * GAP, "all on one line"
+    assert drawn == pytest.approx(ink(pixels(single)[GAP + HEIGHT :]), rel=0.1)
+
+
+def test_captions_fill_their_lines():
+    """Twelve narrow letters and gaps go on one line of a column, not on one for so many letters of mean width."""
+    assert make_contact_sheet([[("i " * 12, picture(100))]], HEIGHT).height == HEIGHT + LINE + 2 * GAP
+
+
+@pytest.mark.parametrize(
+    "size, width", [((400, 200), 180), ((200, 400), 45), ((3, 2000), 1), ((2000, 30), 6000), ((30, 20), 135)]
+)
+def test_pictures_of_any_aspect_keep_it(size, width):
+    sheet = make_contact_sheet([[("", Image.new("RGB", size, (200, 30, 60)))]], HEIGHT)
+    column = max(width, NARROWEST)
+    assert sheet.size == (column + 2 * GAP, HEIGHT + 2 * GAP)
+    wanted = np.full((sheet.height, sheet.width, 3), 255)
+    left = GAP + (column - width) // 2
+    wanted[GAP : GAP + HEIGHT, left : left + width] = 200, 30, 60
+    assert np.array_equal(pixels(sheet), wanted)
+
+
+def test_pictures_are_shrunk_smoothly():
+    stripes = Image.fromarray(np.tile(np.uint8([0, 255]), (4 * HEIGHT, 2 * HEIGHT)))
+    shown = pixels(make_contact_sheet([[("", stripes)]], HEIGHT))[
+        GAP + 5 : GAP + HEIGHT - 5, GAP + 5 : GAP + HEIGHT - 5
+    ]
+    assert np.abs(shown - 127.5).max() < 20
+
+
+@pytest.mark.parametrize("captions, room", [(("", ""), 0), (("", "a"), LINE), (("  \n", ""), 0), (("a\nb", ""), LINE)])
+def test_captions_take_room_only_in_rows_that_have_one(captions, room):
+    plain = [("", picture(100))]
+    sheet = pixels(make_contact_sheet([plain, [(c, picture(100)) for c in captions], plain], HEIGHT))
+    assert len(sheet) == 3 * (HEIGHT + GAP) + room + GAP
+    tops = GAP, 2 * GAP + HEIGHT, 3 * GAP + 2 * HEIGHT + room
+    for top in tops:
+        assert np.array_equal(sheet[top : top + HEIGHT, GAP : GAP + 100], pixels(picture(100)))
+
+
+def test_rows_without_pictures_leave_none_out():
+    row = [("a", picture(100))]
+    assert make_contact_sheet([[], row, []], HEIGHT).tobytes() == make_contact_sheet([row], HEIGHT).tobytes()
+    for nothing in ([], [[]]):
+        empty = make_contact_sheet(nothing)
+        assert ink(pixels(empty)) == 0 and min(empty.size) > 0
+
+
+def test_pictures_of_other_modes_are_shown_and_left_as_they_were():
+    grey = picture(100).convert("L")
+    before = grey.tobytes()
+    sheet = make_contact_sheet([[("", grey)]], HEIGHT)
+    assert np.array_equal(pixels(sheet)[GAP:-GAP, GAP:-GAP], pixels(grey.convert("RGB")))
+    assert grey.mode == "L" and grey.tobytes() == before
+
+
+def test_height_is_360_pixels_unless_said():
+    assert make_contact_sheet([[("", picture(90))]]).size == (360 + 2 * GAP, 360 + 2 * GAP)
+
+
+@pytest.mark.parametrize(
+    ("caption", "shown"),
+    [("Pitié, α / β = 1e-3", "Pitie, alpha / beta = 1e-3"), ("λ = 10²", "lambda = 102"), ("雪 ~|", "? ~|")],
+)
+def test_captions_in_letters_that_the_font_has(caption, shown):
+    sheets = [make_contact_sheet([[(text, picture(300))]], HEIGHT) for text in (caption, shown)]
+    assert (pixels(sheets[0]) == pixels(sheets[1])).all()
