@@ -25,7 +25,7 @@ from fastphoto.optimisation.presets import preset_settings
 from fastphoto.optimisation.settings import Settings
 from fastphoto.optimisation.solvers import LBFGS, Adam, GradientDescent, Rule, minimise
 from fastphoto.photos.photo import Photo, Source
-from fastphoto.photos.read import as_photo
+from fastphoto.photos.read import read_photo
 from fastphoto.photos.resize import enlarge, resize
 from fastphoto.photos.write import to_source_kind
 from fastphoto.regions.find import RegionSource, assign_regions, check_region_source
@@ -128,7 +128,7 @@ def transfer(
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
         raise InputError(f"seed: must be a whole number from 0 to 2^63 - 1, got {seed!r}")
     check_region_source(regions, content_mask, style_mask, segmentation_model)
-    photos = as_photo(content, "content"), as_photo(style, "style")
+    photos = read_photo(content, "content"), read_photo(style, "style")
     pair = prepare_pair(*photos, content_mask, style_mask, size, chosen.orphans)
     pair = assign_regions(pair, regions, segmentation_model, place)
     network = _encoder(encoder, weights, place, chosen.precision)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fastphoto.encoders.download import KNOWN, DownloadProgress, download_weights, find_cached, known_files
-from fastphoto.encoders.layers import LAYERS
+from fastphoto.encoders.layers import CONVOLUTIONS
 from fastphoto.errors import FileError, InputError
 
 CAFFE_SCALE = 256.0
@@ -109,14 +109,14 @@ def read_weights(path: str | os.PathLike[str], *, format: Encoding | None = None
     normalise = None
     padding, pooling = "zeros", "max_floor"
     if "conv1_1.weight" in tensors:
-        names = {layer: layer for layer in LAYERS}
+        names = {layer: layer for layer in CONVOLUTIONS}
         normalise = "normalise"
         padding, pooling = metadata.get("padding", "reflect"), metadata.get("pooling", "max_floor")
     elif "conv0.weight" in tensors and "conv11.weight" in tensors:
-        names = {layer: layer.replace("_", "") for layer in LAYERS}
+        names = {layer: layer.replace("_", "") for layer in CONVOLUTIONS}
         normalise, padding = "conv0", "reflect"
     elif "features.0.weight" in tensors:
-        names = {layer: f"features.{place}" for layer, place in zip(LAYERS, _SEQUENTIAL, strict=True)}
+        names = {layer: f"features.{place}" for layer, place in zip(CONVOLUTIONS, _SEQUENTIAL, strict=True)}
     else:
         some = ", ".join(list(map(str, tensors))[:4]) or "none"
         raise FileError(f"{path}: not a VGG-19-shaped encoder, its tensors are {some}; pass another weight file")
@@ -194,10 +194,10 @@ def _read_tensors(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
 
 
 def _convolutions(path: Path, tensors: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, tuple[Tensor, Tensor]]:
-    held = [layer for layer in LAYERS if f"{names[layer]}.weight" in tensors]
-    expected = LAYERS[: len(held)]
+    held = [layer for layer in CONVOLUTIONS if f"{names[layer]}.weight" in tensors]
+    expected = CONVOLUTIONS[: len(held)]
     if names["conv1_1"] == "conv1_1":  # a network of ours may have fewer layers in a block, but no block without one
-        expected = [layer for layer in LAYERS if layer in held or (layer[-1] == "1" and layer < held[-1])]
+        expected = [layer for layer in CONVOLUTIONS if layer in held or (layer[-1] == "1" and layer < held[-1])]
     if held != list(expected) or "features.1.weight" in tensors:
         first = next((want for want, have in zip(expected, held, strict=False) if want != have), "conv1_1")
         raise FileError(f"{path}: not VGG-19 without batch normalisation, at {first}; pass another weight file")

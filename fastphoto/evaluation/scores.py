@@ -15,7 +15,7 @@ from fastphoto.encoders.encoder import load_encoder
 from fastphoto.errors import InputError
 from fastphoto.evaluation.measures import Measures, ReferencePair
 from fastphoto.photos.photo import Photo, Source
-from fastphoto.photos.read import as_photo
+from fastphoto.photos.read import read_photo
 from fastphoto.photos.resize import enlarge
 from fastphoto.regions.pair import prepare_pair
 from fastphoto.regions.resizing import resize_masks
@@ -123,7 +123,7 @@ def evaluate(
     if not isinstance(results, Mapping):
         raise InputError(f"results: got {type(results).__name__}; give a mapping of names to results")
     standard = published(encoder) if reference is None else None
-    photos = as_photo(content, "content"), as_photo(style, "style")
+    photos = read_photo(content, "content"), read_photo(style, "style")
     small = prepare_pair(*photos, content_mask, style_mask, size, orphans="drop")
     labels = [
         _numbers(masks, photo.alpha)
@@ -147,7 +147,7 @@ def _numbers(masks: Tensor, alpha: Tensor | None) -> Tensor:
 
 def _result(source: Source | Photo, role: str, content: Photo, size: tuple[int, int]) -> Tensor:
     """A result (3, h, w) at the size that the content is measured at."""
-    photo = as_photo(source, role)
+    photo = read_photo(source, role)
     (height, width), (content_height, content_width) = photo.size, content.size
     if abs(np.log(height * content_width / (width * content_height))) > _ASPECT_TOLERANCE:
         raise InputError(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 
 from fastphoto.encoders.encoder import Encoder
+from fastphoto.encoders.layers import Layer
 from fastphoto.errors import InputError
 from fastphoto.optimisation.settings import Settings
 from fastphoto.runtime.memory import available_bytes, in_gib
@@ -23,7 +24,9 @@ def transfer_bytes(pixels: int, encoder: Encoder, settings: Settings) -> int:
     wanted = [*settings.content_layers, *settings.style_layers]
     deepest = max(map(encoder.layers.index, wanted), default=-1)
     # A pooling quarters what all layers below it have.
-    channels = sum(encoder.channels[name] / 4 ** (int(name[4]) - 1) for name in encoder.layers[: deepest + 1])
+    channels = sum(
+        encoder.channels[name] / 4 ** (Layer.parse(name).block - 1) for name in encoder.layers[: deepest + 1]
+    )
     entries = settings.history if settings.solver == "lbfgs" else 0
     return round(pixels * (2.05 * channels * encoder.dtype.itemsize + 24 * entries + 310))
 

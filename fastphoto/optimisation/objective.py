@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from fastphoto.colour.affine_maps import LocalAffineProjection
 from fastphoto.colour.bilateral_grid import BilateralGrid
 from fastphoto.encoders.encoder import Encoder
+from fastphoto.encoders.layers import VGG19_CHANNELS, Layer
 from fastphoto.ops import matting_laplacian_stencil
 from fastphoto.optimisation.losses import ContentLoss, GamutLoss, PhotorealismLoss, TotalVariationLoss, WideWindowLoss
 from fastphoto.optimisation.settings import Settings
@@ -18,8 +19,6 @@ from fastphoto.optimisation.style_losses import style_loss
 from fastphoto.regions.resizing import layer_masks, resize_masks
 
 PUBLISHED_ACTIVATION = 100.0  # mean activation that encoders of another scale are brought to for the published weights
-VGG19_CHANNELS = {"1": 64, "2": 128, "3": 256, "4": 512, "5": 512}
-"""Of every block; sums over the channels of a narrower encoder are brought to these."""
 
 _FAINT_VARIANCE = 1e-3  # local variance below which a photo counts as faint: its noise must not count as contrast
 
@@ -141,7 +140,7 @@ class _Scale:
         factor = self._activation(layer) ** 2
         if self.settings.normalisation == "gatys":
             channels, *size = target.shape
-            factor *= VGG19_CHANNELS[layer[4]] * size[0] * size[1] / 2
+            factor *= VGG19_CHANNELS[Layer.parse(layer).block - 1] * size[0] * size[1] / 2
         return factor
 
     def style(self, layer: str) -> float:

@@ -20,8 +20,8 @@ from fastphoto.photos.photo import MINIMUM_SIDE, Photo, Source
 from fastphoto.photos.sixteen_bits import can_read_sixteen_bits, read_sixteen_bits
 
 
-def read_photo(source: Source, role: str = "content") -> Photo:
-    """Decode one photograph.
+def read_photo(source: Source | Photo, role: str = "content") -> Photo:
+    """Decode one photograph; a `Photo` is returned as it is.
 
     source: a path; a PIL image; a numpy array (H, W, 3), (H, W, 4), (H, W) or (H, W, 1) of uint8, uint16 or
     float in [0, 1]; a tensor (C, H, W) or (1, C, H, W) with C of 1, 3 or 4, of uint8 or float in [0, 1]
@@ -36,6 +36,8 @@ def read_photo(source: Source, role: str = "content") -> Photo:
     used (a side below 16 pixels, floats outside [0, 1], integers other than uint8 and uint16). Warns with
     FastPhotoWarning where it accepts with a change.
     """
+    if isinstance(source, Photo):
+        return source
     if isinstance(source, Image.Image):
         photo = _photo_of_image(*apply_orientation(load_image(source, role)), "pil", role, source.format)
     elif isinstance(source, np.ndarray):
@@ -109,8 +111,3 @@ def _deep_grey(image: Image.Image, name: str) -> Tensor:
     if image.mode == "I" and (values.min() < 0 or values.max() > 65535):
         raise InputError(f"{name}: 32-bit grey values {values.min()} to {values.max()}; only 0 to 65535 can be read")
     return torch.from_numpy(values.astype(np.float32)).div_(65535)
-
-
-def as_photo(source: Source | Photo, role: str) -> Photo:
-    """A photo that is decoded already, or whatever `fastphoto.images.read_photo` reads."""
-    return source if isinstance(source, Photo) else read_photo(source, role)

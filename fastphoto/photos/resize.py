@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -9,14 +11,27 @@ from torch.nn import functional as F
 from fastphoto.errors import InputError
 from fastphoto.photos.photo import MINIMUM_SIDE
 
+ASPECT_TOLERANCE = 0.02
+"""How much the ratio of two aspects may differ from 1, for rounding to whole pixels changes it."""
+
+
+def same_aspect(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Return whether two sizes (height, width) have the same aspect, within 2 %."""
+    return abs(math.log(size[0] * other[1] / (size[1] * other[0]))) <= ASPECT_TOLERANCE
+
+
+def shrunk_size(size: tuple[int, int], long_side: int, minimum: int = 1) -> tuple[int, int]:
+    """Return a size (height, width) shrunk to a long side, or as it is where it is smaller; no side below `minimum`."""
+    scale = min(1.0, long_side / max(size))
+    return max(minimum, round(size[0] * scale)), max(minimum, round(size[1] * scale))
+
 
 def fit_size(height: int, width: int, long_side: int, name: str = "photo") -> tuple[int, int]:
     """(h, w) of the same aspect whose longer side is `long_side`, or (height, width) where that is smaller.
 
     Raises InputError where a side would fall below 16 pixels.
     """
-    scale = min(1.0, long_side / max(height, width))
-    size = round(height * scale), round(width * scale)
+    size = shrunk_size((height, width), long_side, minimum=0)
     if min(size) < MINIMUM_SIDE:
         needed = -(-MINIMUM_SIDE * max(height, width) // min(height, width))
         raise InputError(

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from fastphoto.errors import InputError
 from fastphoto.photos.photo import Photo, Source
-from fastphoto.photos.read import as_photo
+from fastphoto.photos.read import read_photo
 from fastphoto.regions.clusters import cluster_regions
 from fastphoto.regions.masks import RegionMasks
 from fastphoto.regions.mismatch import warn_of_mismatch
@@ -115,8 +115,8 @@ def find_regions(
     check_region_source(regions, content_mask, style_mask, segmentation_model)
     if orphans == "global":
         raise InputError('orphans: "global" gives a region the whole style, which no mask can say; use merge or drop')
-    first = as_photo(content, "content")
-    second = first if style is None else as_photo(style, "style")
+    first = read_photo(content, "content")
+    second = first if style is None else read_photo(style, "style")
     for photo in (first, second):
         if photo.alpha is not None and not (photo.alpha >= 0.5).any():
             raise InputError(f"{photo.name}: alpha hides all of the photo; there is nothing to find regions in")

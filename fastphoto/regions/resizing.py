@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fastphoto.encoders.layers import BLOCKS, Layer, is_layer
 from fastphoto.errors import InputError
 
 
@@ -38,10 +38,6 @@ def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
     return masks
 
 
-_CONVOLUTIONS = (2, 2, 4, 4, 4)  # of the five blocks of VGG-19, a pooling between one and the next
-_LAYER = re.compile(r"(?:relu|conv)([1-5])_([1-4])")
-
-
 def layer_masks(masks: Tensor, layers: Sequence[str], sizes: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
     """Shrink masks (R, H, W) as the paper does alongside VGG-19: {layer: (R, h, w)}.
 
@@ -52,12 +48,12 @@ def layer_masks(masks: Tensor, layers: Sequence[str], sizes: Mapping[str, tuple[
 
     Raises InputError for an unknown layer and for sizes that no poolings of these masks have.
     """
-    wanted = {layer: _position(layer) for layer in layers}
-    chain = _block_sizes(tuple(masks.shape[1:]), {n: s for n, s in sizes.items() if _LAYER.fullmatch(n)})
-    reached: dict[tuple[int, int], Tensor] = {}
-    last = max(wanted.values(), default=(0, 0))
-    for block, count in enumerate(_CONVOLUTIONS, 1):
-        if block > last[0]:
+    wanted = {layer: Layer.parse(layer) for layer in layers}
+    chain = _block_sizes(tuple(masks.shape[1:]), {n: s for n, s in sizes.items() if is_layer(n)})
+    reached: dict[Layer, Tensor] = {}
+    last = max(wanted.values(), default=Layer(0, 0))
+    for block, count in enumerate(BLOCKS, 1):
+        if block > last.block:
             break
         if block > 1:
             masks = resize_masks(masks, chain[block - 1])
@@ -66,23 +62,16 @@ def layer_masks(masks: Tensor, layers: Sequence[str], sizes: Mapping[str, tuple[
                 break
             masks = F.avg_pool2d(masks[None], 3, stride=1, padding=1, count_include_pad=True)[0]
             if (block, step) in wanted.values():
-                reached[block, step] = masks
+                reached[Layer(block, step)] = masks
     return {layer: reached[position] for layer, position in wanted.items()}
-
-
-def _position(layer: str) -> tuple[int, int]:
-    match = _LAYER.fullmatch(layer)
-    if match is None or int(match[2]) > _CONVOLUTIONS[int(match[1]) - 1]:
-        raise InputError(f"layer {layer!r}: not a convolution of VGG-19; give relu1_1 to relu5_4")
-    return int(match[1]), int(match[2])
 
 
 def _block_sizes(size: tuple[int, int], known: Mapping[str, tuple[int, int]]) -> list[tuple[int, int]]:
     for rounding in (1, 0):  # up, down
         chain = [size]
-        for _ in _CONVOLUTIONS[1:]:
+        for _ in BLOCKS[1:]:
             height, width = chain[-1]
             chain.append(((height + rounding) // 2, (width + rounding) // 2))
-        if all(tuple(given) == chain[_position(layer)[0] - 1] for layer, given in known.items()):
+        if all(tuple(given) == chain[Layer.parse(layer).block - 1] for layer, given in known.items()):
             return chain
     raise InputError(f"layer sizes {dict(known)} are not those of 2x2 poolings of masks of {size}")

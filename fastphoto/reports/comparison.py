@@ -19,7 +19,7 @@ from fastphoto.errors import InputError
 from fastphoto.evaluation.scores import Evaluation, evaluate
 from fastphoto.methods.registry import METHODS, Method, apply_method, find_method
 from fastphoto.photos.photo import Photo, Source
-from fastphoto.photos.read import as_photo
+from fastphoto.photos.read import read_photo
 from fastphoto.photos.resize import enlarge
 from fastphoto.photos.write import check_output, write_image
 from fastphoto.pipeline import Progress
@@ -149,11 +149,11 @@ def compare(
             `fastphoto.transfer` and `fastphoto.evaluate` refuse.
     """
     chosen = find_methods(methods)
-    photos = as_photo(content, "content"), as_photo(style, "style")
+    photos = read_photo(content, "content"), read_photo(style, "style")
     pair = prepare_pair(*photos, content_mask, style_mask, size, orphans)
     frame = None
     if matched_frame is not None:
-        frame = _frame(as_photo(matched_frame, "matched frame"), photos[1], pair)
+        frame = _frame(read_photo(matched_frame, "matched frame"), photos[1], pair)
     return compare_methods(pair, chosen, report, frame, encoder=encoder, weights=weights, device=device, seed=seed)
 
 

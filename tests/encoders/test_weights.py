@@ -12,7 +12,7 @@ import torch
 from fuzz import fuzz_weights
 from safetensors.torch import save_file
 
-from fastphoto.encoders.layers import LAYERS
+from fastphoto.encoders.layers import CONVOLUTIONS
 from fastphoto.encoders.weights import load_weights, read_weights
 from fastphoto.errors import FileError, InputError
 
@@ -55,21 +55,21 @@ def sequential(values):
 
 
 def native(values):
-    return named(lambda i: LAYERS[i], values) | {
+    return named(lambda i: CONVOLUTIONS[i], values) | {
         "normalise.weight": torch.randn(3, 3, 1, 1),
         "normalise.bias": torch.randn(3),
     }
 
 
 def assert_same(read, values):
-    assert list(read.convolutions) == list(LAYERS[: len(values)])
+    assert list(read.convolutions) == list(CONVOLUTIONS[: len(values)])
     for (weight, bias), (want_weight, want_bias) in zip(read.convolutions.values(), values, strict=True):
         assert torch.equal(weight, want_weight) and torch.equal(bias, want_bias)
         assert weight.dtype == torch.float32
 
 
 def test_names_of_layers_are_those_of_vgg19():
-    assert " ".join(LAYERS) == (
+    assert " ".join(CONVOLUTIONS) == (
         "conv1_1 conv1_2 conv2_1 conv2_2 conv3_1 conv3_2 conv3_3 conv3_4 "
         "conv4_1 conv4_2 conv4_3 conv4_4 conv5_1 conv5_2 conv5_3 conv5_4"
     )
@@ -156,7 +156,7 @@ def test_undecidable_vgg19_is_refused(tmp_path):
 def test_collaborative_distillation(tmp_path, wrap):
     values = layers()
     matrix, offset = torch.randn(3, 3, 1, 1), torch.randn(3)
-    tensors = named(lambda i: LAYERS[i].replace("_", ""), values)
+    tensors = named(lambda i: CONVOLUTIONS[i].replace("_", ""), values)
     tensors |= {"conv0.weight": matrix, "conv0.bias": offset, "conv11_aux.weight": torch.zeros(64, 4, 1, 1)}
     torch.save(wrap(tensors), tmp_path / "e.pth")
     read = load_weights("vgg19-16x", tmp_path / "e.pth")

@@ -15,7 +15,7 @@ from fastphoto.errors import FastPhotoWarning, InputError
 from fastphoto.methods.registry import METHODS, apply_method
 from fastphoto.photos.demo import demo_pairs
 from fastphoto.photos.photo import Photo
-from fastphoto.photos.read import as_photo, read_photo
+from fastphoto.photos.read import read_photo
 from fastphoto.regions.pair import PhotoPair, prepare_pair
 
 
@@ -187,10 +187,10 @@ def test_region_that_is_wholly_hidden_stays():
 
 def test_decoded_photos_are_taken_as_they_are():
     decoded = read_photo(day().array)
-    assert as_photo(decoded, "style") is decoded
-    assert torch.equal(as_photo(day().array, "style").pixels, decoded.pixels)
+    assert read_photo(decoded, "style") is decoded
+    assert torch.equal(read_photo(day().array, "style").pixels, decoded.pixels)
     with pytest.raises(InputError, match="^matched frame: cannot read a photo from int"):
-        as_photo(3, "matched frame")
+        read_photo(3, "matched frame")
 
 
 @pytest.mark.parametrize("size", [64, 40])

@@ -19,7 +19,7 @@ from rendered_photos import day, dusk
 from fastphoto.errors import FastPhotoError, FastPhotoWarning, FileError, InputError
 from fastphoto.evaluation.scores import evaluate
 from fastphoto.methods.registry import METHODS, apply_method
-from fastphoto.photos.read import as_photo
+from fastphoto.photos.read import read_photo
 from fastphoto.pipeline import Progress
 from fastphoto.regions.pair import prepare_pair
 from fastphoto.reports import comparison as comparison_module
@@ -39,7 +39,7 @@ METHOD_NAMES = ["monge-kantorovich-regions", "reinhard", "quick"]
 
 
 def pair_of(size: int = 64):
-    both = as_photo(CONTENT.array, "content"), as_photo(STYLE.array, "style")
+    both = read_photo(CONTENT.array, "content"), read_photo(STYLE.array, "style")
     return prepare_pair(*both, CONTENT.mask, STYLE.mask, size)
 
 
