@@ -24,7 +24,7 @@ from fastphoto.optimisation.objective import Objective, stage_objective
 from fastphoto.optimisation.presets import preset_settings
 from fastphoto.optimisation.settings import Settings
 from fastphoto.optimisation.solvers import LBFGS, Adam, GradientDescent, Rule, minimise
-from fastphoto.photos.photo import Photo, Source
+from fastphoto.photos.photo import Photo, PhotoSource
 from fastphoto.photos.read import read_photo
 from fastphoto.photos.resize import enlarge, resize
 from fastphoto.photos.write import to_source_kind
@@ -34,8 +34,6 @@ from fastphoto.runtime.device import choose_device
 
 _MINIMUM_LEVEL = 32  # pixels on the short side of a coarse scale
 _TENSOR_CORE_CHANNELS = 8  # convolutions on a GPU are fast for multiples of this many channels
-
-Source = Source | Photo
 
 
 class _Losses(Mapping[str, float]):
@@ -77,8 +75,8 @@ class Progress:
 
 @torch.inference_mode(False)  # a caller's inference mode would take the gradients away that this needs
 def transfer(
-    content: Source,
-    style: Source,
+    content: PhotoSource,
+    style: PhotoSource,
     content_mask: Any = None,
     style_mask: Any = None,
     *,
@@ -151,7 +149,7 @@ def transfer(
 
 
 def invert(
-    photo: Source,
+    photo: PhotoSource,
     layer: str = "relu4_1",
     *,
     encoder: str = "embedded",

@@ -14,7 +14,7 @@ from torch import Tensor
 from fastphoto.encoders.encoder import load_encoder
 from fastphoto.errors import InputError
 from fastphoto.evaluation.measures import Measures, ReferencePair
-from fastphoto.photos.photo import Photo, Source
+from fastphoto.photos.photo import Photo, PhotoSource
 from fastphoto.photos.read import read_photo
 from fastphoto.photos.resize import enlarge
 from fastphoto.regions.pair import prepare_pair
@@ -90,13 +90,13 @@ def _distances(measures: Measures) -> dict[str, float]:
 
 
 def evaluate(
-    content: Source | Photo,
-    style: Source | Photo,
-    results: Mapping[str, Source | Photo],
+    content: PhotoSource,
+    style: PhotoSource,
+    results: Mapping[str, PhotoSource],
     content_mask: Any = None,
     style_mask: Any = None,
     *,
-    reference: Source | Photo | None = None,
+    reference: PhotoSource | None = None,
     size: int = 350,
     encoder: str = "embedded",
     weights: str | os.PathLike[str] | None = None,
@@ -145,7 +145,7 @@ def _numbers(masks: Tensor, alpha: Tensor | None) -> Tensor:
     return torch.where(resize_masks(alpha[None], (masks.shape[1], masks.shape[2]))[0] < 0.5, -1, numbers)
 
 
-def _result(source: Source | Photo, role: str, content: Photo, size: tuple[int, int]) -> Tensor:
+def _result(source: PhotoSource, role: str, content: Photo, size: tuple[int, int]) -> Tensor:
     """A result (3, h, w) at the size that the content is measured at."""
     photo = read_photo(source, role)
     (height, width), (content_height, content_width) = photo.size, content.size

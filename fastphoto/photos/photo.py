@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-
-Source = str | os.PathLike | Image.Image | np.ndarray | Tensor
 
 MINIMUM_SIDE = 16  # pixels: conv5_1 of a VGG-19 lies below four poolings
 
@@ -21,11 +20,11 @@ class Photo:
 
     pixels: Tensor  # (3, H, W) float32, sRGB-encoded, [0, 1]
     alpha: Tensor | None  # (H, W) float32, [0, 1]
-    kind: str  # "path", "pil", "numpy" or "tensor"
+    kind: Literal["path", "pil", "numpy", "tensor"]
     name: str  # what messages call it: the path, or the role
     bits: int = 8  # per channel, of the source
-    dtype: np.dtype | torch.dtype | None = None  # of an array or tensor
-    layout: str = "chw"  # of a tensor: "chw" or "nchw"; arrays always have channels last
+    dtype: np.dtype[Any] | torch.dtype | None = None  # of an array or tensor
+    layout: Literal["chw", "nchw"] = "chw"  # of a tensor; arrays always have channels last
     format: str | None = None  # of a file: "PNG", "JPEG", ...
     icc: bytes | None = None  # RGB profile of the source, embedded in results
     icc_is_srgb: bool = True  # if not, results are converted to it
@@ -36,3 +35,7 @@ class Photo:
     def size(self) -> tuple[int, int]:
         """(H, W) in pixels, after the EXIF orientation."""
         return self.pixels.shape[-2], self.pixels.shape[-1]
+
+
+PhotoSource = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor | Photo
+"""What `fastphoto.read_photo` reads; a `Photo` is used as it is."""

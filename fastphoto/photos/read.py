@@ -16,11 +16,11 @@ from fastphoto.photos.arrays import checked_unit_range, photo_of_array, photo_of
 from fastphoto.photos.colour_profiles import to_srgb
 from fastphoto.photos.decode import apply_orientation, load_image, open_image
 from fastphoto.photos.formats import SIXTEEN_BIT_FORMATS, WIDE_GREY_MODES
-from fastphoto.photos.photo import MINIMUM_SIDE, Photo, Source
+from fastphoto.photos.photo import MINIMUM_SIDE, Photo, PhotoSource
 from fastphoto.photos.sixteen_bits import can_read_sixteen_bits, read_sixteen_bits
 
 
-def read_photo(source: Source | Photo, role: str = "content") -> Photo:
+def read_photo(source: PhotoSource, role: str = "content") -> Photo:
     """Decode one photograph; a `Photo` is returned as it is.
 
     source: a path; a PIL image; a numpy array (H, W, 3), (H, W, 4), (H, W) or (H, W, 1) of uint8, uint16 or

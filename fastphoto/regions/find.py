@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fastphoto.errors import InputError
-from fastphoto.photos.photo import Photo, Source
+from fastphoto.photos.photo import Photo, PhotoSource
 from fastphoto.photos.read import read_photo
 from fastphoto.regions.clusters import cluster_regions
 from fastphoto.regions.masks import RegionMasks
@@ -79,8 +79,8 @@ def _semantic_regions(
 
 @torch.inference_mode(False)
 def find_regions(
-    content: Source | Photo,
-    style: Source | Photo | None = None,
+    content: PhotoSource,
+    style: PhotoSource | None = None,
     content_mask: Any = None,
     style_mask: Any = None,
     *,

@@ -18,7 +18,7 @@ from torch import Tensor
 from fastphoto.errors import InputError
 from fastphoto.evaluation.scores import Evaluation, evaluate
 from fastphoto.methods.registry import METHODS, Method, apply_method, find_method
-from fastphoto.photos.photo import Photo, Source
+from fastphoto.photos.photo import Photo, PhotoSource
 from fastphoto.photos.read import read_photo
 from fastphoto.photos.resize import enlarge
 from fastphoto.photos.write import check_output, write_image
@@ -115,14 +115,14 @@ class Comparison:
 
 
 def compare(
-    content: Source | Photo,
-    style: Source | Photo,
+    content: PhotoSource,
+    style: PhotoSource,
     content_mask: Any = None,
     style_mask: Any = None,
     *,
     methods: Sequence[str] | None = None,
     size: int = SIZE,
-    matched_frame: Source | Photo | None = None,
+    matched_frame: PhotoSource | None = None,
     orphans: str = "merge",
     encoder: str = "embedded",
     weights: str | os.PathLike[str] | None = None,

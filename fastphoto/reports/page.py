@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from fastphoto.errors import InputError, error_text
-from fastphoto.photos.photo import Photo, Source
+from fastphoto.photos.photo import Photo, PhotoSource
 from fastphoto.photos.read import read_photo
 from fastphoto.runtime.files import write_text
 
@@ -81,7 +81,9 @@ class Page:
         marked = f' class="{escaped(kind)}"' if kind else ""
         self._parts += [f"<p{marked}>{escaped(part)}</p>" for part in re.split(r"\n\s*\n", text) if part.strip()]
 
-    def viewer(self, pictures: Sequence[tuple[str, Source]], left: str | None = None, right: str | None = None) -> None:
+    def viewer(
+        self, pictures: Sequence[tuple[str, PhotoSource]], left: str | None = None, right: str | None = None
+    ) -> None:
         """Add a before/after slider; two lists choose which of the named pictures are its sides.
 
         left, right: names shown first; default: the first and the last. The frame has the shape of the picture that
@@ -117,7 +119,7 @@ class Page:
             '<span class="divider" aria-hidden="true"></span></div></div>'
         )
 
-    def gallery(self, pictures: Sequence[tuple[str, Source, str]]) -> None:
+    def gallery(self, pictures: Sequence[tuple[str, PhotoSource, str]]) -> None:
         """Add a grid of (caption, picture, note); a click, a tap or the Enter key enlarges one.
 
         All frames have the shape of the first picture; pictures of another shape are fitted into them.
@@ -239,7 +241,7 @@ def _printable(text: str) -> str:
     return re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", re.sub("\r\n?", "\n", text))
 
 
-def encoded_picture(source: Source, name: str, width: int) -> Picture:
+def encoded_picture(source: PhotoSource, name: str, width: int) -> Picture:
     """Encode what `fastphoto.images.read_photo` reads, at most `width` pixels wide; raises as that does."""
     photo = read_photo(source, name)
     image = _image_of(photo)
