@@ -11,8 +11,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 NVCC ?= nvcc
 BUILD_TOOLS = "setuptools>=77" "pybind11>=2.13" ninja
-# Every release of a formatter has its own taste, so these two are pinned.
-LINTERS = ruff==0.17.6 clang-format==23.1.5
+# Each release of a linter has its own taste, so these are pinned.
+LINTERS = ruff==0.17.6 clang-format==23.1.5 mypy==2.4.1 import-linter==2.17
 
 # Threads that wait for others sleep soon, as in the package itself: on busy cores the tests would take ten times longer.
 export GOMP_SPINCOUNT ?= 10000
@@ -22,31 +22,39 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(wildcard csrc/*.cpp csrc/*.h csrc/cpu/*.cpp csrc/cpu/*.h csrc/cuda/*.cu csrc/cuda/*.cuh csrc/cuda/*.h)
 EMULATION := $(wildcard tests/cuda_emulation/*)
-OPERATOR_TESTS := tests/ops/test_matting.py tests/ops/test_gram.py tests/ops/test_affine.py tests/ops/test_pooling.py \
-  tests/ops/test_vectors.py tests/ops/test_convolutions.py tests/ops/test_properties.py tests/colour/test_affine_maps.py
-EMULATED_TESTS := $(filter-out %convolutions.py %properties.py,$(OPERATOR_TESTS)) tests/ops/test_cuda_kernels.py
+OPERATOR_TESTS := $(filter-out %test_library.py %test_cuda_kernels.py,$(wildcard tests/ops/test_*.py)) \
+  tests/colour/test_affine_maps.py tests/colour/test_guided.py
+# Not the operators that the CPU alone has, nor properties that take hours there.
+EMULATED_TESTS := $(filter-out %convolutions.py %properties.py %linear_solver.py %instruction_sets.py,$(OPERATOR_TESTS)) \
+  tests/ops/test_cuda_kernels.py
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help demo test fuzz sanitize lint format bench bench-full encoder teachers cuda-compile cuda-emulate cuda-package gpu clean
+.PHONY: help demo test build fuzz sanitize lint format bench bench-full encoder teachers cuda-compile cuda-emulate cuda-package gpu gpu-page clean
 help:
 	@echo "make demo          transfer the photo pairs in the package, results in ./fastphoto-demo"
-	@echo "make test          run the tests"
+	@echo "make test          run the tests and the examples in docstrings; ARGS=... for some of them"
+	@echo "make build         build and install the package into .venv"
 	@echo "make fuzz          read changed files and kill writers and spoil values for half an hour"
 	@echo "make sanitize      run the CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer"
-	@echo "make lint          check style and formatting; make format mends the formatting"
+	@echo "make lint          check style, types and imports; make format repairs the formatting"
 	@echo "make bench         measure everything on the CPU in five minutes; make bench-full takes hours and more sizes"
 	@echo "make encoder       train the embedded encoder anew from TEACHERS=folder, into build/encoder.safetensors"
 	@echo "make cuda-compile  compile the CUDA kernels, without a GPU; none may spill registers"
 	@echo "make cuda-emulate  run the CUDA kernels on the CPU through the operators' tests"
 	@echo "make cuda-package  build a wheel with CUDA for the torch of PYTHON"
-	@echo "make gpu           on a GPU: build, test, sanitize and measure, with the torch of PYTHON"
+	@echo "make gpu           on a GPU: build, test, sanitize and measure, with the torch of PYTHON (ARGS=--quick: in nine minutes)"
+	@echo "make gpu-page      write the tables of docs/gpu.md from the newest record in benchmarks/records"
 	@echo "make clean         delete .venv and everything built"
 
 demo: $(VENV)/.package
 	$(BIN)/fastphoto demo
 
+# One file or test: make test ARGS="tests/ops/test_gram.py -k nine". Without ARGS the examples in docstrings run, too.
 test: $(VENV)/.development
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m pytest -q --doctest-modules fastphoto)
+
+build: $(VENV)/.package
 
 # Half a million changed images, twenty thousand changed weight files, ten thousand values that are not finite, three hundred
 # writers killed, a hundred runs compared: half an hour.
@@ -65,12 +73,13 @@ sanitize: $(VENV)/.development
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized $(BIN)/pytest -q -p no:cacheprovider $(OPERATOR_TESTS)
 
-# Against plain PyTorch, SciPy and pymatting: results/cpu-DATE.json and .md. Nothing else should run meanwhile.
+# Against plain PyTorch, SciPy and pymatting: results/DATE-cpu.json and .md. Nothing else should run meanwhile.
+# ARGS="--sections A,B", "--dry-run", "-o FOLDER"
 bench: $(VENV)/.benchmarks
-	$(BIN)/python benchmarks/suite.py
+	$(BIN)/python benchmarks/cpu/run.py $(ARGS)
 
 bench-full: $(VENV)/.benchmarks
-	$(BIN)/python benchmarks/suite.py --full
+	$(BIN)/python benchmarks/cpu/run.py --full $(ARGS)
 
 encoder: teachers $(VENV)/.package
 	$(BIN)/python tools/train_encoder.py --teachers "$(TEACHERS)" -o build/encoder.safetensors
@@ -78,10 +87,13 @@ encoder: teachers $(VENV)/.package
 teachers:
 	@test -d "$(TEACHERS)" || { echo "encoder: give the folder of the teachers' weights, TEACHERS=folder"; exit 1; }
 
-lint: $(VENV)/.linters
+# Style, then types, then the floors of docs/architecture.md.
+lint: $(VENV)/.linters $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(SOURCES) $(filter %.h %.cpp,$(EMULATION))
+	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/.linters
 	$(BIN)/ruff check --fix .
@@ -102,9 +114,13 @@ cuda-package:
 	$(PYTHON) -c 'import sys, torch; sys.exit(torch.version.cuda is None and "cuda-package: this torch has no CUDA")'
 	FORCE_CUDA=1 $(PYTHON) -m pip wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
 
-# On a machine with a GPU: builds, checks and measures everything, see benchmarks/gpu.py.
+# On a machine with a GPU: results/DATE-DEVICE.json, which can be put into benchmarks/records, and .md.
+# ARGS="--quick", "--sections A,B", "--dry-run", "-o FOLDER"
 gpu:
-	$(PYTHON) benchmarks/gpu.py
+	$(PYTHON) benchmarks/gpu/run.py $(ARGS)
+
+gpu-page:
+	$(PYTHON) benchmarks/gpu/page.py
 
 clean:
 	rm -rf $(VENV) build fastphoto.egg-info fastphoto/ops/_C.*.so

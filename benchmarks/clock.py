@@ -1,39 +1,64 @@
-"""Times pieces of work on any device: the median over repetitions, with cold caches."""
+"""A clock for pieces of work on any device: the median over repetitions, with cold caches."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import torch
 
 
-class Clock:
-    """Milliseconds of a piece of work. sizes: how often and how long to repeat, what to flush, and the device."""
+class Repetitions(Protocol):
+    """How a clock measures: on which device, and how often."""
 
-    def __init__(self, sizes: Any) -> None:
+    warm_ups: int
+    repetitions: int  # at most
+    seconds: float  # after which no repetition beyond the fifth begins
+    flush: int  # bytes to write between repetitions, which empties the caches
+
+    @property
+    def device(self) -> torch.device: ...
+
+
+class Clock:
+    """Measures calls on one device; on a GPU by its own events."""
+
+    def __init__(self, sizes: Repetitions) -> None:
         self.sizes, self.device = sizes, sizes.device
         self.buffer = torch.empty(sizes.flush, dtype=torch.uint8, device=self.device)
 
-    def __call__(self, call: Callable[[], object]) -> float:
+    def milliseconds(self, call: Callable[[], object]) -> float:
+        """Return the median time of a call, with cold caches."""
         for _ in range(self.sizes.warm_ups):
             call()
         self.synchronise()
         times: list[float] = []
         deadline = time.monotonic() + self.sizes.seconds
         while len(times) < self.sizes.repetitions and (len(times) < 5 or time.monotonic() < deadline):
-            times += [self._wall(call)] if self.device.type == "cpu" else self._events(call, 5)
+            times += [self._wall_time(call)] if self.device.type == "cpu" else self._event_times(call, 5)
         return statistics.median(times)
 
-    def _wall(self, call: Callable[[], object]) -> float:
+    def seconds(self, call: Callable[[], object]) -> float:
+        """Return the time of one call, until the device's last kernel has ended."""
+        self.synchronise()
+        begin = time.perf_counter()
+        call()
+        self.synchronise()
+        return time.perf_counter() - begin
+
+    def synchronise(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def _wall_time(self, call: Callable[[], object]) -> float:
         self.buffer.fill_(1)
         begin = time.perf_counter()
         call()
         return (time.perf_counter() - begin) * 1e3
 
-    def _events(self, call: Callable[[], object], count: int) -> list[float]:
+    def _event_times(self, call: Callable[[], object], count: int) -> list[float]:
         pairs = []
         for index in range(count):
             self.buffer.fill_(index)
@@ -44,15 +69,3 @@ class Clock:
             pairs.append((begin, end))
         self.synchronise()
         return [begin.elapsed_time(end) for begin, end in pairs]
-
-    def synchronise(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-
-    def seconds(self, call: Callable[[], object]) -> float:
-        """Of one call, from start to the device's last kernel."""
-        self.synchronise()
-        begin = time.perf_counter()
-        call()
-        self.synchronise()
-        return time.perf_counter() - begin

@@ -1,54 +1,106 @@
-"""Runs sections of a measurement, each in a process of its own with a time limit; keeps what a stopped one found.
+"""Sections: parts of a run, each in a process of its own with a time limit, so that one that fails stops no other.
 
 Imports neither torch nor fastphoto: a section may be the one that builds them.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-Found = dict[str, Any]
+Results = dict[str, Any]  # as JSON: the results of a run, of a section, or of a part of one
+
+# Tiny work is done sooner by one thread, and much sooner on a machine whose other cores are busy.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-class Recorder(dict[str, Any]):
-    """What a section found; writing each entry at once keeps it if the section is cut off."""
+class SectionResults(dict[str, Any]):
+    """The results of one section. Each entry is written to disk at once, to outlast a section that is stopped."""
 
     def __init__(self, write: Callable[[], None]) -> None:
         super().__init__()
-        self.write = write
+        self._write = write
 
     def __setitem__(self, key: str, value: object) -> None:
         super().__setitem__(key, value)
-        self.write()
+        self._write()
 
     @contextmanager
     def attempt(self, what: str) -> Iterator[None]:
-        """Part of a section that may fail without the rest."""
+        """Record an exception as the section's error, and go on with the rest of the section."""
         try:
             yield
-        except Exception:
-            self["error"] = self.get("error", "") + f"{what}:\n{traceback.format_exc()}"
-            print(f"{what}: {traceback.format_exc()}", file=sys.stderr)
+        except Exception as error:
+            self.add_error(f"{what}: {_one_line(error)}")
+            traceback.print_exc()
+
+    def add_error(self, line: str) -> None:
+        """Append one line to the section's error."""
+        self["error"] = "\n".join([*filter(None, [self.get("error")]), line])
 
 
-def in_process(
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[-1]}"
+
+
+def run_sections(
+    modules: Mapping[str, str], names: Sequence[str], sizes: object, scratch: Path, machine: Results
+) -> None:
+    """Run sections one after the other in this process; keep all results in the file `scratch` up to date.
+
+    Args:
+        modules: for each section the module that has a function of the section's name. It is imported only when its
+            turn comes, and its function called with the section's results and `sizes`.
+        names: the sections to run.
+        sizes: how much each section has to do.
+        scratch: JSON file, {"machine": ..., section: results, ...}.
+        machine: description of this machine.
+    """
+    results: Results = {"machine": machine}
+
+    def write() -> None:
+        partial = scratch.with_suffix(".part")
+        partial.write_text(json.dumps(results), encoding="utf-8")
+        partial.replace(scratch)
+
+    for name in names:
+        section = results[name] = SectionResults(write)
+        begin = time.monotonic()
+        try:
+            getattr(importlib.import_module(modules[name]), name)(section, sizes)
+        except BaseException as error:
+            section.add_error(_one_line(error))
+            traceback.print_exc()
+        section["seconds"] = round(time.monotonic() - begin, 1)
+        section["complete"] = True
+
+
+def run_in_process(
     command: Sequence[str], names: Sequence[str], limit: float, scratch: Path, variables: Mapping[str, str]
-) -> Found:
-    """What the sections found in a process that is ended after `limit` seconds; it and its children go together.
+) -> Results:
+    """Run sections in a process of their own, and end it with all its children after `limit` seconds.
 
-    command: what runs `work` on the same names and the same scratch file.
+    Args:
+        command: calls `run_sections` for `names` and `scratch`.
+        names: the sections to run.
+        limit: seconds.
+        scratch: JSON file for results, deleted afterwards.
+        variables: environment of the process.
+
+    Returns:
+        {"machine": ..., section: results, ...}; if the process was stopped, what it had recorded by then.
     """
     scratch.unlink(missing_ok=True)
     begin = time.monotonic()
@@ -61,44 +113,34 @@ def in_process(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    found: Found = json.loads(scratch.read_text(encoding="utf-8")) if scratch.exists() else {}
+    results: Results = json.loads(scratch.read_text(encoding="utf-8")) if scratch.exists() else {}
     scratch.unlink(missing_ok=True)
     for name in names:
-        section = found.setdefault(name, {})
+        section = results.setdefault(name, {})
         if not section.pop("complete", False):
-            section["error"] = section.get("error", "") + f"not complete: the process {ended}"
+            line = f"not complete: the process {ended}"
+            section["error"] = "\n".join([*filter(None, [section.get("error")]), line])
         if len(names) == 1:
             section["seconds"] = round(time.monotonic() - begin, 1)
-    return found
+    return results
 
 
-def work(modules: Mapping[str, str], names: Sequence[str], sizes: object, scratch: Path, machine: Found) -> None:
-    """Runs sections, each guarded; writes what is known into `scratch` whenever a section records something.
+def argument_parser(description: str, sections: Iterable[str]) -> argparse.ArgumentParser:
+    """Return a parser of the options that the runs on CPUs and on GPUs share."""
+    known = list(sections)
 
-    modules: for each section the module whose function of the section's name it is, imported only here.
-    """
-    found: Found = {"machine": machine}
+    def chosen(text: str) -> list[str]:
+        if unknown := sorted(set(text.split(",")) - set(known)):
+            raise argparse.ArgumentTypeError(f"no section {', '.join(unknown)}; there are {', '.join(known)}")
+        return [name for name in known if name in text.split(",")]
 
-    def write() -> None:
-        partial = scratch.with_suffix(".part")
-        partial.write_text(json.dumps(found), encoding="utf-8")
-        partial.replace(scratch)
-
-    for name in names:
-        section = found[name] = Recorder(write)
-        begin = time.monotonic()
-        try:
-            getattr(importlib.import_module(modules[name]), name)(section, sizes)
-        except BaseException:
-            section["error"] = section.get("error", "") + traceback.format_exc()
-            print(section["error"], file=sys.stderr)
-        section["seconds"] = round(time.monotonic() - begin, 1)
-        section["complete"] = True
-
-
-def git(*command: str) -> str:
-    """What git prints, or nothing where there is none."""
-    try:
-        return subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "-o", "--output", type=Path, default=ROOT / "results", metavar="FOLDER", help="default: results"
+    )
+    parser.add_argument(
+        "--sections", type=chosen, default=known, metavar="A,B", help=f"run only some of {', '.join(known)}"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="tiny sizes on the CPU, to test this program")
+    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
+    return parser

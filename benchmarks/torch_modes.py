@@ -1,4 +1,4 @@
-"""How PyTorch is told to compute on a GPU: with which precision, and from a CUDA graph; without one they do nothing."""
+"""Modes of PyTorch on a GPU: the precision of float32 products, and CUDA graphs. Without a GPU they do nothing."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ import torch
 from torch import Tensor
 
 
-def precise(tf32: bool = False, benchmark: bool = False) -> AbstractContextManager[object]:
-    """float32 convolutions in full float32, or in TF32; matrix products follow `torch.backends.cuda.matmul`."""
+def convolution_precision(tf32: bool = False, benchmark: bool = False) -> AbstractContextManager[object]:
+    """Return a context in which float32 convolutions round to TF32 or do not.
+
+    Args:
+        tf32: whether they do. Matrix products have a mode of their own, `product_precision`.
+        benchmark: whether cuDNN tries its algorithms and takes the fastest.
+    """
     if not torch.cuda.is_available():
         return nullcontext()
     return torch.backends.cudnn.flags(enabled=True, benchmark=benchmark, deterministic=False, allow_tf32=tf32)
 
 
 @contextmanager
-def matrix_products(tf32: bool) -> Iterator[None]:
-    """Within it, float32 matrix products on a GPU are rounded to TF32, or are not."""
+def product_precision(tf32: bool) -> Iterator[None]:
+    """Let float32 matrix products on a GPU round to TF32, or forbid it."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = tf32
     try:
@@ -27,8 +32,13 @@ def matrix_products(tf32: bool) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def in_graph(work: Callable[[], object], restore: Sequence[Tensor] = ()) -> Callable[[], None]:
-    """Work on a GPU as a CUDA graph to replay; `restore` are the tensors that warming up must not change."""
+def captured(work: Callable[[], object], restore: Sequence[Tensor] = ()) -> Callable[[], None]:
+    """Return a function that replays `work` as a CUDA graph.
+
+    Args:
+        work: launches kernels on a GPU, the same ones in each call.
+        restore: tensors to which the calls that warm up must make no change.
+    """
     before = [tensor.detach().clone() for tensor in restore]
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())

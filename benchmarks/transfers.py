@@ -1,4 +1,4 @@
-"""The whole transfers that are timed: photos, weights, losses, and the same problem posed to the baselines."""
+"""The whole transfers that are timed: photos, weights, losses, and the same problem for the baselines."""
 
 from __future__ import annotations
 
@@ -13,69 +13,80 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from baselines import Problem
 from PIL import Image
-from plain_ops import random_weights
 from safetensors.torch import save_file
 from torch import Tensor
 
 import fastphoto
+from benchmarks.baselines.network import random_weights
+from benchmarks.baselines.problem import Problem
 from fastphoto.colour.match import match_colours
-from fastphoto.encoders.encoder import EMBEDDED
+from fastphoto.encoders.encoder import EMBEDDED, Encoder
 from fastphoto.encoders.weights import EncoderWeights, read_weights
+from fastphoto.optimisation.levels import Level
+from fastphoto.optimisation.objective import Objective
 from fastphoto.optimisation.presets import PRESETS, preset_settings
+from fastphoto.optimisation.targets import level_objective
+from fastphoto.photos.demo import demo_pairs
 from fastphoto.photos.read import read_photo
+from fastphoto.regions.pair import PhotoPair
 from fastphoto.regions.reading import read_masks
 from fastphoto.regions.resizing import resize_masks
 
+NINE = 9  # regions that the published program goes through, present or not
+
 
 def weights_file(name: str, folder: Path, shape: str | None = None) -> Path | None:
-    """A file for transfer(weights=...): FASTPHOTO_VGG19 if that is set, else random weights written into the folder.
+    """Return a file for transfer(weights=...), or None for the embedded encoder.
 
-    shape: whose widths the random weights have, if not those of the encoder itself.
+    Args:
+        name: "vgg19" or "embedded". VGG-19's is the file that the variable FASTPHOTO_VGG19 names; without it, one with
+            random weights, which cost what the trained ones cost.
+        folder: where random weights are written.
+        shape: encoder whose widths random weights have, instead of its own.
     """
     if name == "embedded":
         return None
-    if name == "vgg19" and shape is None and (given := os.environ.get("FASTPHOTO_VGG19")):
-        return Path(given)
-    path = folder / f"random-{shape or name}.safetensors"
-    if not path.exists():
+    if name == "vgg19" and shape is None and (path := os.environ.get("FASTPHOTO_VGG19")):
+        return Path(path)
+    file = folder / f"random-{shape or name}.safetensors"
+    if not file.exists():
         weights = random_weights(shape or name)
         tensors = {"normalise.weight": weights.normalise[0].contiguous(), "normalise.bias": weights.normalise[1]}
         for layer, (weight, bias) in weights.convolutions.items():
             tensors |= {f"{layer}.weight": weight, f"{layer}.bias": bias}
-        save_file(tensors, path, {"padding": weights.padding, "pooling": weights.pooling, "source": "random"})
-    return path
+        save_file(tensors, file, {"padding": weights.padding, "pooling": weights.pooling, "source": "random"})
+    return file
 
 
 def encoder_weights(name: str, file: Path | None) -> EncoderWeights:
-    """Those that an encoder has when given the file, if any."""
+    """Return the weights in a file of `weights_file`; for an encoder without one, its own or random ones."""
     if name == "embedded":
         return read_weights(EMBEDDED)
     return random_weights(name) if file is None else read_weights(file)
 
 
 def demo_pair() -> Path:
-    """The folder of a pair that comes with the package."""
-    return Path(fastphoto.__file__).parent / "photos" / "demo" / "mountains-as-desert"
+    """Return the folder of the pair in the package that everything is timed on."""
+    return next(pair for pair in demo_pairs() if pair.name == "mountains-as-desert")
 
 
-def written_pair(long_side: int, folder: Path) -> Path:
-    """A folder like `demo_pair()` inside the given one, whose content has this long side; made once."""
-    made = folder / f"pair-{long_side}"
-    if not (made / "style_mask.png").exists():
-        made.mkdir(parents=True, exist_ok=True)
+def write_demo_pair(long_side: int, folder: Path) -> Path:
+    """Write the demo pair with another long side of the content into a subfolder, once, and return the subfolder."""
+    pair = folder / f"pair-{long_side}"
+    if not (pair / "style_mask.png").exists():
+        pair.mkdir(parents=True, exist_ok=True)
         with Image.open(demo_pair() / "content.jpg") as photo, Image.open(demo_pair() / "content_mask.png") as mask:
             size = tuple(round(side * long_side / max(photo.size)) for side in photo.size)
-            photo.resize(size, Image.Resampling.BICUBIC).save(made / "content.jpg", quality=95)
-            mask.resize(size, Image.Resampling.NEAREST).save(made / "content_mask.png")
+            photo.resize(size, Image.Resampling.BICUBIC).save(pair / "content.jpg", quality=95)
+            mask.resize(size, Image.Resampling.NEAREST).save(pair / "content_mask.png")
         for name in ("style.jpg", "style_mask.png"):
-            shutil.copy(demo_pair() / name, made / name)
-    return made
+            shutil.copy(demo_pair() / name, pair / name)
+    return pair
 
 
-def command(pair: Path, output: Path, *options: str) -> list[str]:
-    """`fastphoto transfer` of a folder's photos and masks, run by this Python."""
+def transfer_command(pair: Path, output: Path, *options: str) -> list[str]:
+    """Return the command `fastphoto transfer` for the photos and masks in a folder, run by this Python."""
     words = [sys.executable, "-c", "import sys; from fastphoto.cli.command import main; sys.exit(main())", "transfer"]
     words += [str(pair / "content.jpg"), str(pair / "style.jpg"), "-o", str(output)]
     for role in ("content", "style"):
@@ -83,23 +94,28 @@ def command(pair: Path, output: Path, *options: str) -> list[str]:
     return [*words, *options]
 
 
-def photos(long_side: int) -> dict[str, Any]:
-    """The arguments of transfer() for a pair that comes with the package, at any size, by enlarging if need be."""
-    found: dict[str, Any] = {}
+def demo_photos(long_side: int) -> dict[str, Any]:
+    """Return the demo pair as arguments of transfer(): both photos at this long side, enlarged if need be."""
+    arguments: dict[str, Any] = {}
     for role in ("content", "style"):
         photo = read_photo(demo_pair() / f"{role}.jpg", role)
         scale = long_side / max(photo.size)
         size = round(photo.size[0] * scale), round(photo.size[1] * scale)
         masks = read_masks(demo_pair() / f"{role}_mask.png", photo.size, role)
-        found[role] = F.interpolate(photo.pixels[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
-        # By name, so that both photos' regions are matched.
+        arguments[role] = F.interpolate(photo.pixels[None], size, mode="bicubic", antialias=True)[0].clamp(0, 1)
+        # By name, so that regions are matched between the photos.
         resized = resize_masks(masks.masks, size)
-        found[f"{role}_mask"] = {name: mask.numpy() for name, mask in zip(masks.names, resized, strict=True)}
-    return found
+        arguments[f"{role}_mask"] = {name: mask.numpy() for name, mask in zip(masks.names, resized, strict=True)}
+    return arguments
 
 
-def settings_of(normalisation: str) -> dict[str, Any]:
-    """The losses of a preset, without the projection, which no baseline has; solver and start are those of "fast"."""
+def comparable_settings(normalisation: str) -> dict[str, Any]:
+    """Return settings for losses that the baselines have too: a preset without the projection.
+
+    Args:
+        normalisation: "relative" for the losses of the preset "fast", "published" for the losses of "paper". Both use
+            the solver and the start image of "fast".
+    """
     if normalisation == "relative":
         return {"projection": False}
     names = ("content_layers", "content_weight", "content_target", "style_weights", "photorealism_weight", "epsilon")
@@ -107,11 +123,11 @@ def settings_of(normalisation: str) -> dict[str, Any]:
     return chosen | {"normalisation": "published", "projection": False}
 
 
-def problem_of(
+def baseline_problem(
     pair: Mapping[str, Any], normalisation: str, weights: EncoderWeights, device: torch.device | str = "cpu"
 ) -> Problem:
-    """The photos, regions, start image and losses of `transferred(pair, ...)` for the baselines."""
-    settings = preset_settings("fast", **settings_of(normalisation))
+    """Return what `run_transfer` of a pair solves, for the baselines: photos, regions, start image and losses."""
+    settings = preset_settings("fast", **comparable_settings(normalisation))
     names = [name for name in pair["content_mask"] if name in pair["style_mask"]]
     masks = [
         torch.from_numpy(np.stack([pair[f"{role}_mask"][name] for name in names])).float().to(device)
@@ -122,10 +138,20 @@ def problem_of(
     return Problem(content, style, start, *masks, settings, weights)
 
 
-def transferred(
+def native_objective(problem: Problem) -> Objective:
+    """Return fastphoto's own objective for a problem, at its full size and with the photorealism loss."""
+    names = tuple(str(number) for number in range(len(problem.content_masks)))
+    pair = PhotoPair(problem.content, problem.style, names, problem.content_masks, problem.style_masks)
+    level = Level("photorealism", 0, problem.content, problem.start, problem.style)
+    with torch.no_grad():
+        encoder = Encoder(problem.weights)
+        return level_objective(problem.settings, encoder, pair, level)
+
+
+def run_transfer(
     pair: Mapping[str, Any], encoder: str, weights: Path | None, device: torch.device | str, **changes: Any
 ) -> Tensor:
-    """fastphoto.transfer() of the pair at its own size, with the start image of `problem_of`."""
+    """Return the result of fastphoto.transfer() at the pair's own size, from the start image of `baseline_problem`."""
     changes = {"size": max(pair["content"].shape[1:]), "border_radius": 0} | changes
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,7 +1,7 @@
-"""The pieces of work that are timed, on any device: for each operator, the ways to do it and how to check them.
+"""Workloads of the operators: for each piece of work its contenders, and how to check their outputs.
 
-The suite for the CPU (bench_*.py) and the command for a GPU (gpu.py) time the same work and check it the same way.
-Those that a network takes part in are in network_workloads.py.
+The runs on CPUs and on GPUs time the same workloads and check them the same way. Workloads with an encoder are in
+network_workloads.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from plain_ops import (
+from scipy import sparse
+from torch import Tensor
+
+from benchmarks.baselines.operators import (
     GatheredGram,
     csr_tensor,
     dense_gram,
@@ -23,10 +26,7 @@ from plain_ops import (
     laplacian_by_pymatting,
     sparse_matrix,
 )
-from scipy import sparse
-from torch import Tensor
-from torch_modes import matrix_products
-
+from benchmarks.torch_modes import product_precision
 from fastphoto import ops
 from fastphoto.ops import reference
 from fastphoto.regions.resizing import layer_masks
@@ -34,80 +34,81 @@ from fastphoto.regions.resizing import layer_masks
 Call = Callable[[], Sequence[Tensor]]
 Shape = tuple[int, int, int]  # channels, height, width
 EPSILON = 1e-4
-CHECKED = 466, 700  # pixels at the far corner that a float64 Laplacian is compared on: it stores 81 numbers for each
+# (height, width) at the far corner that is compared with a float64 Laplacian, which stores 81 numbers a pixel.
+CHECKED_SIZE = 466, 700
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to do a piece of work."""
+    """One implementation of a piece of work."""
 
     prepare: Callable[[], Call]
-    """Does once what is not timed, and returns what is."""
+    """Does what is not timed, once, and returns the call that is."""
     bytes: int
-    """That must go to or come from memory at least, in the form that this contender's data has."""
+    """Least number of bytes to read and write, in the form that this contender has its data in."""
     flops: int
-    """Floating-point operations that the work takes, a multiplication and an addition counted as two."""
+    """Floating-point operations; a multiplication and an addition are two."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A piece of work, the ways to do it, and how far from float64 what they return is."""
+    """A piece of work, its contenders by name, and a check of their outputs."""
 
     title: str
     contenders: Mapping[str, Contender]
     error: Callable[[Sequence[Tensor]], float]
-    """The largest distance of any output from the exact one, relative to the latter's norm."""
+    """Returns the largest distance of any output from the exact one in float64, relative to the norm of that one."""
     tolerance: float = 1e-5
-    """What that may be at most."""
+    """Largest error that is allowed."""
 
 
 # ---- random images and regions -----------------------------------------------------------------------------
 
 
 def planar(height: int, width: int, planes: int, seed: int = 0, device: torch.device | str = "cpu") -> Tensor:
-    """Random values (H, W, planes) as a view of planar memory."""
+    """Return random values (H, W, planes) in [0, 1), as a view of planar memory."""
     generator = torch.Generator(device=device).manual_seed(seed)
     return torch.rand(planes, height, width, generator=generator, device=device).permute(1, 2, 0)
 
 
 def partition(regions: int, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
-    """Hard masks (regions, H, W) that share the image: the pixels nearest to each of some random points."""
+    """Return hard masks (regions, H, W) that share the image: each has the pixels nearest to a random point."""
     points = torch.rand(regions, 2, generator=torch.Generator().manual_seed(1)) * torch.tensor([height, width])
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     nearest = ((y[..., None] - points[:, 0]) ** 2 + (x[..., None] - points[:, 1]) ** 2).argmin(-1)
     return torch.stack([nearest == r for r in range(regions)]).float().to(device)
 
 
-def distance(found: Tensor, wanted: Tensor) -> float:
-    """|found - wanted| / |wanted|."""
-    found, wanted = found.detach().double(), wanted.detach()
-    return float((found - wanted).norm() / wanted.norm())
+def relative_error(output: Tensor, exact: Tensor) -> float:
+    """Return |output - exact| / |exact|."""
+    output, exact = output.detach().double(), exact.detach()
+    return float((output - exact).norm() / exact.norm())
 
 
 # ---- matting Laplacian -------------------------------------------------------------------------------------
 
 
 def matting_laplacian(height: int, width: int, device: torch.device | str = "cpu") -> Workload:
-    """Energy and L x, half its gradient, for three planes; where a contender is called a product, L x alone."""
+    """Return the workload of L x for three planes x, and of the energy x^T L x with it for contenders named so."""
     image, x = (planar(height, width, 3, seed, device) for seed in (0, 1))
     columns = x.reshape(-1, 3).contiguous()
-    h, w = min(height, CHECKED[0]), min(width, CHECKED[1])
+    h, w = min(height, CHECKED_SIZE[0]), min(width, CHECKED_SIZE[1])
 
     @lru_cache
     def stencil() -> Tensor:
         return ops.matting_laplacian_stencil(image, EPSILON)
 
     @lru_cache
-    def wanted() -> Tensor:
+    def exact() -> Tensor:
         corner = (v[-h:, -w:].double().cpu() for v in (image, x))
         return reference.matting_laplacian(*corner, EPSILON)[2:, 2:]
 
     def error(outputs: Sequence[Tensor]) -> float:
         product = outputs[-1].reshape(height, width, 3)
-        distances = [distance(product[height - h + 2 :, width - w + 2 :].cpu(), wanted())]
+        errors = [relative_error(product[height - h + 2 :, width - w + 2 :].cpu(), exact())]
         if len(outputs) == 2:
-            distances.append(distance(outputs[0].cpu(), (x.double() * product.double()).sum().cpu()))
-        return max(distances)
+            errors.append(relative_error(outputs[0].cpu(), (x.double() * product.double()).sum().cpu()))
+        return max(errors)
 
     def with_stencil(operator: Callable[[Tensor], Sequence[Tensor]]) -> Call:
         return partial(operator, stencil())
@@ -126,7 +127,7 @@ def matting_laplacian(height: int, width: int, device: torch.device | str = "cpu
 
     def torch_csr(index: torch.dtype, layout: str) -> Call:
         matrix = matrix_with(index)
-        # The product likes one of the two layouts better; the baseline gets the better one.
+        # One of the two layouts is faster; the baseline is given both.
         laid = columns if layout == "rows" else columns.t().contiguous().t()
 
         def energy() -> Sequence[Tensor]:
@@ -161,23 +162,23 @@ def matting_laplacian(height: int, width: int, device: torch.device | str = "cpu
     return Workload(f"matting Laplacian, three planes, {width}x{height}", contenders, error)
 
 
-def building_the_stencil(height: int, width: int, device: torch.device | str = "cpu") -> Workload:
-    """The matting Laplacian from the image: our stencil, and the sparse matrices that others build, on the CPU."""
+def stencil_build(height: int, width: int, device: torch.device | str = "cpu") -> Workload:
+    """Return the workload of building the matting Laplacian: our stencil, and the CSR matrices of others on the CPU."""
     image, x = (planar(height, width, 3, seed, device) for seed in (0, 1))
 
     @lru_cache
-    def wanted() -> Tensor:
-        """Of the image in double, of which the definition is too slow."""
+    def exact() -> Tensor:
+        """Return our stencil in float64; the reference is too slow."""
         return ops.matting_laplacian_stencil(image.double(), EPSILON)
 
     def error(outputs: Sequence[Tensor]) -> float:
-        (found,) = outputs
-        if found.layout == torch.strided:
-            return distance(found, wanted())
+        (matrix,) = outputs
+        if matrix.layout == torch.strided:
+            return relative_error(matrix, exact())
         columns = x.double().reshape(-1, 3)
-        return distance(found.double() @ columns, ops.stencil_product(wanted(), x.double()).reshape(-1, 3))
+        return relative_error(matrix.double() @ columns, ops.stencil_product(exact(), x.double()).reshape(-1, 3))
 
-    def by(build: Callable[[np.ndarray, float], sparse.csr_matrix]) -> Call:
+    def csr(build: Callable[[np.ndarray, float], sparse.csr_matrix]) -> Call:
         array = image.double().cpu().contiguous().numpy()
 
         def call() -> Sequence[Tensor]:
@@ -192,8 +193,8 @@ def building_the_stencil(height: int, width: int, device: torch.device | str = "
     moved, flops = 60 * pixels, (36 * 6 + 9 * 15) * pixels
     contenders = {
         "native": Contender(lambda: lambda: [ops.matting_laplacian_stencil(image, EPSILON)], moved, flops),
-        "numpy": Contender(lambda: by(laplacian_by_numpy), moved, flops),
-        "pymatting": Contender(lambda: by(laplacian_by_pymatting), moved, flops),
+        "numpy": Contender(lambda: csr(laplacian_by_numpy), moved, flops),
+        "pymatting": Contender(lambda: csr(laplacian_by_pymatting), moved, flops),
     }
     return Workload(f"building the matting Laplacian, {width}x{height}", contenders, error)
 
@@ -202,7 +203,7 @@ def building_the_stencil(height: int, width: int, device: torch.device | str = "
 
 
 def style_layers(height: int, width: int, widths: Sequence[int]) -> list[Shape]:
-    """The shapes of an encoder's five style layers, one in each block, for an image."""
+    """Return the shapes of an encoder's five style layers, one in each block, for an image."""
     shapes = []
     for channels in widths:
         shapes.append((channels, height, width))
@@ -211,14 +212,14 @@ def style_layers(height: int, width: int, widths: Sequence[int]) -> list[Shape]:
 
 
 def smooth_partition(regions: int, shapes: Sequence[Shape], device: torch.device | str = "cpu") -> list[Tensor]:
-    """A partition of the image as a transfer has it at the five style layers: with soft borders."""
+    """Return a partition of the image at the five style layers as a transfer has it: with soft borders."""
     layers = {f"relu{block}_1": shape[1:] for block, shape in enumerate(shapes, 1)}
     masks = layer_masks(partition(regions, *shapes[0][1:], device), list(layers), layers)
     return [masks[layer] for layer in layers]
 
 
 def hard_partition(regions: int, shapes: Sequence[Shape]) -> list[Tensor]:
-    """The same without soft borders, so that the regions' total area is the image's, however many they are."""
+    """Return the same without soft borders; the regions' total area is then that of the image for any number."""
     smooth = smooth_partition(regions, shapes)
     return [(masks.argmax(0) == torch.arange(regions)[:, None, None]).float() for masks in smooth]
 
@@ -229,9 +230,13 @@ def masked_gram(
     layout: str = "channels_last",
     dtype: torch.dtype = torch.float32,
 ) -> Workload:
-    """The Gram matrices of all of some layers and the gradient in their activations, together.
+    """Return the workload of masked Gram matrices at some layers, together with the gradients in their activations.
 
-    masks: (R, h, w) for each layer, on the device to use. layout: of the activations, or "planar".
+    Args:
+        shapes: of each layer's activations.
+        masks: (R, h, w) for each layer, on the device to use.
+        layout: "channels_last" or "planar", how activations lie in memory.
+        dtype: of activations.
     """
     device, regions = masks[0].device, len(masks[0])
     generator = torch.Generator(device=device).manual_seed(3)
@@ -242,36 +247,37 @@ def masked_gram(
         features.append((values.contiguous() if layout == "planar" else values).requires_grad_())
 
     @lru_cache
-    def wanted() -> list[Tensor]:
-        """In float64, region by region to save memory."""
+    def exact() -> list[Tensor]:
+        """Return all in float64, computed region by region to save memory."""
         grams, gradients = [], []
         for f, m in zip(features, masks, strict=True):
             values, weights = f.detach().double().flatten(1), m.double().flatten(1).square()
             products = [(values * weight) @ values.t() for weight in weights]
-            # Gram matrices as their own gradients are symmetric: twice each, a thousandth in size.
+            # Gram matrices as their own gradients, a thousandth in size; twice each, as they are symmetric.
             gradient = sum(2e-3 * g @ (values * weight) for g, weight in zip(products, weights, strict=True))
             grams.append(torch.stack(products))
             gradients.append(torch.as_tensor(gradient).view(f.shape))
         return [*grams, *gradients]
 
     def error(outputs: Sequence[Tensor]) -> float:
-        return max(distance(a, b) for a, b in zip(outputs, wanted(), strict=True))
+        return max(relative_error(a, b) for a, b in zip(outputs, exact(), strict=True))
 
     def both(gram: Callable[..., Tensor], extra: Sequence[tuple[Any, ...]], tf32: bool) -> Call:
         def call() -> Sequence[Tensor]:
-            with matrix_products(tf32):
+            with product_precision(tf32):
                 grams, gradients = [], []
-                # Layer by layer: the masked copies that autograd keeps of all of them together are 14 GB at 700 px.
+                # One layer after the other: at 700 px autograd would keep masked copies of 14 GB for all together.
                 for f, more in zip(features, extra, strict=True):
                     output = gram(f, *more)
-                    # Gram matrices as their own gradients, brought to a size that bfloat16 can hold well.
+                    # Gram matrices as their own gradients, a thousandth in size, so that no product grows too large.
                     gradients += torch.autograd.grad(output, f, (output.detach() * 1e-3).to(output.dtype))
                     grams.append(output.detach())
                 return [*grams, *gradients]
 
         return call
 
-    # Read twice, for value and gradient, and the gradient written and read; C^2 products a pixel and twice as often.
+    # Activations are read for the value and again for the gradient, which is written and read. Each pixel of a region
+    # takes C^2 products for the value, and as many for the gradient.
     traffic = 4 * sum(math.prod(shape) for shape in shapes) * features[0].element_size()
     area = sum(int((m > 0).sum()) * shape[0] ** 2 for m, shape in zip(masks, shapes, strict=True))
 
@@ -285,13 +291,13 @@ def masked_gram(
 
     contenders = {
         "native": contender(ops.masked_gram, lambda m: (ops.list_pixels(m),)),
-        "native_without_plan": contender(ops.masked_gram, lambda m: (m,)),
+        "native_without_lists": contender(ops.masked_gram, lambda m: (m,)),
         "dense": contender(dense_gram, lambda m: (m,)),
         "gather": contender(GatheredGram.apply, listed),
         "dense_tf32": contender(dense_gram, lambda m: (m,), tf32=True),
         "gather_tf32": contender(GatheredGram.apply, listed, tf32=True),
     }
-    # TF32 has ten bits behind the point and bfloat16 seven.
+    # TF32 has 10 bits of mantissa, bfloat16 has 7.
     tolerance = 2e-2 if dtype == torch.bfloat16 else 1e-5 if device.type == "cpu" else 3e-3
     name = ", ".join("x".join(map(str, shape)) for shape in shapes)
     return Workload(f"masked Gram and gradient, {layout}, {regions} regions, {name}", contenders, error, tolerance)
@@ -301,7 +307,10 @@ def masked_gram(
 
 
 def local_affine(height: int, width: int, device: torch.device | str = "cpu") -> dict[str, Workload]:
-    """Fitting, smoothing and applying maps, each its own workload; no peer in stock PyTorch is worth its memory."""
+    """Return workloads by name: fitting, smoothing and applying local affine maps.
+
+    They have no peers: in stock PyTorch each would unfold every window in memory.
+    """
     content, result = (planar(height, width, 3, seed, device) for seed in (0, 1))
     maps = ops.local_affine_fit(content, result, 1)
     pixels, fit, smooth = height * width, (18, 600), (24, 48)  # floats moved and operations for each pixel
@@ -322,8 +331,8 @@ def local_affine(height: int, width: int, device: torch.device | str = "cpu") ->
         (moved, operations), call, values = calls[name]
 
         def error(outputs: Sequence[Tensor]) -> float:
-            # The operator in double: the definition would unfold every window.
-            return distance(outputs[0], call(*(value.double() for value in values)))
+            # The operator in double, as the reference would unfold every window.
+            return relative_error(outputs[0], call(*(value.double() for value in values)))
 
         contender = Contender(lambda: lambda: [call(*values)], 4 * moved * pixels, operations * pixels)
         return Workload(f"local affine maps, {name}, {width}x{height}", {"native": contender}, error)

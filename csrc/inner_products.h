@@ -1,4 +1,5 @@
-// How inner products of long vectors are cut, alike on host and device, and the operator's boundary checks.
+// How the inner products of long vectors are split into pieces, the same on host and device, and the
+// operator's argument checks.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -10,7 +11,8 @@
 
 namespace fastphoto {
 
-// Vectors are summed piece by piece; the pieces' sums are added up in order.
+// Vectors are summed piece by piece, and the sums of the pieces are added in order. The length is by eye:
+// short enough for float32 sums to lose little.
 constexpr int64_t kPieceLength = 4096;
 
 inline void check_inner_products(const Checks& checks, const Tensor& a, const Tensor& b) {

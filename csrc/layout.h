@@ -1,4 +1,4 @@
-// Memory layout at the operators' border: callers see (H, W, K), kernels see K contiguous planes.
+// Memory layout of pictures: callers pass and get (H, W, K), kernels work on K contiguous planes.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>

@@ -1,4 +1,4 @@
-// Every operator of fastphoto, and the module's host-side functions: build_info() and list_pixels().
+// The schemas of all operators, and the module's own functions: build_info() and list_pixels().
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <torch/csrc/stable/library.h>
@@ -17,10 +17,10 @@
 namespace py = pybind11;
 
 STABLE_TORCH_LIBRARY(fastphoto, m) {
-  // image (H, W, 3), x (H, W, K) -> L x (H, W, K); energies also return sum_k x_k^T L x_k.
+  // image (H, W, 3), x (H, W, K) -> L x (H, W, K); the energy, sum_k x_k^T L x_k, comes before it.
   m.def("matting_laplacian(Tensor image, Tensor x, float epsilon) -> Tensor");
   m.def("matting_laplacian_energy(Tensor image, Tensor x, float epsilon) -> (Tensor, Tensor)");
-  // image (H, W, 3) -> (12, H, W)
+  // image (H, W, 3) -> stencil (12, H, W)
   m.def("matting_laplacian_stencil(Tensor image, float epsilon) -> Tensor");
   m.def("stencil_product(Tensor stencil, Tensor x) -> Tensor");
   m.def("stencil_energy(Tensor stencil, Tensor x) -> (Tensor, Tensor)");
@@ -29,21 +29,20 @@ STABLE_TORCH_LIBRARY(fastphoto, m) {
   m.def(
       "masked_gram_backward(Tensor grad, Tensor features, Tensor indices, Tensor weights, Tensor offsets) -> "
       "Tensor");
-  // content (H, W, 3), result (H, W, 3) -> maps (H, W, 3, 4); applied to content of any size.
+  // content (H, W, 3), result (H, W, 3) -> maps (H, W, 3, 4); maps can be applied to content of any size.
   m.def("local_affine_fit(Tensor content, Tensor result, int radius, float epsilon) -> Tensor");
   m.def("local_affine_fit_backward(Tensor grad, Tensor content, int radius, float epsilon) -> Tensor");
   m.def("local_affine_apply(Tensor maps, Tensor content) -> Tensor");
   // a (A, N), b (B, N) -> (A, B) double
   m.def("inner_products(Tensor a, Tensor b) -> Tensor");
-  // x (B, C, H, W), channels-last, after a ReLU -> (B, C, h, w); the gradient is that before the ReLU.
+  // x (B, C, H, W), channels-last, after a ReLU -> (B, C, h, w); the gradient is the one before the ReLU.
   m.def("max_pool(Tensor x, bool ceil) -> Tensor");
   m.def("max_pool_backward(Tensor grad, Tensor x) -> Tensor");
-  // weight (O, I, 3, 3) -> as the device wants it; x (B, I, H, W), channels-last -> (B, O, h, w). CPU only.
+  // Only on the CPU: weight (O, I, 3, 3) -> weights (36, panels, I, 16); x (B, I, H, W) -> (B, O, h, w).
   m.def("convolution_weights(Tensor weight) -> Tensor");
   m.def(
-      "convolution(Tensor x, Tensor weights, Tensor? bias, int out_channels, int padding, bool reflect, bool "
-      "relu) "
-      "-> Tensor");
+      "convolution(Tensor x, Tensor weights, Tensor? bias, int out_channels, int padding, bool reflect, "
+      "bool relu) -> Tensor");
   // x (H, W, K) -> (H, W, K)
   m.def("box_sum(Tensor x, int radius) -> Tensor");
   m.def("bilateral_sum(Tensor guide, Tensor x, int radius, float sigma_space, float sigma_colour) -> Tensor");
@@ -74,7 +73,7 @@ py::tuple list_pixels(const py::array_t<T, py::array::c_style>& masks) {
                                   " that is negative or not finite");
     offset[r + 1] = offset[r] + listed;
   }
-  // One entry more than needed: the loop below writes before it knows whether the pixel counts.
+  // One entry more than needed, because the loop below writes an entry before it knows whether to keep it.
   py::array_t<int32_t> indices(offset[regions] + 1);
   py::array_t<T> weights(offset[regions] + 1);
   int32_t* index = indices.mutable_data();

@@ -1,4 +1,5 @@
-// Arithmetic of local affine colour maps that host and device share: one window's fit, one pair's weight.
+// Arithmetic of local affine colour maps, shared by host and device: the fit of one window, its gradient, and
+// the sampling of maps at another resolution.
 //
 // The map of a pixel minimises, over its cropped window, sum |A c + b - r|^2 + epsilon |A|^2.
 #pragma once
@@ -9,8 +10,8 @@
 
 namespace fastphoto {
 
-// A window's sums, in this order: c (3); c c^T lower triangle (00 10 11 20 21 22); r (3); c_a r_b at 12 + 3 b
-// + a.
+// The sums over a window, in this order: c (3); the lower triangle of c c^T (00 10 11 20 21 22); r (3);
+// c_a r_b at 12 + 3 b + a.
 constexpr int kContentMoments = 9;
 constexpr int kFitMoments = 21;
 
@@ -38,7 +39,7 @@ C10_HOST_DEVICE inline AffineFactor factor_affine(const double moments[kContentM
   const double s00 = s[0] - f.mean[0] * moments[0], s10 = s[1] - f.mean[1] * moments[0],
                s11 = s[2] - f.mean[1] * moments[1], s20 = s[3] - f.mean[2] * moments[0],
                s21 = s[4] - f.mean[2] * moments[1], s22 = s[5] - f.mean[2] * moments[2];
-  // No pivot is below epsilon in exact arithmetic; the differences above must not take one there.
+  // No pivot is below epsilon in exact arithmetic. Rounding of the differences above could put one there.
   const double d0 = s00 + epsilon;
   f.inverse_d0 = 1.0 / (d0 > epsilon ? d0 : epsilon);
   f.r10 = s10 * f.inverse_d0;
@@ -61,7 +62,7 @@ C10_HOST_DEVICE inline void solve_affine(const AffineFactor& f, double v0, doubl
   out[0] = v0 * f.inverse_d0 - f.r10 * out[1] - f.r20 * out[2];
 }
 
-// The 3 x 4 map of a window from its kFitMoments sums.
+// The 3 x 4 map of a window, (A, b), from its kFitMoments sums.
 C10_HOST_DEVICE inline void fit_window(const double* moments, double inverse_count, double epsilon,
                                        double map[12]) {
   const AffineFactor f = factor_affine(moments, inverse_count, epsilon);
@@ -74,7 +75,7 @@ C10_HOST_DEVICE inline void fit_window(const double* moments, double inverse_cou
   }
 }
 
-// The part of d r_k that comes from one window is c_k . v_b + u_b, for each result channel b.
+// One window adds c_k . v_b + u_b to the gradient of r_k in channel b: v_and_u holds (v_b, u_b) for each b.
 C10_HOST_DEVICE inline void fit_window_gradient(const double* moments, double inverse_count, double epsilon,
                                                 const double grad[12], double v_and_u[12]) {
   const AffineFactor f = factor_affine(moments, inverse_count, epsilon);
@@ -86,8 +87,8 @@ C10_HOST_DEVICE inline void fit_window_gradient(const double* moments, double in
   }
 }
 
-// Where an output position falls between two maps: centres of pixels match, positions beyond the edge are
-// clamped.
+// The two maps that a position lies between, along one dimension, and how near it is to the second. Centres
+// of pixels match, and positions beyond the edge are clamped, as in bilinear interpolation.
 struct Between {
   int64_t low, high;
   double fraction;

@@ -1,4 +1,4 @@
-// Boundary checks of the matting Laplacian's operators, the same on every device.
+// Argument checks of the matting Laplacian's operators, the same on every device.
 #pragma once
 
 #include "checks.h"
@@ -25,8 +25,9 @@ inline void check_stencil(const Checks& checks, const Tensor& stencil, const Ten
   checks.floating("stencil", stencil);
   checks.shape("x", x, 3, "(H, W, K)");
   checks.that(x.size(0) == stencil.size(1) && x.size(1) == stencil.size(2), "x is ", Checks::describe(x),
-              ", wanted (H, W, K) of the stencil, ", Checks::describe(stencil));
-  checks.that(x.size(0) >= 3 && x.size(1) >= 3, "x is ", Checks::describe(x), ", wanted H and W at least 3");
+              ", expected (H, W, K) of the stencil, ", Checks::describe(stencil));
+  checks.that(x.size(0) >= 3 && x.size(1) >= 3, "x is ", Checks::describe(x),
+              ", expected H and W at least 3");
   checks.alike("x", x, "stencil", stencil);
 }
 

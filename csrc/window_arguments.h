@@ -1,4 +1,4 @@
-// Boundary checks of the local affine maps' operators and of window sums, the same on every device.
+// Argument checks of local affine colour maps and window sums, the same on every device.
 #pragma once
 
 #include "checks.h"

@@ -1,8 +1,8 @@
 """Closed-form alpha matting (Levin et al. 2008) with fastphoto's matting Laplacian and scipy's solver.
 
-    python closed_form_matting.py                        on a picture rendered here, whose alpha is known
+    python closed_form_matting.py                        on a rendered picture, whose alpha is known
     python closed_form_matting.py IMAGE SCRIBBLES OUT    on files; in SCRIBBLES white marks the foreground,
-                                                         black the background, the rest is unknown
+                                                         black the background, any other colour is unknown
 
 Solves (L + weight D) alpha = weight D s, where D marks the scribbled pixels and s holds their values.
 """
@@ -18,13 +18,19 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.sparse.linalg import LinearOperator, cg
 
-from fastphoto.ops.laplacian import MattingLaplacian
+from fastphoto.ops import MattingLaplacian
 
 
 def matte(image: np.ndarray, scribbles: np.ndarray, weight: float = 100.0) -> tuple[np.ndarray, float]:
-    """Alpha (H, W) of an image (H, W, 3) in [0, 1], and the relative residual of the linear system.
+    """Return the alpha of an image, and the relative residual of the linear system.
 
-    `scribbles`, (H, W), is 1 where the foreground is known, 0 where the background is, NaN elsewhere.
+    Args:
+        image: picture, (H, W, 3), values in [0, 1].
+        scribbles: known alpha, (H, W): 1 on the foreground, 0 on the background, NaN where it is unknown.
+        weight: penalty on alpha that differs from the scribbles.
+
+    Returns:
+        alpha, (H, W) in [0, 1], and |A alpha - right| / |right|.
     """
     height, width = scribbles.shape
     laplacian = MattingLaplacian(torch.from_numpy(image).double())
@@ -41,7 +47,7 @@ def matte(image: np.ndarray, scribbles: np.ndarray, weight: float = 100.0) -> tu
 
 
 def render(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An image with a soft, ragged foreground, its true alpha, and scribbles well away from the edge."""
+    """Return an image with a soft, ragged foreground, its true alpha, and scribbles well away from the edge."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:size, : size * 4 // 3] / size
     ragged = gaussian_filter(rng.normal(size=y.shape), 2.5)
@@ -59,7 +65,7 @@ def render(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def main(arguments: Sequence[str] | None = None) -> tuple[float, float | None]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*", metavar="IMAGE SCRIBBLES OUT")
-    parser.add_argument("--size", type=int, default=160, help="height of the rendered picture")
+    parser.add_argument("--size", type=int, default=160, help="height of the rendered picture in pixels")
     options = parser.parse_args(arguments)
     if len(options.files) not in (0, 3):
         parser.error("give IMAGE SCRIBBLES OUT, or none of them")
@@ -75,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> tuple[float, float | None]:
     image = np.asarray(Image.open(source).convert("RGB")) / 255.0
     grey = np.asarray(Image.open(marks).convert("L"))
     if grey.shape != image.shape[:2]:
-        parser.error(f"{marks} is {grey.shape[1]} x {grey.shape[0]}, wanted the size of {source}")
+        parser.error(f"{marks} is {grey.shape[1]} x {grey.shape[0]}, expected the size of {source}")
     scribbles = np.where(grey > 230, 1.0, np.where(grey < 25, 0.0, np.nan))
     alpha, residual = matte(image, scribbles)
     Image.fromarray(np.round(alpha * 255).astype(np.uint8)).save(out)

@@ -1,35 +1,63 @@
 """fastphoto makes one photograph take on the look of another and stay a photograph."""
 
-from fastphoto.runtime.threads import load_torch_with_patient_threads
+from fastphoto.runtime.threads import keep_freed_memory, load_torch_with_patient_threads
 
 load_torch_with_patient_threads()  # before anything else loads it
 
 from fastphoto import ops
+from fastphoto.encoders.encoder import Encoder, load_encoder
 from fastphoto.errors import FastPhotoError, FastPhotoWarning, FileError, InputError
 from fastphoto.evaluation.scores import evaluate
-from fastphoto.optimisation.presets import PRESETS
+from fastphoto.methods.registry import METHODS, apply_method
+from fastphoto.ops import MattingLaplacian
+from fastphoto.optimisation.presets import PRESETS, preset_settings
+from fastphoto.optimisation.progress import Progress
 from fastphoto.optimisation.settings import Settings
-from fastphoto.pipeline import Progress, invert, transfer
+from fastphoto.photos.demo import demo_pairs
+from fastphoto.photos.photo import Photo
+from fastphoto.photos.read import read_photo
+from fastphoto.photos.write import write_photo
+from fastphoto.pipeline import invert, transfer
 from fastphoto.regions.find import find_regions
+from fastphoto.regions.masks import RegionMasks
+from fastphoto.regions.mismatch import region_unlikeness
+from fastphoto.regions.pair import PhotoPair, prepare_pair
+from fastphoto.regions.reading import read_masks
 from fastphoto.regions.scribbles import grow_scribbles
 from fastphoto.reports.comparison import compare
 
 __version__: str = ops.build_info()["version"]
 
 __all__ = [
+    "METHODS",
     "PRESETS",
+    "Encoder",
     "FastPhotoError",
     "FastPhotoWarning",
     "FileError",
     "InputError",
+    "MattingLaplacian",
+    "Photo",
+    "PhotoPair",
     "Progress",
+    "RegionMasks",
     "Settings",
     "__version__",
+    "apply_method",
     "compare",
+    "demo_pairs",
     "evaluate",
     "find_regions",
     "grow_scribbles",
     "invert",
+    "keep_freed_memory",
+    "load_encoder",
     "ops",
+    "prepare_pair",
+    "preset_settings",
+    "read_masks",
+    "read_photo",
+    "region_unlikeness",
     "transfer",
+    "write_photo",
 ]

@@ -1,19 +1,20 @@
-"""Image files: opening them safely, their orientation and colour profiles, writing them whole."""
+"""The errors and the warning of fastphoto, and the text of their messages.
+
+    Exception
+    └── FastPhotoError      every error that fastphoto raises on purpose
+        ├── InputError      an argument, mask, array or tensor that cannot be used; also a ValueError
+        └── FileError       a file that cannot be found, read, verified or written; also an OSError
+
+    UserWarning
+    └── FastPhotoWarning    input that was accepted with a change
+
+Every message is one line: what, then the cause, then what to do about it.
+"""
 
 from __future__ import annotations
 
 import os
 import warnings
-
-
-def printable(path: str | os.PathLike) -> str:
-    """A path as one printable line, whatever bytes its name holds."""
-    text = os.fsdecode(path)
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def error_text(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:120]
 
 
 class FastPhotoError(Exception):
@@ -35,3 +36,19 @@ class FastPhotoWarning(UserWarning):
 def warn(message: str) -> None:
     """Warn with a FastPhotoWarning of one line."""
     warnings.warn(message, FastPhotoWarning, stacklevel=3)
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    r"""Return a path as one printable line, whatever bytes the file name holds.
+
+    Example:
+        >>> printable("holiday\nphoto.jpg")
+        'holiday\\nphoto.jpg'
+    """
+    text = os.fsdecode(path)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def error_text(error: Exception) -> str:
+    """Return the message of another library's error as one line of at most 120 characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:120]

@@ -3,14 +3,14 @@
     python tools/calibrate.py search --pairs DIR --judge DIR --encoder embedded --trials 24 -o trials.jsonl
     python tools/calibrate.py report trials.jsonl
 
-A trial is one choice of settings; all pairs, folders N/{content,style,content_mask,style_mask,published}.png, are
-transferred with it and scored against published results by the judge, evaluate.py with score(pair, result, side) ->
-{"style": 0.9, "photorealism": 0.8, ...}: 1.0 equals the published result, lower is better. Trials are added to the
-file, so that a search can be stopped, continued, and joined with another encoder's.
+A trial is one choice of settings. All pairs, folders N/{content,style,content_mask,style_mask,published}.png, are
+transferred with it. The judge, evaluate.py with score(pair, result, side) -> {"style": 0.9, "photorealism": 0.8, ...},
+scores each result: 1.0 equals the published result, lower is better. `search` appends trials to the file, so that a
+search can be stopped, continued, and joined with another encoder's.
 
-The report chooses as a user of other photos would have to: pairs are dealt into folds, the trial that is best on the
-other folds is judged on the fold left out. The measure is the mean over pairs of max(style, photorealism): it is what
-"better than published in both" asks for.
+`report` chooses as for photos that were never searched on: it deals the pairs into folds, and judges the trial that is
+best on the other folds on the fold left out. The measure is the mean over pairs of max(style, photorealism), because
+"better than published" must hold for both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -55,15 +55,28 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "colour_gain": (4.0, 6.0, 9.0),
     "curve_slope": (1.0, 1.5, 2.0, 3.0),
 }
+"""The values that each setting is searched among."""
 FOLDS = 4
+DEALS = 50  # random ways to deal the pairs into folds
+
+
+class Job(NamedTuple):
+    """One transfer to judge, in a process of its own."""
+
+    settings: dict[str, Any]
+    pair: Path
+    judge: Path
+    encoder: str
+    weights: Path | None
+    size: int
 
 
 def search(options: argparse.Namespace) -> None:
-    """Judge the defaults and then random choices, each of which changes a few settings of the defaults."""
+    """Judge the defaults, then random choices that differ from the defaults in one to three settings."""
     pairs = sorted((p for p in options.pairs.iterdir() if (p / "published.png").exists()), key=lambda p: int(p.name))
     done = _read(options.out) if options.out.exists() else []
     run = {"encoder": options.encoder, "weights": _weights(options), "size": options.size}
-    seen = {_key(t["settings"]) for t in done if all(t[name] == value for name, value in run.items())}
+    judged = {_key(t["settings"]) for t in done if all(t[name] == value for name, value in run.items())}
     random = np.random.default_rng(options.seed)
     context = get_context("spawn")  # a process that has used CUDA or autograd's threads must not be forked
     with ProcessPoolExecutor(options.processes, context) as pool:
@@ -72,10 +85,12 @@ def search(options: argparse.Namespace) -> None:
             if number:
                 for name in random.choice(list(SPACE), random.integers(1, 4), replace=False):
                     settings[name] = SPACE[name][random.integers(len(SPACE[name]))]
-            if (key := _key(settings)) in seen:
+            if (key := _key(settings)) in judged:
                 continue
-            seen.add(key)
-            jobs = [(settings, pair, options.judge, options.encoder, options.weights, options.size) for pair in pairs]
+            judged.add(key)
+            jobs = [
+                Job(settings, pair, options.judge, options.encoder, options.weights, options.size) for pair in pairs
+            ]
             results = tqdm(pool.map(_score, jobs), total=len(jobs), leave=False)
             scores = {pair.name: score for pair, score in zip(pairs, results, strict=True)}
             with open(options.out, "a") as file:
@@ -84,40 +99,39 @@ def search(options: argparse.Namespace) -> None:
 
 
 def _weights(options: argparse.Namespace) -> str:
-    """SHA-256 of the encoder's file."""
+    """Return the SHA-256 of the encoder's weight file."""
     if options.encoder == "embedded":
         return read_weights(EMBEDDED).sha256
     return load_weights(options.encoder, options.weights).sha256
 
 
-def _score(job: tuple[Any, ...]) -> list[float]:
-    """[style, photorealism] of one pair."""
-    settings, pair, judge, encoder, weights, size = job
+def _score(job: Job) -> list[float]:
+    """Return [style, photorealism] of one pair."""
     import torch
 
     torch.set_num_threads(1)
-    sys.path.insert(0, str(judge))
+    sys.path.insert(0, str(job.judge))
     import evaluate
 
     image = fastphoto.transfer(
-        pair / "content.png",
-        pair / "style.png",
-        content_mask=pair / "content_mask.png",
-        style_mask=pair / "style_mask.png",
-        encoder=encoder,
-        weights=weights,
-        size=size,
-        **settings,
+        job.pair / "content.png",
+        job.pair / "style.png",
+        content_mask=job.pair / "content_mask.png",
+        style_mask=job.pair / "style_mask.png",
+        encoder=job.encoder,
+        weights=job.weights,
+        size=job.size,
+        **job.settings,
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "result.png"
         image.save(path)
-        score = evaluate.score(pair, path, size)
+        score = evaluate.score(job.pair, path, job.size)
     return [score["style"], score["photorealism"]]
 
 
 def report(options: argparse.Namespace) -> None:
-    """What cross-validation makes of the trials in a file, per encoder and of all encoders together."""
+    """Print the trials of a file and their cross-validation, for each encoder and for all encoders together."""
     trials = _read(options.trials)
     names = sorted(trials[0]["scores"], key=int)
     settings = {_key(t["settings"]): t["settings"] for t in trials}
@@ -138,11 +152,11 @@ def report(options: argparse.Namespace) -> None:
 
 
 def _cross_validate(title: str, table: dict[str, np.ndarray], settings: dict[str, dict[str, Any]]) -> None:
-    """Print how the trial that is best on the other folds does on the fold left out, over 50 ways to deal folds."""
+    """Print the measure of the trial that is best on the other folds, on the fold left out."""
     default, pairs = _key(_defaults()), len(next(iter(table.values())))
     random = np.random.default_rng(0)
     held_out, by_default, chosen = [], [], dict.fromkeys(table, 0)
-    for _ in range(50):
+    for _ in range(DEALS):
         for fold in np.array_split(random.permutation(pairs), FOLDS):
             rest = np.setdiff1d(np.arange(pairs), fold)
             best = min(table, key=lambda key: measure(table[key][rest]))
@@ -153,27 +167,28 @@ def _cross_validate(title: str, table: dict[str, np.ndarray], settings: dict[str
     print(f"   current defaults {np.mean(by_default):.4f} there; chosen most often:")
     for key, count in sorted(chosen.items(), key=lambda item: -item[1])[:5]:
         if count:
-            print(f"   {count / (50 * FOLDS):4.0%}  {measure(table[key]):.4f}  {_changes(settings[key])}")
+            print(f"   {count / (DEALS * FOLDS):4.0%}  {measure(table[key]):.4f}  {_changes(settings[key])}")
 
 
 def measure(scores: np.ndarray) -> float:
-    """Mean over pairs (and encoders) of the worse of style and photorealism; scores: (..., 2)."""
+    """Return the mean over pairs (and encoders) of the worse of style and photorealism, from scores (..., 2)."""
     return float(scores.max(-1).mean())
 
 
 def _line(settings: dict[str, Any], table: np.ndarray) -> str:
+    """Return one row of the report, from scores (pairs, 2)."""
     style, photorealism = np.median(table, 0)
     both = int((table < 1).all(1).sum())
     return f"{measure(table):.4f}  {style:.3f} {photorealism:.3f} {both:2d}/{len(table)}  {_changes(settings)}"
 
 
 def _defaults() -> dict[str, Any]:
-    """The current defaults of all that is searched."""
+    """Return the current defaults of the searched settings."""
     return {name: getattr(preset_settings("fast"), name) for name in SPACE}
 
 
 def _changes(settings: dict[str, Any]) -> str:
-    """What differs from the current defaults."""
+    """Return the settings that differ from the current defaults, as JSON."""
     default = json.loads(json.dumps(_defaults()))
     changed = {k: v for k, v in json.loads(json.dumps(settings)).items() if k not in default or default[k] != v}
     return json.dumps(changed) if changed else "the defaults"
@@ -196,7 +211,7 @@ def main() -> None:
     command.add_argument("--judge", type=Path, required=True, help="folder of evaluate.py")
     command.add_argument("--encoder", default="embedded")
     command.add_argument("--weights", type=Path)
-    command.add_argument("--settings", default="{}", help="JSON of settings that every trial has")
+    command.add_argument("--settings", default="{}", help="JSON of settings that every trial starts from")
     command.add_argument("--size", type=int, default=350)
     command.add_argument("--trials", type=int, default=24)
     command.add_argument("--processes", type=int, default=os.cpu_count())

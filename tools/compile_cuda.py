@@ -1,9 +1,9 @@
-"""Compiles every CUDA kernel, without a GPU, and fails where one spills registers or uses local memory.
+"""Compile every CUDA kernel, without a GPU, and fail if one spills registers or uses local memory.
 
     python tools/compile_cuda.py [FILE.cu ...]
 
-For sm_80, sm_90 and PTX, with the nvcc that NVCC names or that is on PATH, against the headers of the torch at hand,
-which may be one without CUDA.
+Targets are sm_80, sm_90 and PTX. The variable NVCC names the compiler (default: nvcc on PATH). The headers are those of
+the installed torch, which may be one without CUDA.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ KERNEL = re.compile(
 )
 
 
-def report_of(nvcc: str, source: Path) -> str:
-    """What the compiler says of a file's kernels."""
+def compiler_report(nvcc: str, source: Path) -> str:
+    """Compile a file and return what ptxas reports about its kernels."""
     includes = [f"-I{path}" for path in (ROOT / "csrc", *include_paths())]
     command = [nvcc, *FLAGS, *TARGETS, "-Xptxas=-v", *includes, "-c", str(source), "-o", os.devnull]
     run = subprocess.run(command, capture_output=True, text=True)
@@ -39,8 +39,17 @@ def report_of(nvcc: str, source: Path) -> str:
     return run.stderr
 
 
+def kernels_in(report: str, source: Path) -> list[re.Match[str]]:
+    """Return a match of KERNEL for each kernel of a report."""
+    entries = report.split("ptxas info    : Compiling")[1:]
+    kernels = [match for entry in entries if (match := KERNEL.search("Compiling" + entry.replace("\n", " ")))]
+    if len(kernels) < len(entries) or not kernels:
+        sys.exit(f"compile_cuda: {source.name}: the compiler's report is not understood\n{report}")
+    return kernels
+
+
 def plain_name(mangled: str) -> str:
-    """The last of a mangled name's parts that belongs to a kernel, and its template arguments as they stand."""
+    """Return the kernel's part of a mangled name, followed by its template arguments as they are encoded there."""
     parts = re.findall(r"\d+([a-z]\w*?_kernel)(\w*)", mangled)
     return f"{parts[-1][0]} {parts[-1][1].split('EEv')[0]}".strip() if parts else mangled
 
@@ -51,24 +60,21 @@ def main(arguments: list[str]) -> int:
         sys.exit("compile_cuda: no nvcc here, kernels NOT compiled; set NVCC to the CUDA compiler")
     sources = [Path(name) for name in arguments] or sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        reports = list(pool.map(lambda source: report_of(nvcc, source), sources))
-    bad = 0
+        reports = list(pool.map(lambda source: compiler_report(nvcc, source), sources))
+    spilling = 0
     for source, report in zip(sources, reports, strict=True):
-        kernels = [part for part in report.split("ptxas info    : Compiling")[1:]]
-        found = [match for part in kernels if (match := KERNEL.search("Compiling" + part.replace("\n", " ")))]
-        if len(found) < len(kernels) or not found:
-            sys.exit(f"compile_cuda: {source.name}: the compiler's report is not understood\n{report}")
-        print(f"{source.name}: {len(found)} kernels, at most {max(int(k['registers']) for k in found)} registers")
-        for kernel in found:
+        kernels = kernels_in(report, source)
+        print(f"{source.name}: {len(kernels)} kernels, at most {max(int(k['registers']) for k in kernels)} registers")
+        for kernel in kernels:
             if any(int(kernel[what]) for what in ("stack", "stores", "loads")):
-                bad += 1
+                spilling += 1
                 print(
                     f"  {plain_name(kernel['name'])} on {kernel['target']}: {kernel['stack']} bytes of local memory, "
                     f"{kernel['stores']} spilled, {kernel['registers']} registers"
                 )
-    if bad:
-        print(f"compile_cuda: {bad} kernels keep registers in memory")
-    return 1 if bad else 0
+    if spilling:
+        print(f"compile_cuda: {spilling} kernels keep registers in memory")
+    return 1 if spilling else 0
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
     python tools/score_methods.py run --pairs DIR -o DIR [--only fastphoto,style-statistic/moments] [--processes 2]
     python tools/score_methods.py table DIR --pairs DIR --judge vgg19=FILE --judge vgg19-16x=FILE
 
-Pairs are folders N/{content,style,content_mask,style_mask,published}.png. `run` writes one NAME/N.png for each method
-and pair, and NAME/N.json with the seconds that it took one core, in processes of one thread each; what is there
-already is kept, so that a run can be stopped and continued. `table` scores them (1.0 is the published result of that
-pair, lower is better; see `fastphoto.evaluation.measures`) and prints a table in Markdown. Each judge is an encoder; a
-layer of the Gram matrices is that of the first one which has it.
+Pairs are folders N/{content,style,content_mask,style_mask,published}.png. `run` writes NAME/N.png for each method and
+pair, and NAME/N.json with the seconds that it took one core, in processes of one thread each. It keeps results that are
+there already, so a stopped run can go on; it refuses to mix results of different sizes in one folder. `table` scores
+the results (1.0 is the published result of that pair, lower is better; see `fastphoto.evaluation`) and prints a table
+in Markdown. Each judge is an encoder; a layer of the Gram matrices is that of the first judge which has it. Bad input
+ends both commands with one line and exit status 2.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -27,34 +30,44 @@ from PIL import Image
 from tqdm import tqdm
 
 from fastphoto.encoders.encoder import Encoder, load_encoder
-from fastphoto.evaluation.measures import ReferencePair
-from fastphoto.evaluation.scores import score_measures
+from fastphoto.errors import FastPhotoError, InputError
+from fastphoto.evaluation import Measures, ReferencePair, score_measures
+from fastphoto.methods import METHODS, Method, apply_method
 from fastphoto.methods.ablations import QUESTIONS
-from fastphoto.methods.registry import METHODS, Method, apply_method
+from fastphoto.photos.photo import MINIMUM_SIDE
 from fastphoto.photos.read import read_photo
-from fastphoto.photos.resize import enlarge
+from fastphoto.photos.resize import enlarge, fit_size
+from fastphoto.regions.masks import region_map
+from fastphoto.regions.matching import Orphans
 from fastphoto.regions.pair import PhotoPair, prepare_pair
+
+Row = dict[str, float]
+"""Scores, measures and seconds of one result, by name."""
 
 
 def candidates() -> dict[str, Method]:
-    """All that can be scored, by name: methods, and variants of ours as QUESTION/VARIANT."""
-    found = dict(METHODS)
-    for question, asked in QUESTIONS.items():
-        found |= {f"{question}/{name}": variant for name, variant in asked.variants.items()}
-    return found
+    """Return all that can be scored, by name: the methods, and the variants of this package's as QUESTION/VARIANT."""
+    variants = {
+        f"{question}/{name}": method for question in QUESTIONS for name, method in QUESTIONS[question].variants.items()
+    }
+    return dict(METHODS) | variants
 
 
 def run(options: argparse.Namespace) -> None:
+    """Run methods on pairs, and write their results."""
     known = candidates()
     names = options.only.split(",") if options.only else list(known)
     if unknown := [name for name in names if name not in known]:
-        raise SystemExit(f"score_methods: {', '.join(unknown)}: unknown; give some of {', '.join(known)}")
-    jobs = [
-        (name, pair, options.out / name, options.size)
-        for name in names
-        for pair in pair_folders(options.pairs)
-        if not (options.out / name / f"{pair.name}.json").exists()
-    ]
+        raise InputError(f"--only: {', '.join(unknown)} unknown; give some of {', '.join(known)}")
+    sizes = {folder: result_size(folder, options.size) for folder in pair_folders(options.pairs)}
+    jobs = []
+    for name in names:
+        for folder, size in sizes.items():
+            result = options.out / name / f"{folder.name}.png"
+            if is_done(result):
+                check_size(result, size, options.size)
+            else:
+                jobs.append((name, folder, result, options.size))
     os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that start now
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
         for _ in tqdm(pool.map(_make, jobs), total=len(jobs)):
@@ -62,94 +75,150 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _make(job: tuple[str, Path, Path, int]) -> None:
-    name, folder, out, size = job
+    name, folder, file, size = job
     torch.set_num_threads(1)
     pair = read_pair(folder, size)
     started = time.process_time()
     result = apply_method(candidates()[name], pair)
     seconds = time.process_time() - started
-    out.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     pixels = result.mul(255).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(pixels).save(out / f"{folder.name}.png")
-    (out / f"{folder.name}.json").write_text(json.dumps({"seconds": seconds}))
+    Image.fromarray(pixels).save(file)
+    file.with_suffix(".json").write_text(json.dumps({"seconds": seconds}))  # last: it marks the result as complete
 
 
 def table(options: argparse.Namespace) -> None:
+    """Score results, and print them as a table."""
     encoders = [load_encoder(*judge.split("=", 1)) for judge in options.judge] or [load_encoder("embedded")]
     known = candidates()
-    names = [name for name in known if list((options.out / name).glob("*.png"))]
-    found: dict[str, dict[str, dict[str, float]]] = {name: {} for name in names}
-    for folder in tqdm(pair_folders(options.pairs), leave=False):
-        judged = _judged(folder, options, names, encoders)
-        for name, values in judged.items():
-            found[name][folder.name] = values
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1))
+    rows: dict[str, dict[str, Row]] = {name: {} for name in known}
+    for folder in tqdm(pair_folders(options.pairs), leave=False, disable=None):
+        results = {name: options.out / name / f"{folder.name}.png" for name in known}
+        for name, row in _judged(folder, results, options.size, encoders).items():
+            rows[name][folder.name] = row
+    rows = {name: by_pair for name, by_pair in rows.items() if by_pair}
+    if not rows:
+        raise InputError(f"{options.out}: no results of these pairs; make them with score_methods.py run")
     print("| method | style | photorealism | mean of the worse | both below 1 | CPU seconds |")
     print("|---|---|---|---|---|---|")
-    for name, judged in found.items():
-        rows = list(judged.values())
-        style, realism, seconds = (
-            statistics.median(row[key] for row in rows) for key in ("style", "photorealism", "seconds")
-        )
-        worse = statistics.mean(max(row["style"], row["photorealism"]) for row in rows)
-        both = sum(row["style"] < 1 and row["photorealism"] < 1 for row in rows)
-        print(
-            f"| {known[name].title} (`{name}`) | {style:.2f} | {realism:.2f} | {worse:.2f} | {both} of {len(rows)} "
-            f"| {seconds:.1f} |"
-        )
+    for name, by_pair in rows.items():
+        print(_line(f"{known[name].title} (`{name}`)", list(by_pair.values())))
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
 
 
-def _judged(
-    folder: Path, options: argparse.Namespace, names: list[str], encoders: list[Encoder]
-) -> dict[str, dict[str, float]]:
-    """Scores, measures and seconds of all results of one pair."""
-    photos = read_pair(folder, options.size, orphans="drop")
-    labels = [
-        torch.cat([1 - m.sum(0, keepdim=True), m]).argmax(0) - 1 for m in (photos.content_masks, photos.style_masks)
-    ]
-    pair = ReferencePair(photos.content, photos.style, *labels, encoders)
+def _judged(folder: Path, results: Mapping[str, Path], size: int, encoders: Sequence[Encoder]) -> dict[str, Row]:
+    """Return a row for each of the complete results of one pair."""
+    results = {name: file for name, file in results.items() if is_done(file)}
+    if not results:
+        return {}
+    pair = read_pair(folder, size, orphans="drop")
+    content_regions, style_regions = region_map(pair.content_masks), region_map(pair.style_masks)
+    reference_pair = ReferencePair(pair.content, pair.style, content_regions, style_regions, encoders)
 
-    def measured(file: Path):
-        return pair.measure(enlarge(read_photo(file).pixels, pair.size))
+    def measured(file: Path) -> Measures:
+        return reference_pair.measure(enlarge(read_photo(file).pixels, reference_pair.size))
 
     reference = measured(folder / "published.png")
-    judged = {}
-    for name in names:
-        if (file := options.out / name / f"{folder.name}.png").exists():
-            measures = measured(file)
-            seconds = json.loads(file.with_suffix(".json").read_text())["seconds"]
-            judged[name] = asdict(score_measures(measures, reference)) | asdict(measures) | {"seconds": seconds}
-    return judged
+    rows = {}
+    for name, file in results.items():
+        check_size(file, reference_pair.size, size)
+        measures = measured(file)
+        rows[name] = asdict(score_measures(measures, reference)) | asdict(measures) | {"seconds": _seconds(file)}
+    return rows
 
 
-def read_pair(folder: Path, size: int, orphans: str = "merge") -> PhotoPair:
+def _line(title: str, rows: Sequence[Row]) -> str:
+    """Return the line of the table for one method, from its rows of all pairs."""
+    style, photorealism, seconds = (
+        statistics.median(row[key] for row in rows) for key in ("style", "photorealism", "seconds")
+    )
+    worse = statistics.mean(max(row["style"], row["photorealism"]) for row in rows)
+    both = sum(row["style"] < 1 and row["photorealism"] < 1 for row in rows)
+    return f"| {title} | {style:.2f} | {photorealism:.2f} | {worse:.2f} | {both} of {len(rows)} | {seconds:.1f} |"
+
+
+def is_done(result: Path) -> bool:
+    """Return whether a run completed a result."""
+    return result.exists() and result.with_suffix(".json").exists()
+
+
+def result_size(folder: Path, size: int) -> tuple[int, int]:
+    """Return the (height, width) of a pair's results at --size."""
+    content = read_photo(folder / "content.png")
+    return fit_size(*content.size, size, content.name)
+
+
+def check_size(result: Path, expected: tuple[int, int], size: int) -> None:
+    """Raise InputError for a result of another (height, width) than its pair has at --size."""
+    with Image.open(result) as image:
+        width, height = image.size
+    if (height, width) != expected:
+        raise InputError(
+            f"{result}: {width}x{height} pixels, but --size {size} makes {expected[1]}x{expected[0]}; "
+            "give the --size that this folder was made with, or another folder"
+        )
+
+
+def _seconds(result: Path) -> float:
+    record = result.with_suffix(".json")
+    try:
+        return float(json.loads(record.read_text())["seconds"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{record}: not a record of this tool; remove it, and run the method again") from error
+
+
+def read_pair(folder: Path, size: int, orphans: Orphans = "merge") -> PhotoPair:
+    """Read the photos and masks of one pair."""
     content, style = (read_photo(folder / f"{role}.png", role) for role in ("content", "style"))
     return prepare_pair(content, style, folder / "content_mask.png", folder / "style_mask.png", size, orphans)
 
 
 def pair_folders(pairs: Path) -> list[Path]:
-    return sorted((p for p in pairs.iterdir() if (p / "published.png").exists()), key=lambda p: int(p.name))
+    """Return the folders of the pairs, in the order of their numbers; raises InputError where there are none."""
+    if not pairs.is_dir():
+        raise InputError(f"--pairs {pairs}: no such folder")
+    folders = [folder for folder in pairs.iterdir() if (folder / "published.png").exists()]
+    if not folders:
+        raise InputError(f"--pairs {pairs}: no pairs; give a folder of N/content.png, style.png, ..., published.png")
+    return sorted(folders, key=lambda folder: (len(folder.name), folder.name))
+
+
+def _at_least(minimum: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"must be a whole number of {minimum} or more, got {text!r}")
+        return int(text)
+
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--pairs", type=Path, required=True, metavar="DIR", help="folder of the photo pairs")
+    shared.add_argument("--size", type=_at_least(MINIMUM_SIDE), default=350, help="long side of results, in pixels")
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("run", parents=[shared], help="make results")
+    command.set_defaults(action=run)
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder of results")
+    command.add_argument("--only", default="", metavar="A,B,...", help="names of methods (default: all)")
+    command.add_argument("--processes", type=_at_least(1), default=1, metavar="N")
+    command = commands.add_parser("table", parents=[shared], help="score results")
+    command.set_defaults(action=table)
+    command.add_argument("out", type=Path, metavar="DIR", help="folder of results")
+    command.add_argument("--judge", action="append", default=[], metavar="ENCODER=FILE", help="default: embedded")
+    command.add_argument("--json", type=Path, metavar="FILE", help="file for all scores and measures")
+    return parser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--pairs", type=Path, required=True)
-    shared.add_argument("--size", type=int, default=350)
-    commands = parser.add_subparsers(required=True)
-    runs = commands.add_parser("run", parents=[shared])
-    runs.set_defaults(action=run)
-    runs.add_argument("-o", "--out", type=Path, required=True)
-    runs.add_argument("--only", default="")
-    runs.add_argument("--processes", type=int, default=1)
-    tables = commands.add_parser("table", parents=[shared])
-    tables.set_defaults(action=table)
-    tables.add_argument("out", type=Path)
-    tables.add_argument("--judge", action="append", default=[], metavar="ENCODER=FILE")
-    tables.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    options.action(options)
+    options = _parser().parse_args()
+    try:
+        options.action(options)
+    except (FastPhotoError, OSError) as error:
+        print(f"score_methods: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
 
 
 if __name__ == "__main__":

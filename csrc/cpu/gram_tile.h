@@ -1,25 +1,34 @@
-// The inner loops of the masked Gram matrices on the CPU: gathering pixels into panels, multiplying register
-// tiles.
+// The inner loops of the masked Gram matrices on the CPU: pixels are gathered into panels, and panels are
+// multiplied tile by tile in registers.
 //
-// A panel holds kPanel neighbouring channels of a block of pixels, pixel after pixel, so that the multiply
-// reads memory in order. Everything is a template on the vector's bytes and is inlined into one function per
-// instruction set.
+// A panel holds kPanel neighbouring channels of a block of pixels, pixel after pixel, so that the products
+// read memory in order. Everything is a template on the bytes of a vector, and is inlined into one function
+// for each instruction set.
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <vector>
 
-#include "masked_gram.h"
 #include "register_tile.h"
 #include "vector.h"
 
 namespace fastphoto {
 
-constexpr int64_t kBlockPixels = 512;
+constexpr int64_t kBlockPixels = 512;  // pixels of a block, whose panels should stay in the cache; by eye
 
-// panels[q][k][c] = scale_k * feature(indices[k], channel q * kPanel + c). Places beyond the last channel are
-// left as they are, zero.
+// A (C, H, W) tensor whose pixels are evenly spaced in memory: planar or channels-last.
+template <class T>
+struct FeatureView {
+  T* data;
+  int64_t channels;
+  int64_t channel_stride;
+  int64_t pixel_stride;
+};
+
+// panels[q][k][c] = scale_k * feature(indices[k], channel q * kPanel + c). Elements beyond the last channel
+// are not written and stay zero.
 template <class T, int kPanel>
 FASTPHOTO_INLINE void gather(const FeatureView<const T>& features, const int32_t* indices, const T* scale,
                              int64_t count, int64_t stride, T* panels) {
@@ -45,8 +54,8 @@ inline int64_t round_up(int64_t value, int64_t step) { return (value + step - 1)
 // partial[q][i][c] (panel q of columns, row i) = sum over the listed pixels of m^2 f_i f_(q kPanel + c), in
 // the tiles that touch the upper triangle.
 template <class T, int kBytes, int kRows>
-FASTPHOTO_INLINE void gram_chunk(const FeatureView<const T>& features, const int32_t* indices,
-                                 const T* weights, int64_t count, T* partial) {
+FASTPHOTO_INLINE void partial_gram(const FeatureView<const T>& features, const int32_t* indices,
+                                   const T* weights, int64_t count, T* partial) {
   using RegisterTile = Tile<T, kBytes, kRows>;
   constexpr int kPanel = RegisterTile::kPanel;
   const int64_t padded = round_up(features.channels, kPanel);
@@ -65,19 +74,19 @@ FASTPHOTO_INLINE void gram_chunk(const FeatureView<const T>& features, const int
   }
 }
 
-// Adds m^2 S f of the listed pixels to out; symmetric[q][k][c] is S in panels of columns, padded.
-// Channels-last: lanes are channels.
+// Adds m^2 S f of the listed pixels to out; symmetric[q][k][c] is S = dG + dG^T in panels of columns, padded
+// with zeros. For channels-last features: the lanes of a vector are channels.
 template <class T, int kBytes, int kRows>
-FASTPHOTO_INLINE void gram_gradient_interleaved(const FeatureView<const T>& features, const int32_t* indices,
-                                                const T* weights, int64_t count, const T* symmetric,
-                                                const FeatureView<T>& out, T* panels) {
+FASTPHOTO_INLINE void add_gradient_channels_last(const FeatureView<const T>& features, const int32_t* indices,
+                                                 const T* weights, int64_t count, const T* symmetric,
+                                                 const FeatureView<T>& out, T* panels) {
   using RegisterTile = Tile<T, kBytes, kRows>;
   constexpr int kPanel = RegisterTile::kPanel;
   const int64_t padded = round_up(features.channels, kPanel);
   gather<T, kPanel>(features, indices, nullptr, count, kBlockPixels, panels);
   for (int64_t column = 0; column < features.channels; column += kPanel) {
     const int64_t present = std::min<int64_t>(kPanel, features.channels - column);
-    // The last tile reads up to kRows - 1 stale pixels of the buffer, and their rows are not stored.
+    // The last tile reads up to kRows - 1 stale pixels of the buffer; their rows are not added to out.
     for (int64_t row = 0; row < count; row += kRows) {
       RegisterTile tile;
       tile.clear();
@@ -86,6 +95,7 @@ FASTPHOTO_INLINE void gram_gradient_interleaved(const FeatureView<const T>& feat
                       symmetric + column * padded + inner * kPanel, kPanel);
       T product[kRows * kPanel];
       tile.store(product, kPanel, false);
+      // Add the tile's pixels to out.
       for (int64_t m = 0; m < std::min<int64_t>(kRows, count - row); ++m) {
         const T scale = weights[row + m] * weights[row + m];
         const T* values = product + m * kPanel;
@@ -99,22 +109,23 @@ FASTPHOTO_INLINE void gram_gradient_interleaved(const FeatureView<const T>& feat
   }
 }
 
-// The same for planar features: lanes are pixels, and listed pixels are mostly neighbours in memory.
+// The same for planar features: the lanes of a vector are pixels, most of which are neighbours in memory.
 template <class T, int kBytes, int kRows>
-FASTPHOTO_INLINE void gram_gradient_planar(const FeatureView<const T>& features, const int32_t* indices,
-                                           const T* weights, int64_t count, const T* symmetric,
-                                           const FeatureView<T>& out, T* panels) {
+FASTPHOTO_INLINE void add_gradient_planar(const FeatureView<const T>& features, const int32_t* indices,
+                                          const T* weights, int64_t count, const T* symmetric,
+                                          const FeatureView<T>& out, T* panels) {
   using RegisterTile = Tile<T, kBytes, kRows>;
   constexpr int kPanel = RegisterTile::kPanel;
   const int64_t channels = features.channels, padded = round_up(channels, kPanel);
   T scale[kBlockPixels];
   for (int64_t i = 0; i < count; ++i) scale[i] = weights[i] * weights[i];
-  // The stretches of pixels that lie side by side in memory, none across the border of a panel.
+  // Find the stretches of pixels that lie side by side in memory; none crosses the border of a panel.
   int64_t starts[kBlockPixels + 1], stretches = 0;
   for (int64_t i = 0; i < count; ++i)
     if (i % kPanel == 0 || indices[i] != indices[i - 1] + 1) starts[stretches++] = i;
   starts[stretches] = count;
 
+  // Gather the pixels into panels, stretch by stretch.
   for (int64_t k = 0; k < channels; ++k) {
     const T* plane = features.data + k * features.channel_stride;
     for (int64_t s = 0; s < stretches; ++s) {
@@ -127,6 +138,8 @@ FASTPHOTO_INLINE void gram_gradient_planar(const FeatureView<const T>& features,
         for (int64_t i = 0; i < length; ++i) panel[i] = source[i];
     }
   }
+
+  // Multiply, and add each panel's stretches to out.
   for (int64_t row = 0; row < channels; row += kRows)
     for (int64_t s = 0; s < stretches;) {
       const int64_t panel = starts[s] / kPanel * kPanel;
@@ -151,17 +164,17 @@ FASTPHOTO_INLINE void gram_gradient_planar(const FeatureView<const T>& features,
 }
 
 template <class T, int kBytes, int kRows>
-FASTPHOTO_INLINE void gram_gradient(const FeatureView<const T>& features, const int32_t* indices,
-                                    const T* weights, int64_t count, const T* symmetric,
-                                    const FeatureView<T>& out, T* panels) {
+FASTPHOTO_INLINE void add_gradient(const FeatureView<const T>& features, const int32_t* indices,
+                                   const T* weights, int64_t count, const T* symmetric,
+                                   const FeatureView<T>& out, T* panels) {
   for (int64_t begin = 0; begin < count; begin += kBlockPixels) {
     const int64_t pixels = std::min(kBlockPixels, count - begin);
     if (out.channel_stride == 1)
-      gram_gradient_interleaved<T, kBytes, kRows>(features, indices + begin, weights + begin, pixels,
-                                                  symmetric, out, panels);
+      add_gradient_channels_last<T, kBytes, kRows>(features, indices + begin, weights + begin, pixels,
+                                                   symmetric, out, panels);
     else
-      gram_gradient_planar<T, kBytes, kRows>(features, indices + begin, weights + begin, pixels, symmetric,
-                                             out, panels);
+      add_gradient_planar<T, kBytes, kRows>(features, indices + begin, weights + begin, pixels, symmetric,
+                                            out, panels);
   }
 }
 

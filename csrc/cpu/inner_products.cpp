@@ -1,4 +1,7 @@
-// Inner products of a few long vectors with a few others on the CPU.
+// Inner products of a few long vectors with a few others on the CPU: c_ij = sum over n of a_in b_jn.
+//
+// Per element of length, for A and B vectors of 4 bytes: 4 (A + B) bytes from memory, then from the cache,
+// and 2 A B flops. The sums of pieces are added in a fixed order.
 #include "inner_products.h"
 
 #include <torch/csrc/stable/library.h>
@@ -11,8 +14,9 @@
 namespace fastphoto {
 namespace {
 
-constexpr int kLanes = 32;  // partial sums side by side, whatever the width of the vector unit
+constexpr int kLanes = 32;  // partial sums side by side, the same for every width of the vector unit; by eye
 
+// The inner product of one piece of two vectors.
 template <class T>
 FASTPHOTO_INLINE double piece(const T* __restrict a, const T* __restrict b, int64_t count) {
   T lanes[kLanes] = {};
@@ -32,7 +36,7 @@ FASTPHOTO_PIECE(double)
 #undef FASTPHOTO_PIECE
 
 template <class T>
-Tensor products(const Tensor& any_a, const Tensor& any_b) {
+Tensor inner_products_value(const Tensor& any_a, const Tensor& any_b) {
   const Tensor a = torch::stable::contiguous(any_a), b = torch::stable::contiguous(any_b);
   const int64_t rows = a.size(0), columns = b.size(0), length = a.size(1);
   const int64_t pieces = (length + kPieceLength - 1) / kPieceLength;
@@ -47,6 +51,7 @@ Tensor products(const Tensor& any_a, const Tensor& any_b) {
               run_piece(a_data + i * length + begin, b_data + j * length + begin, count);
     }
   });
+  // Add up the pieces, in their order.
   const Tensor out = empty_doubles(a, rows, columns);
   double* out_data = out.mutable_data_ptr<double>();
   for (int64_t k = 0; k < rows * columns; ++k) {
@@ -59,7 +64,8 @@ Tensor products(const Tensor& any_a, const Tensor& any_b) {
 
 Tensor inner_products(const Tensor& a, const Tensor& b) {
   check_inner_products(Checks("inner_products"), a, b);
-  return a.scalar_type() == ScalarType::Float ? products<float>(a, b) : products<double>(a, b);
+  return a.scalar_type() == ScalarType::Float ? inner_products_value<float>(a, b)
+                                              : inner_products_value<double>(a, b);
 }
 
 }  // namespace

@@ -1,4 +1,7 @@
-// 2 x 2 max-pooling after a ReLU on the CPU, and its gradient, in channels-last memory: lanes are channels.
+// 2 x 2 max-pooling after a ReLU on the CPU, and its gradient, in channels-last memory. The lanes of a vector
+// are channels: a channel has the same position in all four pixels of a window.
+//
+// Per value of x of b bytes: the maxima read b and write b / 4; the gradient reads 5 b / 4 and writes b.
 #include "max_pool.h"
 
 #include <torch/csrc/stable/library.h>
@@ -13,6 +16,7 @@
 namespace fastphoto {
 namespace {
 
+// One row of maxima; `row` is the first row of its windows, number y of the image.
 template <class T>
 FASTPHOTO_INLINE void pool_pixels(const T* row, int64_t y, int64_t height, int64_t width, int64_t channels,
                                   int64_t columns, T* out) {
@@ -21,7 +25,7 @@ FASTPHOTO_INLINE void pool_pixels(const T* row, int64_t y, int64_t height, int64
     const T* a = row + 2 * j * channels;
     const T *b = a + window.right * channels, *c = a + window.below * channels,
             *d = a + window.diagonal * channels;
-    for (int64_t k = 0; k < channels; ++k) out[k] = pool_value(a[k], b[k], c[k], d[k]);
+    for (int64_t k = 0; k < channels; ++k) out[k] = pool_maximum(a[k], b[k], c[k], d[k]);
   }
 }
 
@@ -31,8 +35,9 @@ FASTPHOTO_INLINE void share_out(const T* __restrict g, const T* __restrict a, co
                                 const T* __restrict c, const T* __restrict d, int64_t channels,
                                 T* __restrict da, T* __restrict db, T* __restrict dc, T* __restrict dd) {
   for (int64_t k = 0; k < channels; ++k) {
-    // What is left for those after a, b and c: as pool_receiver chooses, in a form that fills vectors.
-    const T y = pool_value(a[k], b[k], c[k], d[k]), value = y > T(0) ? g[k] : T(0);
+    // The first pixel that equals the maximum takes the gradient, as in pool_receiver, but without branches:
+    // after_a is what is left when a had its turn.
+    const T y = pool_maximum(a[k], b[k], c[k], d[k]), value = y > T(0) ? g[k] : T(0);
     const T after_a = a[k] == y ? T(0) : value, after_b = b[k] == y ? T(0) : after_a;
     da[k] = a[k] == y ? value : T(0);
     db[k] = b[k] == y ? after_a : T(0);
@@ -41,6 +46,7 @@ FASTPHOTO_INLINE void share_out(const T* __restrict g, const T* __restrict a, co
   }
 }
 
+// The gradients of the two rows of pixels under one row of windows.
 template <class T>
 FASTPHOTO_INLINE void pool_pixels_backward(const T* grad, const T* row, int64_t y, int64_t height,
                                            int64_t width, int64_t channels, int64_t columns, T* out,
@@ -51,7 +57,7 @@ FASTPHOTO_INLINE void pool_pixels_backward(const T* grad, const T* row, int64_t 
                   diagonal = window.diagonal * channels;
     const T* a = row + at;
     T* da = out + at;
-    // What a place beyond the border would get, always zero, is kept from the one inside that it repeats.
+    // A pixel beyond the border repeats one inside. Its gradient is zero and must not overwrite that one.
     share_out(grad + j * channels, a, a + right, a + below, a + diagonal, channels, da,
               window.right ? da + right : unused, window.below ? da + below : unused + channels,
               window.right && window.below ? da + diagonal : unused + 2 * channels);
@@ -73,7 +79,7 @@ FASTPHOTO_POOL(double)
 #undef FASTPHOTO_POOL
 
 template <class T>
-Tensor pool(const Tensor& x, bool ceil) {
+Tensor pool_value(const Tensor& x, bool ceil) {
   const int64_t channels = x.size(1), height = x.size(2), width = x.size(3);
   const int64_t rows = pooled_length(height, ceil), columns = pooled_length(width, ceil);
   const Tensor out = empty_activations(x, rows, columns);
@@ -93,18 +99,18 @@ Tensor max_pool(const Tensor& x, bool ceil) {
   const Checks checks("max_pool");
   checks.floating("x", x);
   check_pool(checks, x, ceil);
-  return x.scalar_type() == ScalarType::Float ? pool<float>(x, ceil) : pool<double>(x, ceil);
+  return x.scalar_type() == ScalarType::Float ? pool_value<float>(x, ceil) : pool_value<double>(x, ceil);
 }
 
 template <class T>
-Tensor pool_backward(const Tensor& grad, const Tensor& x) {
+Tensor pool_gradient(const Tensor& grad, const Tensor& x) {
   const int64_t channels = x.size(1), height = x.size(2), width = x.size(3);
   const int64_t rows = grad.size(2), columns = grad.size(3);
   const Tensor out = empty_activations(x, height, width);
   const T* grad_data = grad.const_data_ptr<T>();
   const T* data = x.const_data_ptr<T>();
   T* out_data = out.mutable_data_ptr<T>();
-  const int64_t pairs = (height + 1) / 2;  // of rows; the last one may be of no window
+  const int64_t pairs = (height + 1) / 2;  // of rows; the last one may have no windows
   torch::stable::parallel_for(0, x.size(0) * pairs, 4, [&](int64_t begin, int64_t end) {
     std::vector<T> unused(3 * channels);
     for (int64_t i = begin; i < end; ++i) {
@@ -114,7 +120,7 @@ Tensor pool_backward(const Tensor& grad, const Tensor& x) {
       else
         run_pool_backward(grad_data + (image * rows + i % pairs) * columns * channels, data + row, y, height,
                           width, channels, columns, out_data + row, unused.data());
-      if (2 * columns >= width) continue;
+      if (2 * columns >= width) continue;  // the last column has windows
       for (int64_t line = y; line < std::min(height, y + 2); ++line)
         std::fill_n(out_data + ((image * height + line) * width + width - 1) * channels, channels, T(0));
     }
@@ -126,8 +132,8 @@ Tensor max_pool_backward(const Tensor& grad, const Tensor& x) {
   const Checks checks("max_pool_backward");
   checks.floating("x", x);
   check_pool_backward(checks, grad, x);
-  return x.scalar_type() == ScalarType::Float ? pool_backward<float>(grad, x)
-                                              : pool_backward<double>(grad, x);
+  return x.scalar_type() == ScalarType::Float ? pool_gradient<float>(grad, x)
+                                              : pool_gradient<double>(grad, x);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// A matrix product's innermost tile, held in vector registers.
+// The innermost tile of a matrix product, held in vector registers.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,7 @@ struct Lanes {
   typedef T type __attribute__((vector_size(kBytes)));
 };
 
-// kRows x kPanel sums, kPanel = kVectors vectors of kBytes. Everything is inlined into one function per
-// instruction set.
+// kRows x kPanel sums, where kPanel = kVectors vectors of kBytes, inlined into the kernel that uses them.
 template <class T, int kBytes, int kRows, int kVectors = 2>
 struct Tile {
   using Vector = typename Lanes<T, kBytes>::type;
@@ -45,7 +44,7 @@ struct Tile {
     }
   }
 
-  // rows[m * stride + :] = or += sum[m, :]
+  // rows[m * stride + :] = sum[m, :], or += if `add`
   FASTPHOTO_INLINE void store(T* rows, int64_t stride, bool add) const {
 #pragma GCC unroll 16
     for (int m = 0; m < kRows; ++m)

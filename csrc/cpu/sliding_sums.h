@@ -1,7 +1,7 @@
 // Sums over square windows cropped at the border, at a cost that does not grow with the window.
 //
-// Columns of the window are summed once and slid down, then windows are slid along the row, in double. Bands
-// of rows have a length set by the sizes alone, so that results do not depend on the number of threads.
+// The columns of a window are summed once and slid down row by row, and windows are slid along each row, all
+// in double. The length of a band follows from the sizes alone, so that results do not depend on threads.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -13,8 +13,10 @@
 
 namespace fastphoto {
 
+// Each band sums up 2 radius rows before its first, so that long bands waste less. The 64 is by eye.
 inline int64_t sliding_band_rows(int64_t radius) { return std::max<int64_t>(64, 2 * (2 * radius + 1)); }
 
+// Calls band(begin, end) for the bands of rows, in parallel.
 template <class F>
 void over_sliding_bands(int64_t height, int64_t radius, const F& band) {
   const int64_t rows = sliding_band_rows(radius);
@@ -23,11 +25,12 @@ void over_sliding_bands(int64_t height, int64_t radius, const F& band) {
   });
 }
 
+// The number of pixels of a cropped window along one dimension.
 inline int64_t window_length(int64_t position, int64_t radius, int64_t size) {
   return std::min(size - 1, position + radius) - std::max<int64_t>(0, position - radius) + 1;
 }
 
-// The column sums of kMoments quantities, with zeros beside the image so that windows need no cropping.
+// The column sums of kMoments quantities. Zeros on both sides of the image save cropping the windows.
 template <int kMoments>
 class ColumnSums {
  public:
@@ -37,7 +40,7 @@ class ColumnSums {
   // The sums of column 0; column -1 - reach is the first one stored.
   double* row(int moment) { return sums_.data() + moment * stride_ + reach_ + 1; }
 
-  // window[m] becomes the sum over columns -1 - reach ... -1 + reach, the window before that of column 0.
+  // Sets window[m] to the sum over columns -1 - reach ... -1 + reach, the window before the one of column 0.
   FASTPHOTO_INLINE void start(double window[kMoments]) {
     for (int m = 0; m < kMoments; ++m) {
       window[m] = 0;
@@ -45,9 +48,10 @@ class ColumnSums {
     }
   }
 
-  // Slides the windows over count columns from column on; out[m * out_stride + j] is that of column + j.
+  // Slides the windows over `count` columns; out[m * out_stride + j] is the window around column + j.
   FASTPHOTO_INLINE void slide(double window[kMoments], int64_t column, int64_t count, double* out,
                               int64_t out_stride) {
+    // As many quantities at once as the registers hold; by eye.
     constexpr int kTogether = kMoments % 3 == 0 ? (kMoments > 9 ? 7 : 9) : 1;
     for (int first = 0; first < kMoments; first += kTogether) {
       double sum[kTogether];
@@ -72,7 +76,7 @@ class ColumnSums {
 // the window of (y, column + j).
 template <class T, class F>
 void box_sums(const T* x, int64_t planes, int64_t height, int64_t width, int64_t radius, const F& use) {
-  constexpr int64_t kStrip = 256;
+  constexpr int64_t kStrip = 256;  // columns at a time, whose sums should stay in the cache; by eye
   over_sliding_bands(height, radius, [&](int64_t begin, int64_t end) {
     std::vector<ColumnSums<1>> columns(planes, ColumnSums<1>(width, radius));
     const auto add = [&](int64_t y, double sign) {

@@ -1,5 +1,9 @@
 // The matting Laplacian on the CPU from its stencil: y_i = sum over j != i of L_ij (x_j - x_i), and the
-// energy.
+// energy -sum over pairs i < j of L_ij (x_i - x_j)^2.
+//
+// Bytes per pixel, for K planes of 4 bytes: 48 of coefficients for every three planes, 4 K read, 4 K written.
+// The coefficients of pairs that end at a pixel lie at pixels up to two rows above, which the caches still
+// hold. Flops: 72 K, and 36 K for the energy.
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
@@ -14,21 +18,21 @@
 namespace fastphoto {
 namespace {
 
-constexpr int64_t kStrip = 512;
+constexpr int64_t kStrip = 512;  // columns at a time, whose partial sums should stay in the cache; by eye
 
 template <class T>
 struct Picture {
   const T* stencil;  // (12, height, width)
   const T* x;        // planes of (height, width)
   int64_t height, width;
-  const T* zeros;  // width of them: the coefficients of pairs with rows beyond the image
+  const T* zeros;  // (width): the coefficients of pairs with rows beyond the image
 
   const T* coefficients(int dy, int dx, int64_t y, int64_t column) const {
     return stencil + (stencil_plane(dy, dx) * height + y) * width + column;
   }
 };
 
-// A pixel within two columns of the left or right edge, where some of the pairs do not exist.
+// The product at a pixel within two columns of the left or right edge, where some of the pairs do not exist.
 template <class T>
 FASTPHOTO_INLINE T edge_pixel(const Picture<T>& picture, const T* x, int64_t y, int64_t column,
                               double& energy) {
@@ -49,23 +53,24 @@ FASTPHOTO_INLINE T edge_pixel(const Picture<T>& picture, const T* x, int64_t y, 
   return sum;
 }
 
-// The neighbours kDy rows below and above, of pixels that have all five columns of them, kPlanes planes at a
-// time so that coefficients are read once: sum[p][i] and, with every pair at its first pixel, energy[p][i].
-// One call for each kDy, for the addresses of more rows than its two would not fit the registers.
+// Adds what the neighbours kDy rows below and above contribute, for pixels that have all five columns of
+// them: sum[p][i] is the product so far, and energy[p][i] the energy of the pairs that begin at the pixel.
+// kPlanes planes go together, so that coefficients are read once. There is a call for each kDy, because the
+// addresses of all five rows would not fit the registers.
 template <class T, int kPlanes, bool kEnergy, int kDy>
 FASTPHOTO_INLINE void add_rows(const Picture<T>& picture, int64_t y, int64_t begin, int64_t count,
                                T sum[kPlanes][kStrip], T energy[kPlanes][kStrip], T* __restrict out) {
   constexpr int kFirst = kDy ? -2 : 1;
   const int64_t width = picture.width, plane = picture.height * width;
-  // Pairs with rows beyond the image get coefficients of zero, so that any row's values will do.
+  // Pairs with rows beyond the image get coefficients of zero, so that the values of any row will do.
   const T* const middle = picture.x + y * width + begin;
   const T* const below = picture.x + std::min(y + kDy, picture.height - 1) * width + begin;
   const T* const above = picture.x + std::max<int64_t>(y - kDy, 0) * width + begin;
   const bool follows = y + kDy < picture.height, exists = y >= kDy;
   const T* const after = follows ? picture.coefficients(kDy, kFirst, y, begin) : picture.zeros;
   const T* const before = exists ? picture.coefficients(kDy, kFirst, y - kDy, begin - kFirst) : picture.zeros;
-  const int64_t ahead = follows ? plane : 0,
-                back = exists ? plane - 1 : 0;  // to the coefficients of the next dx
+  // Steps to the coefficients of the next dx.
+  const int64_t ahead = follows ? plane : 0, back = exists ? plane - 1 : 0;
 #pragma GCC ivdep
   for (int64_t i = 0; i < count; ++i) {
     T total[kPlanes] = {}, squares[kPlanes] = {}, x[kPlanes];
@@ -93,7 +98,7 @@ FASTPHOTO_INLINE void add_rows(const Picture<T>& picture, int64_t y, int64_t beg
   }
 }
 
-// Row y of kPlanes planes of the product, and their energies.
+// Computes row y of the product of kPlanes planes, and their energies.
 template <class T, int kPlanes, bool kEnergy>
 FASTPHOTO_INLINE void product_row(const Picture<T>& picture, int64_t y, T* out, double* energies) {
   const int64_t width = picture.width, plane = picture.height * width;
@@ -126,8 +131,9 @@ FASTPHOTO_ROWS(double, 1)
 FASTPHOTO_ROWS(double, 3)
 #undef FASTPHOTO_ROWS
 
+// L x, and the energy unless `energy` is null.
 template <class T>
-Tensor product(const Tensor& stencil, const Tensor& x, double* energy) {
+Tensor stencil_value(const Tensor& stencil, const Tensor& x, double* energy) {
   const int64_t height = x.size(0), width = x.size(1), planes = x.size(2);
   const Tensor coefficients = torch::stable::contiguous(stencil), x_planes = to_planes(x);
   const Tensor out = empty_planes(x, planes, height, width);
@@ -137,8 +143,8 @@ Tensor product(const Tensor& stencil, const Tensor& x, double* energy) {
   std::vector<double> row_energy(energy ? planes * height : 0, 0.0);
   const std::vector<T> zeros(width, T(0));
   torch::stable::parallel_for(0, height, 8, [&](int64_t begin, int64_t end) {
-    // The last three planes may overlap those before: every plane of a call goes through the same machine
-    // code, and so has the same bits whatever stands beside it.
+    // The last three planes may overlap the ones before: every plane of a call goes through the same machine
+    // code, so that its bits do not depend on the planes beside it.
     const bool three = planes >= 3;
     for (int64_t first = 0; first < planes; first += three ? 3 : 1) {
       const int64_t plane = three ? std::min(first, planes - 3) : first;
@@ -159,15 +165,15 @@ Tensor product(const Tensor& stencil, const Tensor& x, double* energy) {
 
 Tensor stencil_product(const Tensor& stencil, const Tensor& x) {
   check_stencil(Checks("stencil_product"), stencil, x);
-  return x.scalar_type() == ScalarType::Float ? product<float>(stencil, x, nullptr)
-                                              : product<double>(stencil, x, nullptr);
+  return x.scalar_type() == ScalarType::Float ? stencil_value<float>(stencil, x, nullptr)
+                                              : stencil_value<double>(stencil, x, nullptr);
 }
 
 std::tuple<Tensor, Tensor> stencil_energy(const Tensor& stencil, const Tensor& x) {
   check_stencil(Checks("stencil_energy"), stencil, x);
   double energy = 0;
-  const Tensor out = x.scalar_type() == ScalarType::Float ? product<float>(stencil, x, &energy)
-                                                          : product<double>(stencil, x, &energy);
+  const Tensor out = x.scalar_type() == ScalarType::Float ? stencil_value<float>(stencil, x, &energy)
+                                                          : stencil_value<double>(stencil, x, &energy);
   Tensor value = scalar_like(x);
   torch::stable::fill_(value, energy);
   return {value, out};

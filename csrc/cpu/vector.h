@@ -1,4 +1,4 @@
-// How the CPU kernels reach the vector units: one binary, several instruction sets, chosen when it loads.
+// How the CPU kernels use vector units: one binary for several instruction sets, chosen when it runs.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +11,15 @@
 #define FASTPHOTO_INLINE inline
 #endif
 
-// On a kernel's outermost function; whatever is inlined into it is compiled once per instruction set.
+// For the outermost function of a kernel, which is compiled once for each instruction set, together with all
+// that is inlined into it; the loader chooses.
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__) && defined(__linux__)
 #define FASTPHOTO_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define FASTPHOTO_CLONES
 #endif
 
-// On a function that is compiled for one instruction set, see instruction_set().
+// For a function that is compiled for one instruction set, see instruction_set().
 #define FASTPHOTO_AVX2 __attribute__((target("avx2,fma")))
 #define FASTPHOTO_AVX512 __attribute__((target("avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")))
 
@@ -26,9 +27,9 @@ namespace fastphoto {
 
 enum class InstructionSet { kBaseline, kAvx2, kAvx512 };
 
-// The best that this processor has and that ATEN_CPU_CAPABILITY, torch's own variable for this, allows.
+// The best instruction set that the processor has and torch's own variable, ATEN_CPU_CAPABILITY, allows.
 inline InstructionSet instruction_set() {
-  static const InstructionSet found = [] {
+  static const InstructionSet chosen = [] {
     InstructionSet best = InstructionSet::kBaseline;
 #if defined(__x86_64__) && defined(__GNUC__)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = InstructionSet::kAvx2;
@@ -42,10 +43,10 @@ inline InstructionSet instruction_set() {
       return InstructionSet::kAvx2;
     return best;
   }();
-  return found;
+  return chosen;
 }
 
-// Sum in a fixed order (eight interleaved partial sums) whatever the width of the vector unit.
+// The sum in an order that is the same for every width of the vector unit: eight interleaved partial sums.
 template <class T>
 FASTPHOTO_INLINE double ordered_sum(const T* values, int64_t count) {
   double lanes[8] = {};

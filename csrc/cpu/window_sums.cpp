@@ -1,4 +1,7 @@
-// Plain and bilateral sums over square windows on the CPU; both are symmetric and so their own gradient.
+// Plain and bilateral sums over square windows on the CPU. Both are symmetric and so their own gradients.
+//
+// Plain sums slide, see sliding_sums.h: 4 bytes read and 4 written per value, whatever the radius. Bilateral
+// sums take, for each pixel of a window, an exponential, 10 flops, and 2 flops for each plane.
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
@@ -15,7 +18,7 @@ namespace fastphoto {
 namespace {
 
 template <class T>
-Tensor box(const Tensor& x, int64_t radius) {
+Tensor box_value(const Tensor& x, int64_t radius) {
   const int64_t height = x.size(0), width = x.size(1), planes = x.size(2);
   const Tensor x_planes = to_planes(x), out = empty_planes(x, planes, height, width);
   T* out_data = out.mutable_data_ptr<T>();
@@ -31,13 +34,12 @@ Tensor box(const Tensor& x, int64_t radius) {
 
 Tensor box_sum(const Tensor& x, int64_t radius) {
   check_sum(Checks("box_sum"), x, radius);
-  return x.scalar_type() == ScalarType::Float ? box<float>(x, radius) : box<double>(x, radius);
+  return x.scalar_type() == ScalarType::Float ? box_value<float>(x, radius) : box_value<double>(x, radius);
 }
 
 // ---- bilateral
-// ----------------------------------------------------------------------------------------------------
 
-constexpr int64_t kStrip = 256;
+constexpr int64_t kStrip = 256;  // columns at a time, whose sums should stay in the cache; by eye
 
 template <class T>
 struct Bilateral {
@@ -49,7 +51,7 @@ struct Bilateral {
   double inverse_colour;  // 1 / (6 sigma_colour^2): the colour distance is a mean over three channels
 };
 
-// sums[k][i] += weights[i] * neighbours of plane k, kPlanes planes at once so that a weight is loaded once.
+// sums[k][i] += weights[i] * x[k][i], for kPlanes planes at once, so that a weight is loaded once.
 template <class T, int kPlanes>
 FASTPHOTO_INLINE void add_weighted(const T* weights, const T* x, int64_t plane, int64_t count, T* sums) {
   for (int64_t i = 0; i < count; ++i) {
@@ -59,6 +61,8 @@ FASTPHOTO_INLINE void add_weighted(const T* weights, const T* x, int64_t plane, 
   }
 }
 
+// The sums of pixels [begin, end) of row y. The outer loops run over the offsets in the window, the inner
+// ones over the pixels of the strip, which fill vectors.
 template <class T>
 FASTPHOTO_INLINE void bilateral_strip(const Bilateral<T>& b, int64_t y, int64_t begin, int64_t end, T* sums) {
   const int64_t plane = b.height * b.width;
@@ -71,6 +75,7 @@ FASTPHOTO_INLINE void bilateral_strip(const Bilateral<T>& b, int64_t y, int64_t 
       if (first >= last) continue;
       const int64_t count = last - first;
       const T space = static_cast<T>(std::exp(-static_cast<double>(dy * dy + dx * dx) * b.inverse_space));
+      // The weights of the strip's pixels with their neighbours at this offset.
       const T* centre = b.guide + y * b.width + first;
       const T* other = centre + dy * b.width + dx;
       if (scale == 0) {
@@ -82,6 +87,7 @@ FASTPHOTO_INLINE void bilateral_strip(const Bilateral<T>& b, int64_t y, int64_t 
           weights[i] = space * fast_exp((d0 * d0 + d1 * d1 + d2 * d2) * scale);
         }
       }
+      // Add the neighbours, four planes at once.
       const T* neighbours = b.x + (y + dy) * b.width + first + dx;
       T* sum = sums + first - begin;
       int64_t k = 0;
@@ -103,8 +109,8 @@ FASTPHOTO_STRIP(double)
 #undef FASTPHOTO_STRIP
 
 template <class T>
-Tensor bilateral(const Tensor& guide, const Tensor& x, int64_t radius, double sigma_space,
-                 double sigma_colour) {
+Tensor bilateral_value(const Tensor& guide, const Tensor& x, int64_t radius, double sigma_space,
+                       double sigma_colour) {
   const int64_t height = x.size(0), width = x.size(1), planes = x.size(2);
   const Tensor guide_planes = to_planes(guide), x_planes = to_planes(x);
   const Tensor out = empty_planes(x, planes, height, width);
@@ -131,8 +137,8 @@ Tensor bilateral_sum(const Tensor& guide, const Tensor& x, int64_t radius, doubl
   const Checks checks("bilateral_sum");
   check_bilateral(checks, guide, x, radius, sigma_space, sigma_colour);
   return x.scalar_type() == ScalarType::Float
-             ? bilateral<float>(guide, x, radius, sigma_space, sigma_colour)
-             : bilateral<double>(guide, x, radius, sigma_space, sigma_colour);
+             ? bilateral_value<float>(guide, x, radius, sigma_space, sigma_colour)
+             : bilateral_value<double>(guide, x, radius, sigma_space, sigma_colour);
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
-// The inner loops of 3 x 3 convolutions on the CPU by Winograd's minimal filtering F(4 x 4, 3 x 3): 36
-// products where the definition has 144, for each 4 x 4 tile of the output.
+// The inner loops of 3 x 3 convolutions on the CPU by Winograd's minimal filtering F(4 x 4, 3 x 3), Lavin and
+// Gray (CVPR 2016): for each 4 x 4 tile of the output 36 products where the definition has 144.
 //
-// y = A^T [(G w G^T) . (B^T x B)] A, the dot summed over input channels: 36 matrix products of (tiles, I) by
-// (I, O). The points 0, +-sqrt(1/2), +-sqrt(2), infinity keep single precision within a few units of its last
-// places. Lanes are channels throughout; everything is a template on the vector's bytes and is inlined into
-// one function per instruction set.
+// y = A^T [(G w G^T) . (B^T x B)] A, where the dot is summed over input channels: 36 matrix products of
+// (tiles, I) by (I, O). The points 0, +-sqrt(1/2), +-sqrt(2), infinity keep single precision within a few
+// units of its last places. The lanes of a vector are channels. Everything is a template on the bytes of a
+// vector, and is inlined into one function for each instruction set.
 #pragma once
 
 #include <algorithm>
@@ -17,12 +17,12 @@
 namespace fastphoto {
 
 constexpr int kTile = 4;           // outputs of a tile in each direction
-constexpr int kPatch = kTile + 2;  // inputs that they need
+constexpr int kPatch = kTile + 2;  // inputs that they depend on
 constexpr int kPoints = kPatch * kPatch;
-constexpr int kPanelChannels = 16;  // output channels side by side in transformed weights
+constexpr int kPanelChannels = 16;  // output channels side by side in transformed weights: one AVX-512 vector
 constexpr double kSqrt2 = 1.41421356237309504880;
 
-// G w: the six values of a filter's row or column.
+// G w, from a row or column of a filter.
 template <class T>
 inline void transform_filter(const T w[3], T out[kPatch]) {
   const T even = w[0] * T(-2.0 / 3) - w[2] * T(1.0 / 3), odd = w[1] * T(-kSqrt2 / 3);
@@ -35,7 +35,7 @@ inline void transform_filter(const T w[3], T out[kPatch]) {
   out[5] = w[2];
 }
 
-// B^T x.
+// B^T x, from a row or column of a patch.
 template <class T, class Vector>
 FASTPHOTO_INLINE void transform_input(const Vector x[kPatch], Vector out[kPatch]) {
   const Vector near_even = x[4] - T(2) * x[2], near_odd = T(kSqrt2 / 2) * x[3] - T(kSqrt2) * x[1];
@@ -48,7 +48,7 @@ FASTPHOTO_INLINE void transform_input(const Vector x[kPatch], Vector out[kPatch]
   out[5] = (x[1] - T(2.5) * x[3]) + x[5];
 }
 
-// A^T m.
+// A^T m, from a row or column of products.
 template <class T, class Vector>
 FASTPHOTO_INLINE void transform_output(const Vector m[kPatch], Vector out[kTile]) {
   const Vector near_even = m[1] + m[2], near_odd = m[1] - m[2], far_even = m[3] + m[4], far_odd = m[3] - m[4];
@@ -58,14 +58,13 @@ FASTPHOTO_INLINE void transform_output(const Vector m[kPatch], Vector out[kTile]
   out[3] = T(kSqrt2 / 4) * near_odd + T(2 * kSqrt2) * far_odd + m[5];
 }
 
-// One image (height, width, channels) in, one (out_height, out_width, out_channels) out, in channels-last
-// memory.
+// One image: x is (height, width, channels), out is (out_height, out_width, out_channels).
 template <class T>
 struct ConvolutionView {
   const T* x;
   int64_t height, width, channels;
   int64_t padding;   // pixels around x
-  bool reflect;      // mirrored ones, else zeros
+  bool reflect;      // whether these pixels mirror x; if not, they are zeros
   const T* weights;  // (kPoints, out_channels / 16, channels, 16), the last panel filled up with zeros
   const T* bias;     // (out_channels) or null
   bool relu;
@@ -76,11 +75,11 @@ struct ConvolutionView {
   int64_t tiles() const { return (out_height + kTile - 1) / kTile * tile_columns(); }
 };
 
-// Where a row or column of the padded image lies in the image itself, or -1 for a zero.
+// The row or column of the image that one of the padded image repeats, or -1 for zeros.
 inline int64_t inside(int64_t position, int64_t length, bool reflect) {
   if (position >= 0 && position < length) return position;
   if (!reflect) return -1;
-  // Beyond one more than the padding there are only places that no output needs.
+  // Clamped, because a patch can reach farther than the padding: no output depends on what it finds there.
   const int64_t mirrored = position < 0 ? -position : 2 * (length - 1) - position;
   return std::min(std::max<int64_t>(mirrored, 0), length - 1);
 }
@@ -111,7 +110,7 @@ struct Winograd {
       for (int i = 0; i < present; ++i) to[i] = value[i];
   }
 
-  // Transforms kLanes channels of a patch into out[point * stride]; at(row, column) is where a pixel's lie.
+  // Transforms kLanes channels of a patch into out[point * stride]; at(row, column) points to a pixel's.
   template <class At>
   static FASTPHOTO_INLINE void patch(const At& at, T* out, int64_t stride) {
     Vector half[kPatch][kPatch];
@@ -134,7 +133,7 @@ struct Winograd {
     }
   }
 
-  // The same for all channels of a patch whose pixels are not in a row, or are too few channels to fill a
+  // Transforms all channels of a patch whose pixels do not lie in rows, or have too few channels to fill a
   // vector.
   static FASTPHOTO_INLINE void scattered_patch(const T* const pixels[kPoints], int64_t channels, T* out,
                                                int64_t stride) {
@@ -147,25 +146,27 @@ struct Winograd {
     }
   }
 
-  // transformed[point][tile][channel] of tiles [begin, end), channels filled up to a multiple of kLanes with
-  // what is not read; `zeros` are as many as there are channels.
+  // Computes transformed[point][tile][channel] of tiles [begin, end). Channels are filled up to a multiple of
+  // kLanes with numbers that are not read. `zeros` has as many zeros as there are channels.
   static FASTPHOTO_INLINE void inputs(const ConvolutionView<T>& v, int64_t begin, int64_t end, int64_t pitch,
                                       int64_t stride, const T* zeros, T* transformed) {
     const int64_t columns = v.tile_columns(), line = v.width * v.channels;
     for (int64_t tile = begin; tile < end; ++tile) {
       const int64_t top = tile / columns * kTile - v.padding, left = tile % columns * kTile - v.padding;
       T* out = transformed + (tile - begin) * pitch;
+      // A patch inside the image is read where it lies.
       if (v.channels >= kLanes && top >= 0 && left >= 0 && top + kPatch <= v.height &&
           left + kPatch <= v.width) {
         const T* corner = v.x + top * line + left * v.channels;
         for (int64_t channel = 0; channel < v.channels; channel += kLanes) {
-          // The last vector begins early enough to end with the channels; what it repeats comes out the same.
+          // The last vector begins early enough to end with the channels, and computes some of them again.
           const int64_t first = std::min(channel, v.channels - kLanes);
           patch([&](int row, int column) { return corner + row * line + column * v.channels + first; },
                 out + first, stride);
         }
         continue;
       }
+      // At the border, pixels are looked up one by one.
       const T* pixels[kPoints];
       for (int row = 0; row < kPatch; ++row) {
         const int64_t y = inside(top + row, v.height, v.reflect);
@@ -178,8 +179,7 @@ struct Winograd {
     }
   }
 
-  // products[point][tile][o] = sum over channels of transformed[point][tile][channel]
-  // weights[point][channel][o].
+  // products[point][tile][o] = sum over c of transformed[point][tile][c] weights[point][c][o].
   static FASTPHOTO_INLINE void multiply(const ConvolutionView<T>& v, int64_t tiles, int64_t pitch,
                                         int64_t stride, const T* transformed, int64_t out_pitch,
                                         int64_t out_stride, T* products) {
@@ -197,7 +197,7 @@ struct Winograd {
       }
   }
 
-  // Transforms kLanes channels of a tile's products and writes those of its pixels that are in the image.
+  // Transforms the products of kLanes channels of a tile, and writes the pixels that lie in the image.
   static FASTPHOTO_INLINE void unpatch(const ConvolutionView<T>& v, const T* products, int64_t stride,
                                        int64_t top, int64_t left, int64_t channel, int present) {
     Vector half[kTile][kPatch];
@@ -226,18 +226,19 @@ struct Winograd {
     }
   }
 
+  // Transforms the products of tiles [begin, end) and writes them to the image.
   static FASTPHOTO_INLINE void outputs(const ConvolutionView<T>& v, int64_t begin, int64_t end, int64_t pitch,
                                        int64_t stride, const T* products) {
     const int64_t columns = v.tile_columns();
     for (int64_t tile = begin; tile < end; ++tile) {
       const int64_t top = tile / columns * kTile, left = tile % columns * kTile;
-      const T* of_tile = products + (tile - begin) * pitch;
+      const T* tile_products = products + (tile - begin) * pitch;
       for (int64_t channel = 0; channel < v.out_channels; channel += kLanes) {
         if (v.out_channels < kLanes) {
-          unpatch(v, of_tile, stride, top, left, 0, static_cast<int>(v.out_channels));
+          unpatch(v, tile_products, stride, top, left, 0, static_cast<int>(v.out_channels));
         } else {
           const int64_t at = std::min(channel, v.out_channels - kLanes);
-          unpatch(v, of_tile + at, stride, top, left, at, kLanes);
+          unpatch(v, tile_products + at, stride, top, left, at, kLanes);
         }
       }
     }

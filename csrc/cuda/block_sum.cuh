@@ -1,11 +1,11 @@
-// Sums over a block of threads in a fixed order, and the sum of the blocks' sums.
+// Sums over the threads of a block in a fixed order, and over the blocks.
 #pragma once
 
 #include "launch.h"
 
 namespace fastphoto {
 
-// The sum over a block's kThreads threads, in its first thread; every thread must call it.
+// The sum over the kThreads threads of a block, returned to its first thread; every thread must call it.
 template <int kThreads>
 __device__ inline double block_sum(double value) {
   __shared__ double warps[kThreads / 32];
@@ -19,11 +19,11 @@ __device__ inline double block_sum(double value) {
 #pragma unroll
     for (int warp = 0; warp < kThreads / 32; ++warp) total += warps[warp];
   }
-  __syncthreads();  // before another sum writes to the same place
+  __syncthreads();  // before the next sum overwrites `warps`
   return total;
 }
 
-// One block: out[0] = the sum of the partial sums.
+// Launched as one block: out[0] = the sum of the partial sums.
 template <class T, int kThreads>
 __global__ void __launch_bounds__(kThreads) total_kernel(const double* partial, int64_t count, T* out) {
   double sum = 0;

@@ -1,4 +1,4 @@
-// Neighbouring channels of a pixel as one load or store, and numbers of every type that activations have.
+// Loads and stores of neighbouring channels at once, and conversions for every type that activations have.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -7,11 +7,13 @@
 
 namespace fastphoto {
 
+// kLanes neighbouring channels of a pixel.
 template <class T, int kLanes>
 struct alignas(sizeof(T) * kLanes) Group {
   T lane[kLanes];
 };
 
+// Memory may hold bfloat16, but arithmetic on it is in float.
 __device__ inline float number(float x) { return x; }
 __device__ inline double number(double x) { return x; }
 __device__ inline float number(__nv_bfloat16 x) { return __bfloat162float(x); }

@@ -1,5 +1,5 @@
-// Products of 64 x 64 tiles by a block of threads: on tensor cores in bfloat16 and in float32, plainly in
-// double.
+// Tiles of 64 x 64 products for a block of threads: features are staged in shared memory and multiplied, on
+// tensor cores for bfloat16 and float32, on the ordinary units for double.
 #pragma once
 
 #include <mma.h>
@@ -9,20 +9,22 @@
 namespace fastphoto {
 
 constexpr int kTile = 64;   // rows and columns of a product
-constexpr int kDepth = 32;  // rows or columns of its factors that are in shared memory at a time
+constexpr int kDepth = 32;  // rows or columns of its factors that shared memory holds at a time; by eye
 constexpr int kGramThreads = 256;
 
-// How a factor lies in shared memory: depth by rows (what is summed over comes first) or rows by depth.
+// ---- products
+
+// The layout of a factor in shared memory: depth, which is summed over, by rows; or rows by depth.
 enum class Order { kDepthFirst, kRowFirst };
 
-// Eight warps, each with 16 rows and two stretches of 16 columns. float32 factors are split into two TF32
-// numbers and three products are added up, which leaves errors of float32's own size.
+// Each of the eight warps has 16 rows and twice 16 columns. float32 factors are split into two TF32 numbers
+// each, and three of the four products are added, which leaves an error of the size of float32's own.
 template <class T>
 class Tile {
  public:
   using Sum = float;
   static constexpr bool kSplit = std::is_same<T, float>::value;
-  static constexpr int kPad = 8;  // numbers, between rows in shared memory
+  static constexpr int kPad = 8;  // numbers between rows in shared memory, against bank conflicts
   static constexpr int kStep = kSplit ? 8 : 16;
 
   __device__ Tile() {
@@ -30,7 +32,7 @@ class Tile {
     nvcuda::wmma::fill_fragment(sum_[1], 0.0f);
   }
 
-  // sum[i][j] += sum over k of a(i, k) b(k, j); b is depth first.
+  // sum[i][j] += sum over k of a(i, k) b(k, j), where b is depth first.
   template <Order kOrder>
   __device__ void multiply(const T* a, int a_stride, const T* b, int b_stride) {
     using namespace nvcuda::wmma;
@@ -47,7 +49,7 @@ class Tile {
       for (int j = 0; j < 2; ++j) {
         load_matrix_sync(right, b + k * b_stride + column() + 16 * j, b_stride);
         split(right, right_rest);
-        if (kSplit) {
+        if (kSplit) {  // small products first
           mma_sync(sum_[j], left_rest, right, sum_[j]);
           mma_sync(sum_[j], left, right_rest, sum_[j]);
         }
@@ -63,12 +65,13 @@ class Tile {
                                       nvcuda::wmma::mem_row_major);
   }
 
-  // The first of the 16 rows that a thread's warp works on.
+  // The first of the 16 rows of the thread's warp.
   static __device__ int row() { return static_cast<int>(threadIdx.x) / 64 * 16; }
 
  private:
   static __device__ int column() { return static_cast<int>(threadIdx.x) / 32 % 2 * 32; }
 
+  // whole = TF32 part + rest.
   template <class Fragment>
   static __device__ void split(Fragment& whole, Fragment& rest) {
     if constexpr (kSplit) {
@@ -84,7 +87,7 @@ class Tile {
   nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, kStep, float> sum_[2];
 };
 
-// A thread has four rows and four columns.
+// For double: each thread has four rows and four columns.
 template <>
 class Tile<double> {
  public:
@@ -129,5 +132,45 @@ class Tile<double> {
 
   double sum_[4][4];
 };
+
+// ---- staging
+
+// Features with neighbouring channels side by side in memory.
+template <class T>
+struct Pixels {
+  const T* data;
+  int64_t stride;  // from pixel to pixel
+  int count, channels;
+  bool whole;  // whether groups of channels are aligned, so that they can be read at once
+};
+
+template <class T>
+constexpr int kLanes = 16 / sizeof(T);  // channels that are read at once
+
+// to[0 ... lanes - 1] = scale * a pixel's channels from `channel` on; 0 beyond the last channel. A pixel with
+// scale 0 is not read.
+template <class T>
+__device__ inline void stage(const Pixels<T>& f, int64_t pixel, int channel, typename Tile<T>::Sum scale,
+                             T* to) {
+  constexpr int lanes = kLanes<T>;
+  using Lanes = Group<T, lanes>;
+  Lanes values;
+#pragma unroll
+  for (int i = 0; i < lanes; ++i) set(values.lane[i], 0);
+  if (scale != 0 && channel < f.channels) {
+    const T* from = f.data + pixel * f.stride + channel;
+    if (f.whole && channel + lanes <= f.channels) {
+      values = *reinterpret_cast<const Lanes*>(from);
+    } else {
+#pragma unroll
+      for (int i = 0; i < lanes; ++i)
+        if (channel + i < f.channels) values.lane[i] = from[i];
+    }
+    if (scale != 1)
+#pragma unroll
+      for (int i = 0; i < lanes; ++i) set(values.lane[i], scale * number(values.lane[i]));
+  }
+  *reinterpret_cast<Lanes*>(to) = values;
+}
 
 }  // namespace fastphoto

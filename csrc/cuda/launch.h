@@ -1,4 +1,4 @@
-// How every CUDA kernel is started: on the tensors' device, on torch's current stream, each launch checked.
+// How every CUDA kernel is launched: on the device of the tensors, on torch's current stream, and checked.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -12,15 +12,15 @@
 #include "checks.h"
 #include "layout.h"
 
-// What the kernels register for. The tests compile these same sources for the CPU, with a stand-in for CUDA's
-// headers, and name another key.
+// The dispatch key that the kernels are registered for. tests/cuda_emulation compiles the same sources for
+// the CPU and defines another one.
 #ifndef FASTPHOTO_CUDA_KEY
 #define FASTPHOTO_CUDA_KEY CUDA
 #endif
 
 namespace fastphoto {
 
-// One per operator call; while it lives, its tensor's device is the current one.
+// The launches of one operator call. While it lives, the device of its tensor is the current one.
 class Launcher {
  public:
   explicit Launcher(const Tensor& tensor) : guard_(tensor.get_device_index()) {
@@ -29,7 +29,7 @@ class Launcher {
     stream_ = static_cast<cudaStream_t>(stream);
   }
 
-  // kernel<<<grid, threads>>>(arguments...). A grid without blocks is no launch.
+  // kernel<<<grid, threads>>>(arguments...). A grid without blocks is skipped: CUDA refuses it.
   template <class... Parameters, class... Arguments>
   void operator()(void (*kernel)(Parameters...), dim3 grid, dim3 threads, Arguments... arguments) const {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
@@ -46,10 +46,10 @@ class Launcher {
   cudaStream_t stream_ = nullptr;
 };
 
-// Kernels number elements with 64 bits and pixels with 32.
+// Kernels count elements with 64 bits and pixels with 32.
 inline void check_pixels(const Checks& checks, int64_t height, int64_t width) {
   checks.that(height <= std::numeric_limits<int32_t>::max() / width, "a picture of ", height, " x ", width,
-              " pixels is too large for the CUDA kernels, wanted fewer than 2^31 pixels");
+              " pixels is too large for the CUDA kernels, expected fewer than 2^31 pixels");
 }
 
 template <class T>

@@ -1,8 +1,8 @@
-// Local affine colour maps on CUDA: fitting them in windows, the fit's gradient, and applying them.
+// Local affine colour maps on CUDA: fitted in windows, the gradient of the fit, and applied.
 //
-// A thread is a pixel. For the small windows of the optimisation a thread sums its window itself, from the
-// caches: bytes per pixel 24 read and 48 written for the fit, 60 + 96 + 96 + 12 for its gradient; flops about
-// 27 for each pixel of the window and 150 for the solution, in double.
+// There is a thread for each pixel. With the small windows of the optimisation it sums its window itself,
+// from the caches. Bytes per pixel: 24 read and 48 written for the fit; 60 + 96 + 96 + 12 for its gradient.
+// Flops, in double: about 27 for each pixel of the window, and 150 for the solution.
 #include <torch/csrc/stable/library.h>
 
 #include "local_affine.h"
@@ -16,7 +16,7 @@ struct Picture {
   int height, width;
 };
 
-// Adds one pixel's moments; kMoments is kContentMoments or kFitMoments, as ordered in local_affine.h.
+// Adds the moments of one pixel; kMoments is kContentMoments or kFitMoments, ordered as in local_affine.h.
 template <class T, int kMoments>
 __device__ inline void add_pixel(const T* content, const T* result, int64_t area, int64_t at,
                                  double moments[kMoments]) {
@@ -41,7 +41,7 @@ __device__ inline void add_pixel(const T* content, const T* result, int64_t area
   }
 }
 
-// Every pixel's own moments, (kMoments, H, W): what large windows are summed up from.
+// The moments of each pixel, (kMoments, H, W), from which those of large windows are summed.
 template <class T, int kMoments>
 __global__ void __launch_bounds__(kWindowThreads)
     moments_kernel(const T* content, const T* result, int64_t area, double* out) {
@@ -55,7 +55,8 @@ __global__ void __launch_bounds__(kWindowThreads)
   for (int m = 0; m < kMoments; ++m) out[m * area + pixel] = moments[m];
 }
 
-// The moments of a pixel's window, from `sums` where they are given, and 1 / its number of pixels.
+// The moments of the window around a pixel, copied from `sums` unless it is null; returns 1 / the number of
+// pixels in the window.
 template <class T, int kMoments>
 __device__ inline double window_moments(const T* content, const T* result, const double* sums, Picture size,
                                         int64_t radius, int64_t pixel, double moments[kMoments]) {
@@ -72,6 +73,7 @@ __device__ inline double window_moments(const T* content, const T* result, const
   return 1.0 / static_cast<double>((bottom - top) * (right - left));
 }
 
+// The map of each pixel.
 template <class T>
 __global__ void __launch_bounds__(kWindowThreads)
     fit_kernel(const T* content, const T* result, const double* sums, Picture size, int64_t radius,
@@ -85,12 +87,11 @@ __global__ void __launch_bounds__(kWindowThreads)
   for (int m = 0; m < 12; ++m) maps[12 * pixel + m] = static_cast<T>(map[m]);
 }
 
-// The models (12, H, W) whose sum over a pixel's window is the gradient there, as an affine map of its
-// content.
+// models (12, H, W): (v, u) of each window. Summed over the windows with a pixel, they give its gradient.
 template <class T>
 __global__ void __launch_bounds__(kWindowThreads)
-    models_kernel(const T* grad, const T* content, const double* sums, Picture size, int64_t radius,
-                  double epsilon, double* models) {
+    fit_models_kernel(const T* grad, const T* content, const double* sums, Picture size, int64_t radius,
+                      double epsilon, double* models) {
   const int64_t pixel = static_cast<int64_t>(blockIdx.x) * kWindowThreads + threadIdx.x;
   const int64_t area = static_cast<int64_t>(size.height) * size.width;
   if (pixel >= area) return;
@@ -104,10 +105,11 @@ __global__ void __launch_bounds__(kWindowThreads)
   for (int m = 0; m < 12; ++m) models[m * area + pixel] = model[m];
 }
 
-// d r = content . v + u, with v and u summed over the window: `models` holds the sums if radius is 0.
+// d r = content . v + u, with v and u summed over the window. For large windows `models` holds the sums, and
+// the radius is 0.
 template <class T>
 __global__ void __launch_bounds__(kWindowThreads)
-    gradient_kernel(const double* models, const T* content, Picture size, int64_t radius, T* out) {
+    fit_gradient_kernel(const double* models, const T* content, Picture size, int64_t radius, T* out) {
   const int64_t pixel = static_cast<int64_t>(blockIdx.x) * kWindowThreads + threadIdx.x;
   const int64_t area = static_cast<int64_t>(size.height) * size.width;
   if (pixel >= area) return;
@@ -131,7 +133,7 @@ Picture picture_of(const Checks& checks, const Tensor& content) {
   return {static_cast<int>(content.size(0)), static_cast<int>(content.size(1))};
 }
 
-// The moments of all windows, or nothing where threads sum their window themselves.
+// The moments of all windows if they are large, else an unused tensor: each thread then sums its own window.
 template <class T, int kMoments>
 Tensor large_window_moments(const Checks& checks, const Launcher& launch, const Tensor& like,
                             const T* content, const T* result, Picture size, int64_t radius) {
@@ -151,8 +153,8 @@ const double* if_large(const Tensor& sums, int64_t radius) {
 }
 
 template <class T>
-Tensor fit(const Checks& checks, const Tensor& content, const Tensor& result, int64_t radius,
-           double epsilon) {
+Tensor fit_value(const Checks& checks, const Tensor& content, const Tensor& result, int64_t radius,
+                 double epsilon) {
   const Picture size = picture_of(checks, content);
   const Launcher launch(content);
   const Tensor content_planes = to_planes(content), result_planes = to_planes(result);
@@ -170,8 +172,9 @@ Tensor local_affine_fit(const Tensor& content, const Tensor& result, int64_t rad
   const Checks checks("local_affine_fit");
   checks.picture("result", result, 1);
   check_fit(checks, content, result, "result", radius, epsilon);
-  return content.scalar_type() == ScalarType::Float ? fit<float>(checks, content, result, radius, epsilon)
-                                                    : fit<double>(checks, content, result, radius, epsilon);
+  return content.scalar_type() == ScalarType::Float
+             ? fit_value<float>(checks, content, result, radius, epsilon)
+             : fit_value<double>(checks, content, result, radius, epsilon);
 }
 
 template <class T>
@@ -187,7 +190,8 @@ Tensor fit_gradient(const Checks& checks, const Tensor& any_grad, const Tensor& 
   const unsigned blocks = blocks_for(checks, height * width);
   const Tensor sums = large_window_moments<T, kContentMoments>(checks, launch, content, content_data,
                                                                static_cast<const T*>(nullptr), size, radius);
-  launch(models_kernel<T>, blocks, kWindowThreads, grad.const_data_ptr<T>(), content_data,
+  // (v, u) of every window, then their sums.
+  launch(fit_models_kernel<T>, blocks, kWindowThreads, grad.const_data_ptr<T>(), content_data,
          if_large(sums, radius), size, radius, epsilon, models.mutable_data_ptr<double>());
   Tensor summed = models;
   if (radius > kDirectRadius) {
@@ -195,7 +199,7 @@ Tensor fit_gradient(const Checks& checks, const Tensor& any_grad, const Tensor& 
     window_sums(checks, launch, content, models.const_data_ptr<double>(), 12, height, width, radius,
                 summed.mutable_data_ptr<double>());
   }
-  launch(gradient_kernel<T>, blocks, kWindowThreads, summed.const_data_ptr<double>(), content_data, size,
+  launch(fit_gradient_kernel<T>, blocks, kWindowThreads, summed.const_data_ptr<double>(), content_data, size,
          radius > kDirectRadius ? 0 : radius, out.mutable_data_ptr<T>());
   return from_planes(out);
 }
@@ -211,8 +215,8 @@ Tensor local_affine_fit_backward(const Tensor& grad, const Tensor& content, int6
 
 // ---- apply
 
-// out = A c + b with the map sampled bilinearly. Per pixel: 12 bytes read and 12 written, and up to 192 of
-// maps from the caches.
+// out = A c + b, with maps sampled bilinearly. Per pixel: 12 bytes read and 12 written, and up to 192 bytes
+// of maps from the caches.
 template <class T>
 __global__ void __launch_bounds__(kWindowThreads)
     apply_kernel(const T* maps, Picture map_size, const T* content, Picture size, T* out) {
@@ -241,7 +245,7 @@ __global__ void __launch_bounds__(kWindowThreads)
 }
 
 template <class T>
-Tensor apply(const Checks& checks, const Tensor& any_maps, const Tensor& content) {
+Tensor apply_value(const Checks& checks, const Tensor& any_maps, const Tensor& content) {
   const Picture size = picture_of(checks, content), map_size = picture_of(checks, any_maps);
   const Launcher launch(content);
   const Tensor maps = torch::stable::contiguous(any_maps), content_planes = to_planes(content);
@@ -257,8 +261,8 @@ Tensor local_affine_apply(const Tensor& maps, const Tensor& content) {
   check_maps(checks, "maps", maps);
   checks.picture("content", content, 1);
   checks.alike("maps", maps, "content", content);
-  return content.scalar_type() == ScalarType::Float ? apply<float>(checks, maps, content)
-                                                    : apply<double>(checks, maps, content);
+  return content.scalar_type() == ScalarType::Float ? apply_value<float>(checks, maps, content)
+                                                    : apply_value<double>(checks, maps, content);
 }
 
 }  // namespace

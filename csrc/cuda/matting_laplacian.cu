@@ -1,9 +1,11 @@
 // The matting Laplacian on CUDA from the image itself: products, energies, and the stencil's coefficients.
 //
-// A block's threads stand for the windows centred in its tile, one each; the pixels whose nine windows are
-// all among them, the tile without its rim, are then summed up by the threads of their centres. All
-// arithmetic is in double. Bytes per pixel, for K planes of 4 bytes: 12 of the image, 4 K read, 4 K written.
-// Flops: about 200 for a window's factor and 80 K for products, 1.4 times over for the rim.
+// Each thread of a block computes the window centred at one pixel of the block's tile. A pixel whose nine
+// windows all belong to the tile, which excludes the tile's rim, is then summed by the thread of the window
+// centred there. All arithmetic is in double.
+//
+// Bytes per pixel, for K planes of 4 bytes: 12 of the image, 4 K read, 4 K written. Flops: about 200 for the
+// factor of a window and 160 K for products, times 1.4 for the rim.
 #include <torch/csrc/stable/library.h>
 
 #include <tuple>
@@ -20,13 +22,13 @@ constexpr int kThreads = kWidth * kHeight;
 constexpr int kInnerWidth = kWidth - 2;
 constexpr int kInnerHeight = kHeight - 2;
 
-struct Place {
-  int row, column;  // of the thread's window and pixel
-  bool window;      // it lies fully inside the image
-  bool pixel;       // in the image, and not on the tile's rim
+struct Position {
+  int row, column;  // of the thread's pixel, and of the centre of its window
+  bool window;      // the window lies fully inside the image
+  bool pixel;       // the pixel lies in the image, and not on the tile's rim
 };
 
-__device__ inline Place place_of(int height, int width, int tiles_across) {
+__device__ inline Position position_of(int height, int width, int tiles_across) {
   const int x = threadIdx.x, y = threadIdx.y;
   const int row = static_cast<int>(blockIdx.x / tiles_across) * kInnerHeight + y - 1;
   const int column = static_cast<int>(blockIdx.x % tiles_across) * kInnerWidth + x - 1;
@@ -34,7 +36,7 @@ __device__ inline Place place_of(int height, int width, int tiles_across) {
           x > 0 && x < kWidth - 1 && y > 0 && y < kHeight - 1 && row < height && column < width};
 }
 
-// The mean colour of a window and the factor of its covariance; corner is its first pixel in plane 0.
+// The mean colour of a window and the factor of its covariance; `corner` is its first pixel in plane 0.
 template <class T>
 __device__ inline WindowFactor window_of(const T* corner, int width, int64_t area, double epsilon,
                                          double mean[3]) {
@@ -61,27 +63,29 @@ __device__ inline WindowFactor window_of(const T* corner, int width, int64_t are
   return factor_window(s00, s10, s11, s20, s21, s22, epsilon);
 }
 
-// L x = sum over a pixel's windows k of x - b_k - a_k . I, where a_k . I + b_k is the best affine model of x
-// in k.
+// (L x)_i = sum over the windows k that hold i of x_i - b_k - a_k . I_i, where a_k . I + b_k is the best
+// affine model of x in k.
 template <class T, bool kEnergy>
 __global__ void __launch_bounds__(kThreads)
     laplacian_kernel(const T* image, const T* x, int planes, int height, int width, int tiles_across,
                      double epsilon, T* out, double* partial) {
   __shared__ double model[4][kHeight][kWidth];  // a and b of each window
-  const Place place = place_of(height, width, tiles_across);
+  const Position position = position_of(height, width, tiles_across);
   const int64_t area = static_cast<int64_t>(height) * width;
-  const int64_t pixel = static_cast<int64_t>(place.row) * width + place.column;
+  const int64_t pixel = static_cast<int64_t>(position.row) * width + position.column;
   const int64_t corner = pixel - width - 1;
+  // Factor the thread's window, and count the windows that hold its pixel.
   double mean[3] = {0, 0, 0};
   WindowFactor f{};
-  if (place.window) f = window_of(image + corner, width, area, epsilon, mean);
-  const int windows = (min(place.row + 1, height - 2) - max(place.row - 1, 1) + 1) *
-                      (min(place.column + 1, width - 2) - max(place.column - 1, 1) + 1);
+  if (position.window) f = window_of(image + corner, width, area, epsilon, mean);
+  const int windows = (min(position.row + 1, height - 2) - max(position.row - 1, 1) + 1) *
+                      (min(position.column + 1, width - 2) - max(position.column - 1, 1) + 1);
   double energy = 0;
   for (int plane = 0; plane < planes; ++plane) {
     const T* values = x + plane * area;
+    // Fit the window's affine model.
     double a0 = 0, a1 = 0, a2 = 0, b = 0;
-    if (place.window) {
+    if (position.window) {
       double sum = 0;
 #pragma unroll
       for (int i = 0; i < 9; ++i)
@@ -103,7 +107,8 @@ __global__ void __launch_bounds__(kThreads)
       a1 = w1 * f.inverse_d1 - f.r21 * a2;
       a0 = w0 * f.inverse_d0 - f.r10 * a1 - f.r20 * a2;
       b = centre - a0 * mean[0] - a1 * mean[1] - a2 * mean[2];
-      if (kEnergy && place.pixel) {
+      // Sum the energy, sum_i r_i^2 + epsilon |a|^2; a window on the rim belongs to another tile.
+      if (kEnergy && position.pixel) {
         energy += epsilon * (a0 * a0 + a1 * a1 + a2 * a2);
 #pragma unroll
         for (int i = 0; i < 9; ++i) {
@@ -115,12 +120,13 @@ __global__ void __launch_bounds__(kThreads)
         }
       }
     }
+    // Share the models, and sum the nine around the thread's pixel.
     model[0][threadIdx.y][threadIdx.x] = a0;
     model[1][threadIdx.y][threadIdx.x] = a1;
     model[2][threadIdx.y][threadIdx.x] = a2;
     model[3][threadIdx.y][threadIdx.x] = b;
     __syncthreads();
-    if (place.pixel) {
+    if (position.pixel) {
       double sum[4] = {0, 0, 0, 0};
 #pragma unroll
       for (int i = 0; i < 9; ++i)
@@ -130,7 +136,7 @@ __global__ void __launch_bounds__(kThreads)
           windows * static_cast<double>(values[pixel]) - sum[3] -
           (sum[0] * image[pixel] + sum[1] * image[pixel + area] + sum[2] * image[pixel + 2 * area]));
     }
-    __syncthreads();
+    __syncthreads();  // before the next plane overwrites the models
   }
   if (kEnergy) {
     const double total = block_sum<kThreads>(energy);
@@ -138,16 +144,16 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Coefficient of a pair: -sum over the windows that hold both of (1 + w_i^T diag(1 / d) w_j) / 9, w = R^-1 (I
-// - mu).
+// L_ij = -sum over the windows that hold i and j of (1 + w_i^T diag(1 / d) w_j) / 9, with w = R^-1 (I - mu).
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     stencil_kernel(const T* image, int height, int width, int tiles_across, double epsilon, T* out) {
   __shared__ double windows[9][kHeight][kWidth];  // mean, R, 1 / d
-  const Place place = place_of(height, width, tiles_across);
+  const Position position = position_of(height, width, tiles_across);
   const int64_t area = static_cast<int64_t>(height) * width;
-  const int64_t pixel = static_cast<int64_t>(place.row) * width + place.column;
-  if (place.window) {
+  const int64_t pixel = static_cast<int64_t>(position.row) * width + position.column;
+  // Factor the thread's window and share it.
+  if (position.window) {
     double mean[3];
     const WindowFactor f = window_of(image + (pixel - width - 1), width, area, epsilon, mean);
     const double values[9] = {mean[0], mean[1],      mean[2],      f.r10,       f.r20,
@@ -156,13 +162,14 @@ __global__ void __launch_bounds__(kThreads)
     for (int m = 0; m < 9; ++m) windows[m][threadIdx.y][threadIdx.x] = values[m];
   }
   __syncthreads();
-  if (!place.pixel) return;
+  if (!position.pixel) return;
+  // Go through the nine windows that hold the pixel, and the pixels that follow it in each.
   double sum[kStencilPlanes];
 #pragma unroll
   for (int plane = 0; plane < kStencilPlanes; ++plane) sum[plane] = 0;
   const T* own = image + pixel;
-  for (int k = 0; k < 9; ++k) {  // the pixel's place in the window
-    const int dy = k / 3, dx = k % 3, row = place.row + 1 - dy, column = place.column + 1 - dx;
+  for (int k = 0; k < 9; ++k) {  // the pixel is number k of the window
+    const int dy = k / 3, dx = k % 3, row = position.row + 1 - dy, column = position.column + 1 - dx;
     if (row < 1 || row > height - 2 || column < 1 || column > width - 2) continue;
     double w[9];
 #pragma unroll
@@ -187,7 +194,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 struct Tiles {
-  int64_t across, count;
+  int64_t across, count;  // tiles in a row of them, and in all
 };
 
 Tiles tiles_of(const Checks& checks, int64_t height, int64_t width) {
@@ -196,8 +203,10 @@ Tiles tiles_of(const Checks& checks, int64_t height, int64_t width) {
   return {across, across * ceil_divide<int64_t>(height, kInnerHeight)};
 }
 
+// L x, and the energy in `value` unless it is null.
 template <class T>
-Tensor product(const Checks& checks, const Tensor& image, const Tensor& x, double epsilon, Tensor* value) {
+Tensor laplacian_value(const Checks& checks, const Tensor& image, const Tensor& x, double epsilon,
+                       Tensor* value) {
   const int64_t height = x.size(0), width = x.size(1), planes = x.size(2);
   const Tiles tiles = tiles_of(checks, height, width);
   const Launcher launch(x);
@@ -218,8 +227,8 @@ Tensor product(const Checks& checks, const Tensor& image, const Tensor& x, doubl
 Tensor matting_laplacian(const Tensor& image, const Tensor& x, double epsilon) {
   const Checks checks("matting_laplacian");
   check_laplacian(checks, image, x, epsilon);
-  return x.scalar_type() == ScalarType::Float ? product<float>(checks, image, x, epsilon, nullptr)
-                                              : product<double>(checks, image, x, epsilon, nullptr);
+  return x.scalar_type() == ScalarType::Float ? laplacian_value<float>(checks, image, x, epsilon, nullptr)
+                                              : laplacian_value<double>(checks, image, x, epsilon, nullptr);
 }
 
 std::tuple<Tensor, Tensor> matting_laplacian_energy(const Tensor& image, const Tensor& x, double epsilon) {
@@ -227,13 +236,13 @@ std::tuple<Tensor, Tensor> matting_laplacian_energy(const Tensor& image, const T
   check_laplacian(checks, image, x, epsilon);
   Tensor value = scalar_like(x);
   const Tensor out = x.scalar_type() == ScalarType::Float
-                         ? product<float>(checks, image, x, epsilon, &value)
-                         : product<double>(checks, image, x, epsilon, &value);
+                         ? laplacian_value<float>(checks, image, x, epsilon, &value)
+                         : laplacian_value<double>(checks, image, x, epsilon, &value);
   return {value, out};
 }
 
 template <class T>
-Tensor stencil(const Checks& checks, const Tensor& image, double epsilon) {
+Tensor laplacian_coefficients(const Checks& checks, const Tensor& image, double epsilon) {
   const int64_t height = image.size(0), width = image.size(1);
   const Tiles tiles = tiles_of(checks, height, width);
   const Launcher launch(image);
@@ -247,8 +256,8 @@ Tensor stencil(const Checks& checks, const Tensor& image, double epsilon) {
 Tensor matting_laplacian_stencil(const Tensor& image, double epsilon) {
   const Checks checks("matting_laplacian_stencil");
   check_image(checks, image, epsilon);
-  return image.scalar_type() == ScalarType::Float ? stencil<float>(checks, image, epsilon)
-                                                  : stencil<double>(checks, image, epsilon);
+  return image.scalar_type() == ScalarType::Float ? laplacian_coefficients<float>(checks, image, epsilon)
+                                                  : laplacian_coefficients<double>(checks, image, epsilon);
 }
 
 }  // namespace

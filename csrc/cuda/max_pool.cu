@@ -1,7 +1,8 @@
 // 2 x 2 max-pooling after a ReLU on CUDA, and its gradient, in channels-last memory.
 //
-// Per value of x of b bytes: forwards reads b and writes b / 4; backwards reads 5 b / 4 and writes b. A
-// thread owns one window of one 16-byte group of channels, or of one channel where their number has none.
+// Per value of x of b bytes: the maxima read b and write b / 4; the gradient reads 5 b / 4 and writes b. A
+// thread owns one window of a group of channels of 16 bytes, or of one channel for doubles and for numbers of
+// channels that do not divide into groups.
 #include <torch/csrc/stable/library.h>
 
 #include "channels.cuh"
@@ -13,19 +14,19 @@ namespace {
 constexpr int kThreads = 256;
 
 struct PoolShape {
-  int64_t windows;  // B * rows * columns * groups
-  int groups;       // of channels
-  int height, width, rows, columns;
+  int64_t windows;                   // B * rows * columns * groups
+  int groups;                        // of channels
+  int height, width, rows, columns;  // of x, and of the windows
 };
 
-// Of window number n: its first pixel in x, counted in groups, its offsets, and where it is.
-struct PoolPlace {
-  int64_t first;
-  PoolWindow window;
-  int row, column;
+struct PoolPosition {
+  int64_t first;      // the window's first pixel in x, counted in groups of channels
+  PoolWindow window;  // offsets of its other pixels
+  int row, column;    // of its first pixel
 };
 
-__device__ inline PoolPlace pool_place(const PoolShape& s, int64_t n) {
+// Where window number n lies.
+__device__ inline PoolPosition pool_position(const PoolShape& s, int64_t n) {
   const int group = static_cast<int>(n % s.groups);
   const int64_t pixel = n / s.groups;
   const int column = static_cast<int>(pixel % s.columns) * 2;
@@ -40,30 +41,31 @@ __global__ void __launch_bounds__(kThreads) pool_kernel(PoolShape s, const T* x,
   using Lanes = Group<T, kLanes>;
   const int64_t n = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (n >= s.windows) return;
-  const PoolPlace place = pool_place(s, n);
-  const Lanes* from = reinterpret_cast<const Lanes*>(x) + place.first;
-  const Lanes a = from[0], b = from[place.window.right * s.groups], c = from[place.window.below * s.groups],
-              d = from[place.window.diagonal * s.groups];
+  const PoolPosition position = pool_position(s, n);
+  const Lanes* from = reinterpret_cast<const Lanes*>(x) + position.first;
+  const Lanes a = from[0], b = from[position.window.right * s.groups],
+              c = from[position.window.below * s.groups], d = from[position.window.diagonal * s.groups];
   Lanes y;
 #pragma unroll
   for (int i = 0; i < kLanes; ++i)
-    set(y.lane[i], pool_value(number(a.lane[i]), number(b.lane[i]), number(c.lane[i]), number(d.lane[i])));
+    set(y.lane[i], pool_maximum(number(a.lane[i]), number(b.lane[i]), number(c.lane[i]), number(d.lane[i])));
   reinterpret_cast<Lanes*>(out)[n] = y;
 }
 
-// Windows cover all of x but, where sizes are odd and rounded down, its last row and column; the windows
-// beside those write their zeros.
+// Windows cover all of x, except its last row or column if a size is odd and rounded down. The windows beside
+// that row or column write its zeros.
 template <class T, int kLanes>
 __global__ void __launch_bounds__(kThreads)
     pool_backward_kernel(PoolShape s, const T* grad, const T* x, T* out) {
   using Lanes = Group<T, kLanes>;
   const int64_t n = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (n >= s.windows) return;
-  const PoolPlace place = pool_place(s, n);
-  const Lanes* from = reinterpret_cast<const Lanes*>(x) + place.first;
-  Lanes* to = reinterpret_cast<Lanes*>(out) + place.first;
-  const int64_t right = place.window.right * s.groups, below = place.window.below * s.groups;
+  const PoolPosition position = pool_position(s, n);
+  const Lanes* from = reinterpret_cast<const Lanes*>(x) + position.first;
+  Lanes* to = reinterpret_cast<Lanes*>(out) + position.first;
+  const int64_t right = position.window.right * s.groups, below = position.window.below * s.groups;
   const Lanes a = from[0], b = from[right], c = from[below], d = from[right + below];
+  // Find the pixel that receives the gradient, channel by channel.
   const Lanes g = reinterpret_cast<const Lanes*>(grad)[n];
   Lanes da, db, dc, dd, zero;
 #pragma unroll
@@ -76,11 +78,13 @@ __global__ void __launch_bounds__(kThreads)
     dc.lane[i] = receiver == 2 ? g.lane[i] : zero.lane[i];
     dd.lane[i] = receiver == 3 ? g.lane[i] : zero.lane[i];
   }
+  // Write the window's pixels, but none beyond the border.
   to[0] = da;
   if (right) to[right] = db;
   if (below) to[below] = dc;
   if (right && below) to[right + below] = dd;
-  const bool last_column = place.column + 3 == s.width, last_row = place.row + 3 == s.height;
+  // Write the zeros of a row or column without windows.
+  const bool last_column = position.column + 3 == s.width, last_row = position.row + 3 == s.height;
   const int64_t line = static_cast<int64_t>(s.width) * s.groups;
   if (last_column && s.columns == s.width / 2) {
     to[2 * s.groups] = zero;
@@ -107,7 +111,8 @@ PoolShape shape_of(const Checks& checks, const Tensor& x, int64_t rows, int64_t 
           static_cast<int>(columns)};
 }
 
-// Calls use(value of the element type, number of lanes) for the type and alignment at hand.
+// Calls use(a value of the element type, the number of lanes): a group of 16 bytes if number of channels and
+// all pointers allow it, else one channel.
 template <class F>
 void with_lanes(const Tensor& x, const void* one, const void* other, const void* third, const F& use) {
   const bool whole = aligned(one) && aligned(other) && aligned(third);

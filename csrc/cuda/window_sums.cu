@@ -1,4 +1,4 @@
-// Plain and bilateral sums over square windows on CUDA; both are symmetric and so their own gradient.
+// Plain and bilateral sums over square windows on CUDA. Both are symmetric and so their own gradients.
 #include <torch/csrc/stable/library.h>
 
 #include "window_arguments.h"
@@ -8,7 +8,7 @@ namespace fastphoto {
 namespace {
 
 template <class T>
-Tensor box(const Checks& checks, const Tensor& x, int64_t radius) {
+Tensor box_value(const Checks& checks, const Tensor& x, int64_t radius) {
   const int64_t height = x.size(0), width = x.size(1), planes = x.size(2);
   check_pixels(checks, height, width);
   const Launcher launch(x);
@@ -21,20 +21,20 @@ Tensor box(const Checks& checks, const Tensor& x, int64_t radius) {
 Tensor box_sum(const Tensor& x, int64_t radius) {
   const Checks checks("box_sum");
   check_sum(checks, x, radius);
-  return x.scalar_type() == ScalarType::Float ? box<float>(checks, x, radius)
-                                              : box<double>(checks, x, radius);
+  return x.scalar_type() == ScalarType::Float ? box_value<float>(checks, x, radius)
+                                              : box_value<double>(checks, x, radius);
 }
 
 // ---- bilateral
 
-constexpr int kTogether = 7;  // planes that share a weight
+constexpr int kTogether = 7;  // planes that share a weight; by eye
 
 __device__ inline float exponential(float x) { return expf(x); }
 __device__ inline double exponential(double x) { return exp(x); }
 
-// out_i = sum over j in the window of exp(-|i - j|^2 space) exp(-|g_i - g_j|^2 colour) x_j; thread = pixel
-// and group of planes. Per neighbour: 3 + kTogether numbers from the caches, one exponential, 8 + 2 kTogether
-// flops.
+// out_i = sum over j in the window of exp(-|i - j|^2 space) exp(-|g_i - g_j|^2 colour) x_j, with a thread for
+// each pixel and group of planes. Per neighbour: 3 + kTogether numbers from the caches, one exponential, and
+// 8 + 2 kTogether flops.
 template <class T>
 __global__ void __launch_bounds__(kWindowThreads)
     bilateral_kernel(const T* guide, const T* x, int planes, int height, int width, int64_t radius,
@@ -64,12 +64,12 @@ __global__ void __launch_bounds__(kWindowThreads)
 }
 
 template <class T>
-Tensor bilateral(const Checks& checks, const Tensor& guide, const Tensor& x, int64_t radius,
-                 double sigma_space, double sigma_colour) {
+Tensor bilateral_value(const Checks& checks, const Tensor& guide, const Tensor& x, int64_t radius,
+                       double sigma_space, double sigma_colour) {
   const int64_t height = x.size(0), width = x.size(1), planes = x.size(2);
   check_pixels(checks, height, width);
   const int64_t groups = ceil_divide<int64_t>(planes, kTogether);
-  checks.that(groups <= 65535, "x is ", Checks::describe(x), ", wanted at most ", 65535 * kTogether,
+  checks.that(groups <= 65535, "x is ", Checks::describe(x), ", expected at most ", 65535 * kTogether,
               " planes");
   const Launcher launch(x);
   const Tensor guide_planes = to_planes(guide), x_planes = to_planes(x);
@@ -88,8 +88,8 @@ Tensor bilateral_sum(const Tensor& guide, const Tensor& x, int64_t radius, doubl
   const Checks checks("bilateral_sum");
   check_bilateral(checks, guide, x, radius, sigma_space, sigma_colour);
   return x.scalar_type() == ScalarType::Float
-             ? bilateral<float>(checks, guide, x, radius, sigma_space, sigma_colour)
-             : bilateral<double>(checks, guide, x, radius, sigma_space, sigma_colour);
+             ? bilateral_value<float>(checks, guide, x, radius, sigma_space, sigma_colour)
+             : bilateral_value<double>(checks, guide, x, radius, sigma_space, sigma_colour);
 }
 
 }  // namespace

@@ -1,9 +1,7 @@
-// Sums over square windows cropped at the border, of planes on CUDA, at a cost that does not grow with large
-// windows.
+// Sums over square windows, cropped at the border, on CUDA. The cost does not grow with large windows.
 //
-// Small windows are summed directly, their pixels coming from the caches. Of larger ones first the columns
-// and then the rows are slid along, each thread over a segment as long as the window, so that two numbers are
-// read per sum.
+// Small windows are summed directly, with pixels from the caches. Large ones slide first down the columns and
+// then along the rows, each thread over a segment as long as the window, reading two numbers for each sum.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +10,7 @@
 
 namespace fastphoto {
 
-constexpr int64_t kDirectRadius = 4;
+constexpr int64_t kDirectRadius = 4;  // the largest radius of windows that are summed directly; by eye
 constexpr int kWindowThreads = 256;
 
 __device__ inline int64_t window_begin(int64_t position, int64_t radius) {
@@ -22,7 +20,7 @@ __device__ inline int64_t window_end(int64_t position, int64_t radius, int64_t s
   return position + radius < size ? position + radius + 1 : size;
 }
 
-// out[n] = sum of the window around n in its plane.
+// out[n] = the sum of the window around n in its plane.
 template <class In, class Out>
 __global__ void __launch_bounds__(kWindowThreads)
     direct_sum_kernel(const In* x, int64_t values, int height, int width, int radius, Out* out) {
@@ -37,8 +35,8 @@ __global__ void __launch_bounds__(kWindowThreads)
   out[n] = static_cast<Out>(sum);
 }
 
-// Lines of `length` numbers `step` apart; line l begins at l / inner * (inner * length) + l % inner if step
-// is inner, that is for columns, and at l * length for rows, where inner is 1. Thread = segment of one line.
+// Sums along lines of `length` numbers that lie `inner` apart: columns with inner = width, or rows with
+// inner = 1. Line l begins at l / inner * (inner * length) + l % inner; each segment of a line has a thread.
 template <class In, class Out>
 __global__ void __launch_bounds__(kWindowThreads)
     slide_kernel(const In* x, int64_t lines, int length, int64_t inner, int64_t segment, int64_t radius,

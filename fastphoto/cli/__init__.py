@@ -1,1 +1,1 @@
-"""The command `fastphoto`; the only package that prints."""
+"""The command `fastphoto`: one module for each subcommand. No other package prints."""

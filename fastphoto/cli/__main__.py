@@ -1,4 +1,4 @@
-"""`python -m fastphoto.cli`: the command of this interpreter's package."""
+"""Run the command with `python -m fastphoto.cli`."""
 
 from __future__ import annotations
 

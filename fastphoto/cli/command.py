@@ -1,4 +1,4 @@
-"""The command `fastphoto`; the only place that prints."""
+"""The entry point of the command: its parser, and the exit status of each kind of failure."""
 
 from __future__ import annotations
 
@@ -8,55 +8,74 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from fastphoto import __version__
-from fastphoto.cli import region_commands, report_commands, transfer_commands
-from fastphoto.cli.messages import Parser, one_line, reported_warnings, say
-from fastphoto.cli.signals import Stopped, stoppable
+from fastphoto.cli import compare, demo, evaluate, info, invert, regions, study, survey, transfer
+from fastphoto.cli.messages import OneLineParser, one_line, print_warnings, say
+from fastphoto.cli.signals import Stopped, raise_on_signals
 from fastphoto.errors import FastPhotoError, FileError, InputError
+from fastphoto.ops.library import build_info
 from fastphoto.runtime.threads import keep_freed_memory
 
+_COMMANDS = (transfer, demo, invert, info, regions, compare, evaluate, survey, study)  # in the order of --help
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command with `arguments` (default: those of the process) and return its exit status.
 
-    0: done. 2: input, a file or an option cannot be used. 130: interrupted, 143: terminated. 1: any other failure, also
-    of a run whose losses do not stay finite.
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status.
+
+    Args:
+        words: arguments after the command's name. None: those of this process.
+
+    Returns:
+        0: done. 2: an input, a file or an option cannot be used. 130: interrupted; 143: terminated. 1: any other
+        failure, for example losses that do not stay finite.
+
+    Raises:
+        SystemExit: status 2 after an error of usage, 0 after --help and --version.
+
+    Example:
+        >>> main(["transfer", "no-such-photo.jpg", "style.jpg", "--output", "no-such-folder/out.png"])
+        2
     """
-    options = _parser().parse_args(arguments)
+    args = _parser().parse_args(words)
     keep_freed_memory()
     try:
-        with stoppable(), reported_warnings(options):
-            options.run(options)
+        with raise_on_signals(), print_warnings(args):
+            args.run(args)
             sys.stdout.flush()
         return 0
     except Stopped as stopped:
         say(str(stopped))
         return stopped.status
-    except KeyboardInterrupt:  # where no signal could be caught
+    except KeyboardInterrupt:  # Ctrl-C while no handler is set
         say("interrupted")
         return 130
-    except BrokenPipeError:  # the reader of stdout has gone, as `head` does
+    except BrokenPipeError:  # the reader of stdout has ended, for example `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if options.debug:
-            traceback.print_exc()
-        if isinstance(error, FastPhotoError):
-            say(f"error: {one_line(error)}")
-            return 2 if isinstance(error, (InputError, FileError)) else 1
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-            say("error: not enough memory; use a smaller --size")
-            return 2
-        what = f"{type(error).__name__}: {one_line(error)}"
-        say(f"error: {what}" + ("" if options.debug else "; run again with --debug to see where"))
-        return 1
+        return _report_failure(error, args.debug)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="fastphoto", description="Photorealistic style transfer between photographs.")
-    parser.add_argument("--version", action="version", version=f"fastphoto {__version__}")
+    parser: argparse.ArgumentParser = OneLineParser(
+        prog="fastphoto", description="Photorealistic style transfer between photographs."
+    )
+    parser.add_argument("--version", action="version", version=f"fastphoto {build_info()['version']}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    transfer_commands.add(commands)
-    region_commands.add(commands)
-    report_commands.add(commands)
+    for command in _COMMANDS:
+        command.add_parser(commands)
     return parser
+
+
+def _report_failure(error: Exception, debug: bool) -> int:
+    """Print an error as one line, with its traceback before it if `debug`; return the exit status."""
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, FastPhotoError):
+        say(f"error: {one_line(error)}")
+        return 2 if isinstance(error, (InputError, FileError)) else 1
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's class
+        say("error: not enough memory; use a smaller --size")
+        return 2
+    advice = "" if debug else "; run again with --debug to see where"
+    say(f"error: {type(error).__name__}: {one_line(error)}{advice}")
+    return 1

@@ -1,4 +1,4 @@
-"""What the command says on stderr: lines of its own, progress, warnings and errors of usage."""
+"""What the command prints on stderr: messages, progress, warnings and errors of usage, each on one line."""
 
 from __future__ import annotations
 
@@ -7,92 +7,102 @@ import contextlib
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import NoReturn, TextIO
 
 from tqdm import tqdm
 
 from fastphoto.errors import FastPhotoWarning
-from fastphoto.pipeline import Progress
+from fastphoto.optimisation.progress import Progress
 
 
 def say(text: str) -> None:
-    """One line on stderr."""
+    """Print one line on stderr, above a progress bar if one is shown."""
     with contextlib.suppress(OSError, ValueError):  # stderr may be closed
         tqdm.write(f"fastphoto: {text}", file=sys.stderr)
 
 
-def wrote(options: argparse.Namespace, path: object, started: float) -> None:
-    """That a file was written, and in how many seconds since `time.perf_counter()` was `started`."""
-    if not options.quiet:
+def say_written(args: argparse.Namespace, path: object, started: float) -> None:
+    """Print that a file was written and how many seconds have passed since `started`, unless --quiet.
+
+    Args:
+        args: the parsed arguments.
+        path: path of the file or folder.
+        started: value of `time.perf_counter()` at the start.
+    """
+    if not args.quiet:
         say(f"wrote {path} in {time.perf_counter() - started:.1f} s")
 
 
 def one_line(message: object) -> str:
-    """A message without line breaks; its type's name where it is empty."""
+    """Return a message without line breaks, or the name of its type if it is empty."""
     return " ".join(str(message).split()) or type(message).__name__
 
 
-class Parser(argparse.ArgumentParser):
-    """Errors of usage are one line, like all others."""
+class OneLineParser(argparse.ArgumentParser):
+    """An ArgumentParser that prints an error of usage as one line, as `say` does."""
 
     def error(self, message: str) -> NoReturn:
         say(f"error: {message}; see {self.prog} --help")
         self.exit(2)
 
 
-class Report:
-    """Progress on stderr: a bar where that is a terminal, else one line when a stage, or one of many jobs, begins."""
+class ProgressReport:
+    """Show progress on stderr: a bar on a terminal, otherwise one line at the start of each stage, level or job."""
 
     def __init__(self) -> None:
-        self.bar: Any = None
-        self.stage: tuple[Any, ...] = ()
+        self.bar: tqdm | None = None
+        self._title = ""
 
-    def __enter__(self) -> Report:
+    def __enter__(self) -> ProgressReport:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._close()
 
     def __call__(self, progress: Progress) -> None:
-        """Of one transfer."""
-        self._progress(progress, "")
+        """Show the progress of one transfer."""
+        self._show_step(progress, "")
 
     def job(self, name: str, progress: Progress | None) -> None:
-        """Of one job of many: None when it begins."""
+        """Show the progress of one of several jobs; None announces its start."""
         if progress is None:
             self._close()
             say(f"running {name}")
         elif sys.stderr.isatty():
-            self._progress(progress, f"{name}: ")
+            self._show_step(progress, f"{name}: ")
 
     def downloading(self, name: str, done: int, total: int | None) -> None:
-        """Of a file, in bytes."""
+        """Show the progress of a download, in bytes; None: its total is unknown."""
         self._show(f"downloading {name}", done, total, unit="B", unit_scale=True)
 
-    def _progress(self, progress: Progress, prefix: str) -> None:
+    def _show_step(self, progress: Progress, prefix: str) -> None:
         height, width = progress.scale
-        self._show(
-            f"{prefix}{progress.stage} {width}x{height}",
-            progress.step,
-            progress.total,
-            unit="step",
-            loss=lambda: sum(progress.losses.values()),
-        )
+        title = f"{prefix}{progress.stage} {width}x{height}"
+        self._show(title, progress.step, progress.total, unit="step", loss=lambda: sum(progress.losses.values()))
 
-    def _show(self, stage: str, done: int, total: int | None, loss: Any = None, **bar: Any) -> None:
-        new = stage != self.stage
-        self.stage = stage
+    def _show(
+        self,
+        title: str,
+        done: int,
+        total: int | None,
+        unit: str,
+        unit_scale: bool = False,
+        loss: Callable[[], float] | None = None,
+    ) -> None:
+        is_new, self._title = title != self._title, title
         if not sys.stderr.isatty():
-            if new:
-                say(stage)
+            if is_new:
+                say(title)
             return
         if self.bar is None or self.bar.total != total:
             self._close()
-            self.bar = tqdm(total=total, file=sys.stderr, leave=False, dynamic_ncols=True, **bar)
-        if new:
-            self.bar.set_description(stage)
-        # Losses live on the device: reading one waits for it, so only when the bar is drawn anyway.
+            self.bar = tqdm(
+                total=total, unit=unit, unit_scale=unit_scale, file=sys.stderr, leave=False, dynamic_ncols=True
+            )
+        if is_new:
+            self.bar.set_description(title)
+        # The losses are on the device, and reading them waits for it: do it only when the bar is about to be drawn.
         if loss and time.time() - self.bar.last_print_t >= self.bar.mininterval:
             self.bar.set_postfix_str(f"loss {loss():.4g}", refresh=False)
         self.bar.update(done - self.bar.n)
@@ -104,15 +114,22 @@ class Report:
 
 
 @contextlib.contextmanager
-def reported_warnings(options: argparse.Namespace) -> Iterator[None]:
-    """Every FastPhotoWarning as one line; those of other libraries only with --debug."""
+def print_warnings(args: argparse.Namespace) -> Iterator[None]:
+    """Print each FastPhotoWarning as one line unless --quiet; with --debug print those of other libraries too."""
 
-    def show(message: Warning | str, *_: Any) -> None:
-        if not options.quiet:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not args.quiet:
             say(f"warning: {one_line(message)}")
 
     with warnings.catch_warnings():
-        if not options.debug:
+        if not args.debug:
             warnings.simplefilter("ignore")
         warnings.simplefilter("always", FastPhotoWarning)
         warnings.showwarning = show

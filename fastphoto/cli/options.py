@@ -1,95 +1,164 @@
-"""Options that several commands share, and what follows from them."""
+"""Options that several commands share, as parent parsers, and the arguments that functions take from them."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
-from fastphoto.cli.messages import Report
+from fastphoto.cli.messages import ProgressReport
 from fastphoto.encoders.download import watched_downloads
 from fastphoto.encoders.encoder import ENCODERS
+from fastphoto.regions.matching import ORPHANS
 
-ORPHANS = ("merge", "global", "drop", "error")
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What `add_subparsers` returns; argparse gives its type no public name."""
 
 
-def folder_options() -> argparse.ArgumentParser:
-    """Where several files go."""
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("-o", "--output", required=True, metavar="DIR", help="folder, made where it does not exist")
-    return options
+# ---- where results go, and what is printed
+
+
+def image_output_options() -> argparse.ArgumentParser:
+    """Return a parser of --output, the image file to write."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="image file to write: .png, .jpg, .tif or .webp"
+    )
+    return parser
+
+
+def folder_output_options() -> argparse.ArgumentParser:
+    """Return a parser of --output, the folder to write."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="DIR", help="folder to write; created if it does not exist"
+    )
+    return parser
 
 
 def message_options(quiet: bool = True) -> argparse.ArgumentParser:
-    """How much is said."""
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--debug", action="store_true", help="show where an error comes from")
+    """Return a parser of --debug and, if `quiet`, of --quiet."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     if quiet:
-        options.add_argument("--quiet", action="store_true", help="print nothing but errors")
+        parser.add_argument("--quiet", action="store_true", help="print nothing but errors and results")
     else:
-        options.set_defaults(quiet=False)
-    return options
+        parser.set_defaults(quiet=False)
+    return parser
+
+
+# ---- photos, and how to run
+
+
+def pair_options() -> argparse.ArgumentParser:
+    """Return a parser of both photos and their masks."""
+    parser = argparse.ArgumentParser(add_help=False, parents=[mask_options()])
+    parser.add_argument("content", metavar="CONTENT", help="content photo")
+    parser.add_argument("style", metavar="STYLE", help="style photo")
+    return parser
+
+
+def size_options(default: int, description: str) -> argparse.ArgumentParser:
+    """Return a parser of --size, a long side in pixels."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--size", type=int, default=default, metavar="PX", help=f"{description} (default: %(default)s)")
+    return parser
+
+
+def setting_options() -> argparse.ArgumentParser:
+    """Return a parser of --set."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change one setting; may be repeated"
+    )
+    return parser
 
 
 def encoder_options() -> argparse.ArgumentParser:
-    """The network."""
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--encoder", choices=ENCODERS, default="embedded", help="default: %(default)s")
-    options.add_argument("--weights", metavar="FILE", help="weight file of the encoder, instead of its own")
-    return options
+    """Return a parser of --encoder and --weights."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--encoder",
+        choices=ENCODERS,
+        default="embedded",
+        help="network whose activations are matched (default: %(default)s)",
+    )
+    parser.add_argument("--weights", metavar="FILE", help="weight file to use instead of the encoder's own")
+    return parser
 
 
 def run_options() -> argparse.ArgumentParser:
-    """The network, where it runs, and the seed of noise."""
-    options = argparse.ArgumentParser(add_help=False, parents=[encoder_options()])
-    options.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
-    options.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
-    return options
+    """Return a parser of the options that `run_arguments` reads: --encoder, --weights, --device and --seed."""
+    parser = argparse.ArgumentParser(add_help=False, parents=[encoder_options()])
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the start image, if that is noise (default: %(default)s)",
+    )
+    return parser
+
+
+def run_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the values of `run_options` as keyword arguments of `transfer`, `invert` and `compare`."""
+    return {name: getattr(args, name) for name in ("encoder", "weights", "device", "seed")}
+
+
+# ---- regions
 
 
 def mask_options() -> argparse.ArgumentParser:
-    """The regions of both photos."""
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--content-mask", metavar="M", help="image of the content's regions, by colour")
-    options.add_argument("--style-mask", metavar="N", help="image of the style's regions, same colours")
-    return options
+    """Return a parser of the masks of both photos."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
+        "--content-mask", metavar="FILE", help="mask image of the content: one colour or number for each region"
+    )
+    parser.add_argument(
+        "--style-mask", metavar="FILE", help="mask image of the style, with the same colours or numbers"
+    )
+    return parser
 
 
 def segmentation_options() -> argparse.ArgumentParser:
-    """The network that finds semantic regions."""
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument(
+    """Return a parser of --segmentation-model."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
         "--segmentation-model",
         metavar="MODEL",
-        help="of --regions semantic: a name on the Hugging Face Hub or a folder with its files",
+        help="network for --regions semantic: a Hugging Face Hub name or a local folder",
     )
-    return options
+    return parser
 
 
 def orphan_options() -> argparse.ArgumentParser:
-    """Regions that the style lacks."""
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument(
+    """Return a parser of --orphans."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(
         "--orphans",
         choices=ORPHANS,
         default="merge",
-        help="what to do with a region of the content that the style lacks (default: %(default)s)",
+        help="what to do with a content region that the style lacks: merge (it joins the nearest region), global (it "
+        "takes the whole style), drop (it keeps its look), error (stop) (default: %(default)s)",
     )
-    return options
+    return parser
+
+
+# ---- reading them
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Return the names in a list separated by commas; None stays None."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 @contextlib.contextmanager
-def progress(options: argparse.Namespace) -> Iterator[Report | None]:
-    """Progress on stderr, of downloads too, unless it is to be quiet."""
-    with contextlib.ExitStack() as stack:
-        report = None
-        if not options.quiet:
-            report = stack.enter_context(Report())
-            stack.enter_context(watched_downloads(report.downloading))
+def progress_report(args: argparse.Namespace) -> Iterator[ProgressReport | None]:
+    """Show progress on stderr, of downloads too; yield None, and show nothing, if --quiet."""
+    if args.quiet:
+        yield None
+        return
+    with ProgressReport() as report, watched_downloads(report.downloading):
         yield report
-
-
-def run_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """`run_options` as functions take them."""
-    return {name: getattr(options, name) for name in ("encoder", "weights", "device", "seed")}

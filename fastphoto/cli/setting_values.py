@@ -1,75 +1,44 @@
-"""Settings written as text, NAME=VALUE, read as the types that the fields of a dataclass declare."""
+"""`--set NAME=VALUE`: settings read from text."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import difflib
-import types
-import typing
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 from fastphoto.errors import InputError
+from fastphoto.optimisation.presets import setting_hint
+from fastphoto.optimisation.setting_types import parsed
+from fastphoto.optimisation.settings import Settings
 
 
-def parse_settings(pairs: Sequence[str], settings: type) -> dict[str, Any]:
-    """The values of `--set NAME=VALUE`, each read as the type of that field of the dataclass `settings`.
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read settings from text.
 
-    Raises InputError for a pair without "=", an unknown name and a value that is not of the field's type.
+    Args:
+        pairs: NAME=VALUE each. A hyphen in a name stands for an underscore. A value is a number, a word or "none"; a
+            sequence has commas between its values, and a single value stands for the whole sequence.
+
+    Returns:
+        {name: value of the type that `Settings` declares}; the last value of a name counts.
+
+    Raises:
+        InputError: a pair without "=", an unknown name, or a value of another type.
+
+    Example:
+        >>> parse_settings(["photorealism-weight=1e2", "steps=30,10", "projection=no"])
+        {'photorealism_weight': 100.0, 'steps': (30, 10), 'projection': False}
     """
-    hints = typing.get_type_hints(settings)
-    names = [field.name for field in dataclasses.fields(settings)]
+    annotations = get_type_hints(Settings)
     values = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
             raise InputError(f"--set {pair}: no value; write --set NAME=VALUE")
         name = name.strip().replace("-", "_")
-        if name not in names:
-            close = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {close[0]}?" if close else f"settings are {', '.join(names)}"
-            raise InputError(f"--set {pair}: no such setting; {hint}")
+        if name not in annotations:
+            raise InputError(f"--set {pair}: no such setting; {setting_hint(name)}")
         try:
-            values[name] = _value(text.strip(), hints[name])
+            values[name] = parsed(text.strip(), annotations[name])
         except ValueError as error:
             raise InputError(f"--set {pair}: {error}") from None
     return values
-
-
-def _value(text: str, wanted: Any) -> Any:
-    """`text` as a value of the type `wanted`: a scalar, a Literal, a union or a tuple of those."""
-    origin, inner = typing.get_origin(wanted), typing.get_args(wanted)
-    if origin in (typing.Union, types.UnionType):
-        for kind in sorted(inner, key=lambda kind: kind is str):  # every text is a str
-            with contextlib.suppress(ValueError):
-                return _value(text, kind)
-        raise ValueError(f"needs one of {', '.join(getattr(kind, '__name__', str(kind)) for kind in inner)}")
-    if origin is typing.Literal:
-        if text in map(str, inner):
-            return next(choice for choice in inner if str(choice) == text)
-        raise ValueError(f"needs one of {', '.join(map(str, inner))}")
-    if origin is tuple:
-        if inner[1:] == (...,) and not set(text) & set(",()[]"):
-            return _value(text, inner[0])  # one for all; `preset_settings` makes it a tuple
-        parts = [part.strip() for part in text.strip("()[]").split(",") if part.strip()]
-        kinds = [inner[0]] * len(parts) if inner[1:] == (...,) else list(inner)
-        if len(kinds) != len(parts):
-            raise ValueError(f"needs {len(kinds)} values with commas between them, got {len(parts)}")
-        return tuple(_value(part, kind) for part, kind in zip(parts, kinds, strict=True))
-    if wanted is bool:
-        if (low := text.lower()) in ("1", "true", "yes", "on", "0", "false", "no", "off"):
-            return low in ("1", "true", "yes", "on")
-        raise ValueError("needs true or false")
-    if wanted is type(None):
-        if text.lower() == "none":
-            return None
-        raise ValueError("needs none")
-    if wanted in (int, float):
-        try:
-            return wanted(text)
-        except ValueError:
-            raise ValueError("needs a whole number" if wanted is int else "needs a number") from None
-    if wanted is str:
-        return text
-    raise ValueError("cannot be set from the command line; use fastphoto.transfer() in Python")

@@ -1,4 +1,4 @@
-"""What Ctrl-C and `kill` do: the command stops and leaves nothing half done; the second time it ends at once."""
+"""What Ctrl-C and `kill` do: the first signal stops the command cleanly, the second ends the process at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 class Stopped(BaseException):
-    """A signal asks the command to end; `status` is what it then exits with, as shells have it: 130 or 143."""
+    """Raised when a signal asks the command to end; `status` is the exit status that shells expect, 130 or 143."""
 
     def __init__(self, number: int) -> None:
         super().__init__(_SIGNALS[signal.Signals(number)])
@@ -20,44 +20,44 @@ class Stopped(BaseException):
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
-    """Signals raise `Stopped` inside."""
+def raise_on_signals() -> Iterator[None]:
+    """Raise `Stopped` inside the block as soon as a signal arrives."""
 
     def stop(number: int) -> None:
         raise Stopped(number)
 
-    with _handled(stop):
+    with _handle_first_signal(stop):
         yield
 
 
 @contextlib.contextmanager
-def stoppable_later() -> Iterator[Callable[[], bool]]:
-    """Signals raise `Stopped` only at the end; what is yielded says whether one has come."""
-    came: list[int] = []
-    with _handled(came.append):
-        yield lambda: bool(came)
-    if came:
-        raise Stopped(came[0])
+def defer_signals() -> Iterator[Callable[[], bool]]:
+    """Raise `Stopped` only at the end of the block; yield a function that returns whether a signal has arrived."""
+    arrived: list[int] = []
+    with _handle_first_signal(arrived.append):
+        yield lambda: bool(arrived)
+    if arrived:
+        raise Stopped(arrived[0])
 
 
 @contextlib.contextmanager
-def _handled(handle: Callable[[int], None]) -> Iterator[None]:
-    """The first signal goes to `handle`, the second ends the process; none that the caller ignores is caught."""
-    if threading.current_thread() is not threading.main_thread():  # no other may set handlers
+def _handle_first_signal(handle: Callable[[int], None]) -> Iterator[None]:
+    """Call `handle` with the first signal and let the second end the process; signals that are ignored stay ignored."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
 
     def first(number: int, frame: FrameType | None) -> None:
-        for each in before:
+        for each in previous:
             signal.signal(each, signal.SIG_DFL)
         handle(number)
 
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    before = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
-    for number in before:
+    previous = {number: signal.getsignal(number) for number in _SIGNALS}
+    previous = {number: handler for number, handler in previous.items() if handler not in (signal.SIG_IGN, None)}
+    for number in previous:
         signal.signal(number, first)
     try:
         yield
     finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,38 +1,51 @@
-"""Local affine colour maps content -> result: what keeps a result a photograph, at any resolution."""
+"""Local affine colour maps from content to result, which keep a result a photograph at any resolution."""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from fastphoto.ops import (
     local_affine_apply,
     local_affine_fit,
     local_affine_smooth,
     local_affine_smooth_box,
-    matting_laplacian_stencil,
-    stencil_product,
 )
 
 
 def fit_affine_maps(
-    content: Tensor,
-    result: Tensor,
+    content: Tensor,  # (3, H, W), in [0, 1]
+    result: Tensor,  # (3, H, W), in [0, 1]
     *,
     radius: int = 1,
     epsilon: float = 1e-3,
     smooth_radius: int = 1,
     smooth_colour: float | None = None,
 ) -> Tensor:
-    """The affine colour map of every pixel, fitted on small windows and averaged over its neighbourhood.
+    """Fit an affine colour map to the window around each pixel, and average the maps of neighbouring pixels.
 
-    content, result: (3, H, W), [0, 1]. radius, epsilon: of the fit, see `fastphoto.ops.local_affine_fit`.
-    smooth_radius: of the average, in pixels; 0 for none. smooth_colour: where given, neighbours count less the more
-    their content colour differs (the paper's smoothing: radius 15, colour 0.01); None averages all alike, which with
-    equal radii is the colour guided filter (He et al. 2010).
+    With equal radii and no `smooth_colour`, applying the maps is the colour guided filter (He et al. 2010). With
+    `smooth_radius=15, smooth_colour=0.01` the average is the edge-aware smoothing of Luan et al. (2017).
 
-    Returns (H, W, 3, 4).
+    Args:
+        content: content photo, (3, H, W), in [0, 1]; a constant, which must not require a gradient.
+        result: image to explain by the content, (3, H, W), same dtype and device.
+        radius: radius of the windows in pixels, 0 or more; windows are cropped at the border.
+        epsilon: regularisation of the fit, added to the sums over a window, see `fastphoto.ops.local_affine_fit`.
+        smooth_radius: radius of the average in pixels; 0: no average.
+        smooth_colour: standard deviation of a Gaussian weight on the difference in content colour. None: all
+            neighbours count alike.
+
+    Returns:
+        Maps, (H, W, 3, 4): matrix and, in the last column, offset. Differentiable in the result.
+
+    Raises:
+        InputError: the content requires a gradient.
+
+    Example:
+        >>> content = torch.rand(3, 16, 16)
+        >>> maps = fit_affine_maps(content, 0.5 * content + 0.1, epsilon=1e-6)
+        >>> torch.allclose(apply_affine_maps(maps, content), 0.5 * content + 0.1, atol=1e-3)
+        True
     """
     guide = content.permute(1, 2, 0)
     maps = local_affine_fit(guide, result.permute(1, 2, 0), radius, epsilon)
@@ -43,50 +56,23 @@ def fit_affine_maps(
     return local_affine_smooth(maps, guide, smooth_radius, smooth_colour)
 
 
-def apply_affine_maps(maps: Tensor, content: Tensor) -> Tensor:
-    """The result that maps (h, w, 3, 4) make of a content photo (3, H, W) of any size; (3, H, W), not clamped."""
-    return local_affine_apply(maps, content.permute(1, 2, 0)).permute(2, 0, 1)
+def apply_affine_maps(
+    maps: Tensor,  # (h, w, 3, 4)
+    content: Tensor,  # (3, H, W)
+) -> Tensor:
+    """Apply affine maps to a content photo, which may have another size.
 
+    Args:
+        maps: maps of `fit_affine_maps`, (h, w, 3, 4), sampled bilinearly.
+        content: content photo, (3, H, W), same dtype and device.
 
-class LocalAffineProjection(nn.Module):
-    """An image replaced by its smoothed local affine maps applied to the content.
+    Returns:
+        The result, (3, H, W), not clamped.
 
-    Linear in the image, so that an optimisation can look through it: activations are computed on what the smoothing
-    will leave. forward: (3, H, W) -> (3, H, W). Keyword arguments: those of `fit_affine_maps`.
-
-    Where windows have 3 x 3 pixels and all maps of a neighbourhood count alike, a pixel's value is the mean over the
-    windows that hold it of x_i - r_ik, with r the residual that the matting Laplacian sums up, so that the projection
-    is x - D^-1 L x, D counting windows: one product with a stencil. In the two outermost rows and columns this leaves
-    out the cropped windows that `fit_affine_maps` has there.
+    Example:
+        >>> darker = torch.cat([0.5 * torch.eye(3), torch.zeros(3, 1)], 1)
+        >>> apply_affine_maps(darker[None, None], torch.ones(3, 2, 2))[0]
+        tensor([[0.5000, 0.5000],
+                [0.5000, 0.5000]])
     """
-
-    def __init__(
-        self,
-        content: Tensor,
-        *,
-        radius: int = 1,
-        epsilon: float = 1e-3,
-        smooth_radius: int = 1,
-        smooth_colour: float | None = None,
-    ) -> None:
-        super().__init__()
-        self.smoothing = {
-            "radius": radius,
-            "epsilon": epsilon,
-            "smooth_radius": smooth_radius,
-            "smooth_colour": smooth_colour,
-        }
-        height, width = content.shape[1:]
-        self.by_stencil = radius == smooth_radius == 1 and smooth_colour is None and min(height, width) >= 3
-        if self.by_stencil:
-            self.register_buffer("stencil", matting_laplacian_stencil(content.permute(1, 2, 0), epsilon))
-            inner = content.new_ones((1, 1, height - 2, width - 2))
-            self.register_buffer("share", 1 / F.conv_transpose2d(inner, content.new_ones((1, 1, 3, 3)))[0, 0])
-        else:
-            self.register_buffer("content", content)
-
-    def forward(self, image: Tensor) -> Tensor:
-        if self.by_stencil:
-            residual = stencil_product(self.stencil, image.permute(1, 2, 0)).permute(2, 0, 1)
-            return torch.addcmul(image, residual, self.share, value=-1)
-        return apply_affine_maps(fit_affine_maps(self.content, image, **self.smoothing), self.content)
+    return local_affine_apply(maps, content.permute(1, 2, 0)).permute(2, 0, 1)

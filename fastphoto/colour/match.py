@@ -1,4 +1,4 @@
-"""Colour transfer by region: the start image whose colours already are the style's."""
+"""Colour transfer by region: Monge-Kantorovich maps, and curves after them."""
 
 from __future__ import annotations
 
@@ -6,105 +6,141 @@ import torch
 from torch import Tensor
 
 from fastphoto.colour.spaces import OPPONENT
-from fastphoto.colour.statistics import blend_regions, interpolated, moments, quantiles, some_pixels
+from fastphoto.colour.statistics import blend_regions, interpolate, moments, quantiles, sample_pixels
 from fastphoto.ops import local_affine_apply
 
 
 def match_colours(
-    content: Tensor,
-    style: Tensor,
-    content_masks: Tensor,
-    style_masks: Tensor,
-    gain: float = 6.0,
-    slope: float = 2.0,
+    content: Tensor,  # (3, H, W), in [0, 1]
+    style: Tensor,  # (3, h, w), in [0, 1]
+    content_masks: Tensor,  # (R, H, W), in [0, 1]
+    style_masks: Tensor,  # (R, h, w), in [0, 1]
+    gain: float = 6.0,  # chosen by tools/calibrate.py on 24 pairs, see README.md
+    slope: float = 2.0,  # likewise
 ) -> Tensor:
-    """Each region's colours moved to the distribution of the style's: `monge_kantorovich`, then a curve per axis.
+    """Match the colour distribution of each region: a Monge-Kantorovich map, then one curve per colour axis.
 
     Mean and covariance do not tell a dark region with a few lights from an evenly grey one. So, as a photographer
-    would, one monotone curve is applied to each axis of `OPPONENT` in turn, through the quantiles of both regions.
+    would, a monotone curve through the quantiles of both regions is applied to each axis of the opponent space.
 
-    Arguments and result are those of `monge_kantorovich`, whose map alone the gain limits. slope: no curve is steeper
-    than this, nor flatter than its inverse, so that neither noise nor banding comes from it; 1 leaves the curves out.
+    Args:
+        content: content photo, (3, H, W), in [0, 1].
+        style: style photo, (3, h, w), in [0, 1].
+        content_masks: masks of the content's regions, (R, H, W), in [0, 1], none empty.
+        style_masks: masks of the style's regions, (R, h, w), in the same order, none empty.
+        gain: limit of the linear map, see `monge_kantorovich`.
+        slope: limit of the curves, which are neither steeper than this nor flatter than its inverse, so that they
+            amplify no noise and cause no banding. 1: no curves.
+
+    Returns:
+        The recoloured content, (3, H, W), clamped to [0, 1]. Regions blend where masks overlap; pixels outside all
+        masks keep their colour.
+
+    Example:
+        >>> grey, dark, everywhere = torch.full((3, 8, 8), 0.5), torch.full((3, 8, 8), 0.2), torch.ones(1, 8, 8)
+        >>> match_colours(grey, dark, everywhere, everywhere).mean()
+        tensor(0.2000)
     """
-    regions = zip(content_masks, style_masks, strict=True)
-    moved = ((_curved(_moved(content, m, style, s, gain), m, style, s, slope), m) for m, s in regions)
-    return blend_regions(content, content_masks, moved)
+    recoloured = (
+        (_apply_curves(_apply_map(content, mask, style, style_mask, gain), mask, style, style_mask, slope), mask)
+        for mask, style_mask in zip(content_masks, style_masks, strict=True)
+    )
+    return blend_regions(content, content_masks, recoloured)
 
 
 def monge_kantorovich(
-    content: Tensor,
-    style: Tensor,
-    content_masks: Tensor,
-    style_masks: Tensor,
+    content: Tensor,  # (3, H, W), in [0, 1]
+    style: Tensor,  # (3, h, w), in [0, 1]
+    content_masks: Tensor,  # (R, H, W), in [0, 1]
+    style_masks: Tensor,  # (R, h, w), in [0, 1]
     gain: float = 6.0,
     space: Tensor = OPPONENT,
 ) -> Tensor:
-    """Each region's colours moved to the style's mean and covariance by the linear map that moves them least.
+    """Match the mean and covariance of each region's colours by the linear map that moves them least.
 
-    In region r, c -> T (c - mean_c) + mean_s with T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2, the closed-form optimal
-    transport between two normal distributions of covariances C and S (Pitie and Kokaram 2007). Movement is measured in
-    a linear space of colours, by default `OPPONENT`, which keeps light light and dark dark. Regions blend where masks
-    overlap; pixels of no region keep their colour.
+    In each region c -> T (c - mean_c) + mean_s with T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2: the Monge-Kantorovich map,
+    optimal transport between normal distributions of covariances C and S (Pitié and Kokaram 2007).
 
-    content: (3, H, W), style: (3, h, w), in [0, 1]; content_masks (R, H, W), style_masks (R, h, w), in [0, 1], each
-    with an area. gain: no direction of colour is spread by more than this factor; without a bound, the noise of colours
-    that hardly vary would come out as colour. space: (3, 3), invertible, its rows the axes in RGB; the published map is
-    `torch.eye(3)` with a gain of `math.inf`.
+    Differs from the paper: movement is measured in the opponent space, which keeps light light, and gains are limited.
+    `gain=math.inf, space=torch.eye(3)` is the paper's map.
 
-    Returns (3, H, W), clamped to [0, 1].
+    Args:
+        content: content photo, (3, H, W), in [0, 1].
+        style: style photo, (3, h, w), in [0, 1].
+        content_masks: masks of the content's regions, (R, H, W), in [0, 1], none empty.
+        style_masks: masks of the style's regions, (R, h, w), in the same order, none empty.
+        gain: largest factor by which any direction of colour is spread; without a limit, noise in colours that hardly
+            vary would become visible.
+        space: colour axes in which movement is measured, (3, 3), invertible, one axis a row, in RGB.
+
+    Returns:
+        The recoloured content, (3, H, W), clamped to [0, 1]. Regions blend where masks overlap; pixels outside all
+        masks keep their colour.
+
+    Example:
+        >>> grey, dark, everywhere = torch.full((3, 8, 8), 0.5), torch.full((3, 8, 8), 0.2), torch.ones(1, 8, 8)
+        >>> monge_kantorovich(grey, dark, everywhere, everywhere).mean()
+        tensor(0.2000)
     """
-    regions = zip(content_masks, style_masks, strict=True)
-    return blend_regions(content, content_masks, ((_moved(content, m, style, s, gain, space), m) for m, s in regions))
+    recoloured = (
+        (_apply_map(content, mask, style, style_mask, gain, space), mask)
+        for mask, style_mask in zip(content_masks, style_masks, strict=True)
+    )
+    return blend_regions(content, content_masks, recoloured)
 
 
-def _moved(
-    content: Tensor,
-    content_mask: Tensor,
-    style: Tensor,
-    style_mask: Tensor,
-    gain: float,
-    space: Tensor = OPPONENT,
+def _apply_map(
+    content: Tensor, mask: Tensor, style: Tensor, style_mask: Tensor, gain: float, space: Tensor = OPPONENT
 ) -> Tensor:
-    """All of the content by the linear map of one region."""
-    matrix = _transport(*moments(content, content_mask), *moments(style, style_mask), gain, space)
+    """Apply the linear map of one region to the whole content."""
+    matrix = _transport_map(*moments(content, mask), *moments(style, style_mask), gain, space)
     return local_affine_apply(matrix.to(content)[None, None], content.permute(1, 2, 0)).permute(2, 0, 1)
 
 
-def _curved(image: Tensor, mask: Tensor, style: Tensor, style_mask: Tensor, slope: float) -> Tensor:
-    """An image (3, H, W) with the pixels of one region moved by its three curves."""
-    space, pixels = OPPONENT.to(image), image.flatten(1)
-    inside, theirs = mask.flatten().nonzero()[:, 0], some_pixels(style_mask.flatten().nonzero()[:, 0])
-    if slope <= 1 or len(inside) < 2 or len(theirs) < 2:
-        return image
-    mine = some_pixels(torch.arange(len(inside), device=inside.device))
-    weights, style_weights = mask.flatten()[inside[mine]], style_mask.flatten()[theirs]
-    moved = []
-    for axis, style_axis in zip(space @ pixels[:, inside], space @ style.flatten(1)[:, theirs], strict=True):
-        x, y = quantiles(axis[mine], weights), quantiles(style_axis, style_weights)
-        run = x.diff().clamp_min(1e-6)  # equal values, as of clipped pixels, keep the curve a function
-        rise = (y.diff() / run).clamp(1 / slope, slope) * run
-        one, none = run.new_ones(1), run.new_zeros(1)  # beyond the outer quantiles values are only shifted
-        x = x[0] + torch.cat([-one, none, run.cumsum(0), run.sum() + one])
-        curve = torch.cat([-one, none, rise.cumsum(0), rise.sum() + one])
-        moved.append(interpolated(axis, x, curve + (y - curve[1:-1]).mean()))
-    return pixels.index_copy(1, inside, torch.linalg.inv(space) @ torch.stack(moved)).reshape_as(image)
-
-
-def _transport(
+def _transport_map(
     content_mean: Tensor, content_cov: Tensor, style_mean: Tensor, style_cov: Tensor, gain: float, space: Tensor
 ) -> Tensor:
-    """The affine map (3, 4) between two normal distributions, its gains limited."""
+    """Return the affine map (3, 4) from one normal distribution to another, with limited gains."""
     space = space.to(content_cov)
     content_cov, style_cov = space @ content_cov @ space.T, space @ style_cov @ space.T
-    root = _root(content_cov + 1e-9 * torch.eye(3).to(content_cov))  # invertible where the region has one colour
+    root = _square_root(content_cov + 1e-9 * torch.eye(3).to(content_cov))  # invertible for a region of one colour
     inverse = torch.linalg.inv(root)
-    matrix = inverse @ _root(root @ style_cov @ root) @ inverse
+    matrix = inverse @ _square_root(root @ style_cov @ root) @ inverse
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
     matrix = torch.linalg.inv(space) @ (vectors * values.clamp(0, gain)) @ vectors.T @ space
     return torch.cat([matrix, (style_mean - matrix @ content_mean)[:, None]], 1)
 
 
-def _root(matrix: Tensor) -> Tensor:
-    """The symmetric square root of a positive semi-definite matrix."""
+def _square_root(matrix: Tensor) -> Tensor:
+    """Return the symmetric square root of a positive semi-definite matrix."""
     values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return root
+
+
+def _apply_curves(image: Tensor, mask: Tensor, style: Tensor, style_mask: Tensor, slope: float) -> Tensor:
+    """Apply the three curves of one region to its pixels."""
+    space, pixels = OPPONENT.to(image), image.flatten(1)
+    region, style_region = mask.flatten().nonzero()[:, 0], style_mask.flatten().nonzero()[:, 0]
+    style_region = sample_pixels(style_region)
+    if slope <= 1 or len(region) < 2 or len(style_region) < 2:
+        return image
+    sample = sample_pixels(torch.arange(len(region), device=region.device))
+    weights, style_weights = mask.flatten()[region[sample]], style_mask.flatten()[style_region]
+    curved = []
+    for values, style_values in zip(
+        space @ pixels[:, region], space @ style.flatten(1)[:, style_region], strict=True
+    ):  # one axis at a time
+        x, y = _curve(quantiles(values[sample], weights), quantiles(style_values, style_weights), slope)
+        curved.append(interpolate(values, x, y))
+    return pixels.index_copy(1, region, torch.linalg.inv(space) @ torch.stack(curved)).reshape_as(image)
+
+
+def _curve(x: Tensor, style: Tensor, slope: float) -> tuple[Tensor, Tensor]:
+    """Return the points of a monotone curve from quantiles to the style's, with limited slopes and an equal mean."""
+    run = x.diff().clamp_min(1e-6)  # with equal quantiles, as of clipped pixels, the curve remains a function
+    rise = (style.diff() / run).clamp(1 / slope, slope) * run
+    one, zero = run.new_ones(1), run.new_zeros(1)  # beyond the outer quantiles the curve has slope 1
+    x = x[0] + torch.cat([-one, zero, run.cumsum(0), run.sum() + one])
+    y = torch.cat([-one, zero, rise.cumsum(0), rise.sum() + one])
+    return x, y + (style - y[1:-1]).mean()

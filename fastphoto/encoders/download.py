@@ -1,4 +1,4 @@
-"""Published weight files: where they are cached, and how one is downloaded and verified."""
+"""Published weight files: the table of known files, the cache folder, and verified downloads."""
 
 from __future__ import annotations
 
@@ -19,36 +19,47 @@ from fastphoto.errors import FileError, InputError
 try:
     import fcntl
 except ImportError:  # Windows: the final rename alone keeps two downloads from harming each other
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
-DownloadProgress = Callable[[str, int, "int | None"], None]
-"""Called with the file's name, the bytes so far, and the bytes in all or None."""
+DownloadProgress = Callable[[str, int, int | None], None]
+"""Called during a download with the file's name, the bytes received so far, and the total bytes or None."""
 
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A published weight file."""
+    """One published weight file and how to verify it.
+
+    Example:
+        >>> [known.name for known in KNOWN if known.format == "caffe"]
+        ['vgg19-d01eb7cb.pth']
+    """
 
     name: str
+    """File name in the cache folder."""
     encoder: str
+    """Name of the encoder that the file holds, as for `load_encoder`."""
     url: str
+    """Address of the file."""
     size: int | None
-    """Bytes; None where it is not known for certain."""
+    """Size in bytes; None where it is not known for certain."""
     sha256: str
-    """All 64 digits, or as many leading ones as are known for certain (at least 8)."""
+    """SHA-256: all 64 digits, or as many leading ones as are known for certain (at least 8)."""
     licence: str
+    """Licence of the weights as their publisher states it."""
     format: Literal["caffe", "torchvision", "collaborative-distillation"]
+    """Naming of the tensors and preparation of the input, see `fastphoto.encoders.weights.read_weights`."""
     source: str
+    """Origin of the weights, for people."""
 
     @property
-    def digits(self) -> str:
-        """The SHA-256 as it is shown to people."""
+    def displayed_sha256(self) -> str:
+        """The SHA-256 for messages; an ellipsis follows where digits are missing."""
         return self.sha256 if len(self.sha256) == 64 else self.sha256 + "..."
 
 
 _VGG_LICENCE = "Creative Commons Attribution (Visual Geometry Group, University of Oxford)"
 
-# Of Caffe's file only the eight digits in its name are known for certain; the other two are known in full.
+# The SHA-256 of Caffe's file is known only by the eight digits in its name.
 KNOWN: tuple[KnownFile, ...] = (
     KnownFile(
         name="vgg19-d01eb7cb.pth",
@@ -82,37 +93,83 @@ KNOWN: tuple[KnownFile, ...] = (
         source="Collaborative-Distillation (Wang et al., CVPR 2020), 16x narrower VGG-19",
     ),
 )
-"""Known files; the first of an encoder is the one that is downloaded for it, the paper's own for "vgg19"."""
+"""All known files. The first file of each encoder is the one downloaded for it; for "vgg19" it is the paper's own."""
 
-
-_watching: ContextVar[DownloadProgress | None] = ContextVar("watching", default=None)
+_context_progress: ContextVar[DownloadProgress | None] = ContextVar("download_progress", default=None)
 
 
 def cache_folder() -> Path:
-    """The folder of downloaded weights: $FASTPHOTO_CACHE, else `fastphoto` in $XDG_CACHE_HOME,
-    %LOCALAPPDATA% (Windows) or ~/.cache, else in the folder for temporary files. It need not exist."""
-    if own := os.environ.get("FASTPHOTO_CACHE"):
-        return Path(own).absolute()
+    """Return the folder of downloaded weights, which need not exist.
+
+    Returns:
+        $FASTPHOTO_CACHE if set; else the folder `fastphoto` in $XDG_CACHE_HOME, in %LOCALAPPDATA% (Windows) or in
+        ~/.cache; without a home folder, in the folder for temporary files. Always absolute.
+
+    Example:
+        >>> cache_folder().is_absolute()
+        True
+    """
+    if override := os.environ.get("FASTPHOTO_CACHE"):
+        return Path(override).absolute()
     for variable in ("XDG_CACHE_HOME", "LOCALAPPDATA" if os.name == "nt" else ""):
         # The XDG specification says to ignore a relative path.
         if (base := os.environ.get(variable, "")) and os.path.isabs(base):
             return Path(base, "fastphoto")
     try:
         return Path.home() / ".cache" / "fastphoto"
-    except RuntimeError:  # no HOME, and no such user either: containers
+    except RuntimeError:  # neither HOME nor an entry for the user, as in some containers
         return Path(tempfile.gettempdir(), "fastphoto")
 
 
 def known_files(encoder: str) -> list[KnownFile]:
-    """The known files of an encoder, the one that is downloaded first. Raises InputError."""
-    if found := [known for known in KNOWN if known.encoder == encoder]:
-        return found
+    """Return the known files of an encoder.
+
+    Args:
+        encoder: encoder name, "vgg19" or "vgg19-16x".
+
+    Returns:
+        At least one file; the first is the one to download.
+
+    Raises:
+        InputError: no file is known for this name.
+
+    Example:
+        >>> [known.name for known in known_files("vgg19")]
+        ['vgg19-d01eb7cb.pth', 'vgg19-dcbb9e9d.pth']
+    """
+    if files := [known for known in KNOWN if known.encoder == encoder]:
+        return files
     names = " or ".join(repr(name) for name in dict.fromkeys(known.encoder for known in KNOWN))
     raise InputError(f"encoder: got {encoder!r}, which has no weight file to load; use {names}")
 
 
+def known_by_name(name: str) -> KnownFile | None:
+    """Return the known file with a file name, or None."""
+    return next((known for known in KNOWN if known.name == name), None)
+
+
+def known_by_sha256(sha256: str) -> KnownFile | None:
+    """Return the known file with a SHA-256 (all 64 digits), or None."""
+    return next((known for known in KNOWN if sha256.startswith(known.sha256)), None)
+
+
 def find_cached(encoder: str) -> Path | None:
-    """The file in the cache folder that `load_weights(encoder)` would read, or None. It is not verified."""
+    """Return the cached weight file of an encoder without verifying it.
+
+    Args:
+        encoder: encoder name, "vgg19" or "vgg19-16x".
+
+    Returns:
+        Path of the file in `cache_folder()` that `load_weights(encoder)` would read; None if there is none.
+
+    Raises:
+        InputError: no file is known for this name.
+
+    Example:
+        >>> path = find_cached("vgg19-16x")
+        >>> path is None or path.parent == cache_folder()
+        True
+    """
     for known in known_files(encoder):
         if (path := cache_folder() / known.name).is_file():
             return path
@@ -125,16 +182,33 @@ def download_weights(
     *,
     progress: DownloadProgress | None = None,
 ) -> Path:
-    """Download a known file into `folder` (default `cache_folder()`) and return its path.
+    """Download a known file, verify it, and return its path.
 
-    The bytes go to a temporary file beside it and take the name only when their SHA-256 is right, so the name
-    never stands for half a file; what arrives with another SHA-256 is kept as `<name>.rejected`. A second
-    caller, in this process or another, waits for the first and finds the file. Without `progress` it is that of
-    `watched_downloads`, if any. Raises FileError."""
-    progress = progress or _watching.get()
+    The bytes go to a temporary file in the same folder, which takes the final name only after its SHA-256 has been
+    checked, so a file under that name is always complete. A file with another SHA-256 is saved as `<name>.rejected`.
+    A second caller, in this process or another, waits for the first and uses its file. A file that exists is not
+    downloaded again.
+
+    Args:
+        known: file to download.
+        folder: target folder, created if missing. None: `cache_folder()`.
+        progress: function called after each block. None: the one set by `watched_downloads`, if any.
+
+    Returns:
+        Path of the file, `folder / known.name`.
+
+    Raises:
+        FileError: the file cannot be downloaded or written, or it has another SHA-256.
+
+    Example:
+        >>> download_weights(known_files("vgg19")[0], "weights")  # doctest: +SKIP
+        PosixPath('weights/vgg19-d01eb7cb.pth')
+    """
+    progress = progress or _context_progress.get()
     target = Path(folder or cache_folder()) / known.name
     by_hand = (
-        f"download {known.url} yourself (SHA-256 {known.digits}) and put it at {target}, or pass another weight file"
+        f"download {known.url} yourself (SHA-256 {known.displayed_sha256}) and put it at {target}, "
+        "or pass another weight file"
     )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -155,22 +229,22 @@ def _fetch(known: KnownFile, target: Path, progress: DownloadProgress | None) ->
     try:
         with open(descriptor, "wb") as file, urllib.request.urlopen(request, timeout=30) as response:
             total = response.length or known.size
-            digest, done = hashlib.sha256(), 0
+            digest, received = hashlib.sha256(), 0
             while block := response.read(1 << 20):
                 file.write(block)
                 digest.update(block)
-                done += len(block)
+                received += len(block)
                 if progress:
-                    progress(known.name, done, total)
+                    progress(known.name, received, total)
             file.flush()
             os.fsync(file.fileno())
-        if total is not None and done != total:
-            raise OSError(f"the connection ended after {done} of {total} bytes")
+        if total is not None and received != total:
+            raise OSError(f"the connection ended after {received} of {total} bytes")
         if not digest.hexdigest().startswith(known.sha256):
             rejected = target.with_name(target.name + ".rejected")
             os.replace(temporary, rejected)
             raise FileError(
-                f"{known.url}: SHA-256 is {digest.hexdigest()}, expected {known.digits}; what came is in "
+                f"{known.url}: SHA-256 is {digest.hexdigest()}, expected {known.displayed_sha256}; what came is in "
                 f"{rejected}, try another network, or get the file elsewhere and put it at {target}"
             )
         os.chmod(temporary, 0o644)  # mkstemp's 0600 would lock others out of a shared cache
@@ -181,12 +255,12 @@ def _fetch(known: KnownFile, target: Path, progress: DownloadProgress | None) ->
 
 @contextlib.contextmanager
 def watched_downloads(progress: DownloadProgress) -> Iterator[None]:
-    """Downloads inside call this, wherever they become necessary."""
-    token = _watching.set(progress)
+    """Report every download inside the `with` block to `progress`, wherever the download starts."""
+    token = _context_progress.set(progress)
     try:
         yield
     finally:
-        _watching.reset(token)
+        _context_progress.reset(token)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Encoders: frozen, VGG-19-shaped stacks of convolutions that turn a photo into layers of activations."""
+"""Encoders: frozen convolutional networks of VGG-19's shape that turn a photo into activations."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from fastphoto.encoders.download import DownloadProgress
+from fastphoto.encoders.layers import Layer
 from fastphoto.encoders.weights import CAFFE_MEAN, CAFFE_SCALE, EncoderWeights, load_weights, read_weights
 from fastphoto.errors import InputError
 from fastphoto.ops import convolution, convolution_weights, max_pool, max_pool_backward
 
 ENCODERS = ("embedded", "vgg19-16x", "vgg19")
+"""Names that `load_encoder` accepts."""
 EMBEDDED = Path(__file__).with_name("embedded") / "encoder.safetensors"
-"""The weights that come with the package; its model card lies beside it."""
+"""Weight file that comes with the package; MODEL_CARD.md in the same folder describes it."""
 
 _FEW_CHANNELS = 8  # with fewer to sum over, transforming an image for `ops.convolution` costs more than it saves
 
@@ -27,99 +30,128 @@ _FEW_CHANNELS = 8  # with fewer to sum over, transforming an image for `ops.conv
 class Encoder(nn.Module):
     """x -> 1x1 normalisation -> blocks of (3x3 convolution, ReLU) with 2x2 max-pooling between the blocks.
 
-    Layers are named as in VGG-19: "relu4_2" is the activation of the second convolution of block 4. The weights are
-    constants; gradients flow to the image. `published_scale` tells whether photos are prepared as for the paper's
-    Caffe network (BGR, x256, minus its mean), for whose activations the published weights of losses are made.
+    Layers have the names of VGG-19: "relu4_2" is the activation of the second convolution of block 4. The weights are
+    constants (buffers); gradients flow to the image.
 
-    dtype: of the activations and of the convolutions' weights. channel_multiple: every layer's channels are filled up
-    with zeros to a multiple of this, for convolutions that need it; what is returned has none of them.
+    Args:
+        weights: weights, padding and pooling of the network; copied, never changed.
+        dtype: dtype of the activations and of the convolutions' weights.
+        channel_multiple: multiple to which every layer's channels are filled up with zero channels, because some
+            convolutions need it. Activations are returned without the zero channels.
+
+    Attributes:
+        names: names of the convolutions, "conv1_1" and so on, in network order.
+        channels: {layer: number of its channels}, in network order, without zero channels.
+        padding: "zeros" or "reflect", what surrounds the input of each convolution.
+        pooling: "max_ceil" or "max_floor", how pooling rounds odd sizes.
+        published_scale: whether the input is prepared as for the Caffe network of the paper (BGR, x256, minus the mean
+            colour), for whose activations the published loss weights were made.
+
+    Example:
+        >>> encoder = load_encoder("embedded")
+        >>> encoder(torch.zeros(3, 64, 96), ["relu1_1", "relu2_1"])["relu2_1"].shape
+        torch.Size([28, 32, 48])
     """
+
+    matrix: Tensor  # (3, 3), or (channel_multiple, 3): the colours that conv1_1 expects, from RGB
+    offset: Tensor  # (3,), or (channel_multiple,)
 
     def __init__(self, weights: EncoderWeights, dtype: torch.dtype = torch.float32, channel_multiple: int = 1) -> None:
         super().__init__()
         self.padding = weights.padding
         self.pooling = weights.pooling
         self.names = tuple(weights.convolutions)
-        self.channels = {f"relu{name[4:]}": len(bias) for name, (_, bias) in weights.convolutions.items()}
+        self.channels = {Layer.parse(name).activation: len(bias) for name, (_, bias) in weights.convolutions.items()}
         matrix, offset = weights.normalise
         self.published_scale = torch.allclose(matrix, CAFFE_SCALE * torch.eye(3).flip(0), rtol=1e-4) and torch.allclose(
             offset, -torch.tensor(CAFFE_MEAN), rtol=1e-4
         )
-        fill = functools.partial(_filled, multiple=channel_multiple)
+        fill = functools.partial(_with_zero_channels, multiple=channel_multiple)
         self.register_buffer("matrix", fill(matrix).clone())
         self.register_buffer("offset", fill(offset).clone())
         for name, (weight, bias) in weights.convolutions.items():
             weight = fill(fill(weight.transpose(0, 1)).transpose(0, 1)).to(dtype)
             self.register_buffer(f"{name}_weight", weight.contiguous(memory_format=torch.channels_last))
             self.register_buffer(f"{name}_bias", fill(bias).to(dtype, copy=True))
-        # {(name, what makes it): (what it was made from, its version then, what was made)}
+        # {(convolution, transform): (weight, version of the weight then, transformed weight)}
         self._transformed: dict[tuple[str, Callable[[Tensor], Tensor]], tuple[Tensor, int, Tensor]] = {}
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of the activations."""
-        dtype: torch.dtype = getattr(self, f"{self.names[0]}_weight").dtype
-        return dtype
+        """Dtype of the activations."""
+        return self._weight(self.names[0]).dtype
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers that `forward` can return, in order."""
+        """Names of the layers that `forward` can return, in network order."""
         return tuple(self.channels)
 
     def check(self, layers: Sequence[str]) -> None:
-        """Raise InputError for a layer that this encoder does not have."""
+        """Raise InputError if this encoder lacks one of the layers."""
         for layer in layers:
             if layer not in self.channels:
                 raise InputError(f"layer {layer!r}: not in this encoder; it has {', '.join(self.layers)}")
 
     def forward(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Activations of an image or of a batch.
+        """Return the activations of an image or of a batch of images.
 
-        image: ([B, ]3, H, W), sRGB in [0, 1]. layers: names, of `self.layers`.
-        Returns {layer: ([B, ]C, h, w)} in channels-last memory; nothing beyond the deepest layer wanted is computed.
+        Layers beyond the deepest requested one are not computed. The gradient in the image can be taken once.
+
+        Args:
+            image: (3, H, W) or (B, 3, H, W), sRGB in [0, 1].
+            layers: names of the requested layers, from `self.layers`, see `check`.
+
+        Returns:
+            {layer: (C, h, w) or (B, C, h, w)} in channels-last memory, in network order.
         """
-        wanted = [layer for layer in self.layers if layer in set(layers)]
+        requested = [layer for layer in self.layers if layer in set(layers)]
         batch = image if image.ndim == 4 else image[None]
-        trained = any(getattr(self, f"{name}_weight").requires_grad for name in self.names)
+        trained = any(self._weight(name).requires_grad for name in self.names)
         if torch.is_grad_enabled() and image.requires_grad and not trained:
-            found = _ImageGradient.apply(batch, self, wanted)
+            activations = _ImageGradient.apply(batch, self, requested)  # type: ignore[no-untyped-call]
         else:
-            found = self._activations(batch, wanted, None)
-        return {layer: x if image.ndim == 4 else x.squeeze(0) for layer, x in zip(wanted, found, strict=True)}
+            activations = self._activations(batch, requested, None)
+        return {layer: x if image.ndim == 4 else x.squeeze(0) for layer, x in zip(requested, activations, strict=True)}
 
-    def _activations(self, image: Tensor, wanted: Sequence[str], kept: list[Tensor] | None) -> tuple[Tensor, ...]:
-        """The wanted activations of a batch; every layer's, with what fills up its channels, goes into `kept`."""
-        x = self._normalised(image)
-        found: list[Tensor] = []
-        block = "1"
-        for name in self.names[: self.layers.index(wanted[-1]) + 1] if wanted else ():
-            if name[4] != block:
-                x = self._pooled(x)
-                block = name[4]
-            x = self._convolved(x, name)
-            if kept is not None:
-                kept.append(x)
-            layer = f"relu{name[4:]}"
-            if layer in wanted:
-                found.append(x[:, : self.channels[layer]])
-        return tuple(found)
+    def _weight(self, name: str) -> Tensor:
+        weight: Tensor = getattr(self, f"{name}_weight")
+        return weight
 
-    def _normalised(self, image: Tensor) -> Tensor:
-        """The colours that conv1_1 expects, in channels-last memory: a matrix product, pixel by pixel."""
+    def _activations(self, image: Tensor, requested: Sequence[str], saved: list[Tensor] | None) -> tuple[Tensor, ...]:
+        """Return the requested activations of a batch.
+
+        The activations of all computed layers, zero channels included, are appended to `saved`.
+        """
+        x = self._normalise(image)
+        activations: list[Tensor] = []
+        block = 1
+        for name in self.names[: self.layers.index(requested[-1]) + 1] if requested else ():
+            layer = Layer.parse(name)
+            if layer.block != block:
+                x = self._pool(x)
+                block = layer.block
+            x = self._convolve(x, name)
+            if saved is not None:
+                saved.append(x)
+            if layer.activation in requested:
+                activations.append(x[:, : self.channels[layer.activation]])
+        return tuple(activations)
+
+    def _normalise(self, image: Tensor) -> Tensor:
+        """Return the colours that conv1_1 expects, in channels-last memory, by a matrix product over the pixels."""
         pixels = image.permute(0, 2, 3, 1)
         colours = torch.addmm(self.offset, pixels.reshape(-1, 3), self.matrix.t())
-        colours = colours.to(getattr(self, f"{self.names[0]}_weight").dtype)
-        return colours.view(*pixels.shape[:3], -1).permute(0, 3, 1, 2)
+        return colours.to(self.dtype).view(*pixels.shape[:3], -1).permute(0, 3, 1, 2)
 
-    def _pooled(self, x: Tensor) -> Tensor:
+    def _pool(self, x: Tensor) -> Tensor:
         ceil = self.pooling == "max_ceil"
-        if x.requires_grad:  # in training, where the gradient of the weights is torch's business
+        if x.requires_grad:  # the weights are being trained; autograd does not differentiate `max_pool`
             return F.max_pool2d(x, 2, ceil_mode=ceil)
         return max_pool(x, ceil)
 
-    def _convolved(self, x: Tensor, name: str) -> Tensor:
-        """relu(convolution(pad(x)))."""
-        weight, bias = getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias")
+    def _convolve(self, x: Tensor, name: str) -> Tensor:
+        """Return relu(convolution(pad(x)))."""
+        weight, bias = self._weight(name), getattr(self, f"{name}_bias")
         if self._by_tiles(x, weight):
             tiles, reflect = self._transform(name, convolution_weights), self.padding == "reflect"
             return convolution(x, tiles, bias, len(bias), reflect=reflect, relu=True)
@@ -131,38 +163,42 @@ class Encoder(nn.Module):
             x = torch.cudnn_convolution_relu(x, weight, bias, [1, 1], [border, border], [1, 1], 1)
         else:
             x = F.conv2d(x, weight, bias, padding=border).relu_()
-        return x.contiguous(memory_format=torch.channels_last)  # which it is, but for unusual backends
+        return x.contiguous(memory_format=torch.channels_last)  # a copy only on backends that return another format
 
     def _by_tiles(self, x: Tensor, weight: Tensor) -> bool:
-        """Whether `ops.convolution` takes it: on a CPU, not of few channels, nor where torch must know the gradient."""
+        """Return whether `ops.convolution` applies: on a CPU, to enough channels, and without autograd."""
         exact = x.dtype in (torch.float32, torch.float64)
         differentiated = torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad)
         return x.device.type == "cpu" and exact and not differentiated and x.shape[1] >= _FEW_CHANNELS
 
     def _transform(self, name: str, transform: Callable[[Tensor], Tensor]) -> Tensor:
-        """What a function makes of a convolution's weights; made when first used, and again when they have changed."""
-        weight: Tensor = getattr(self, f"{name}_weight")
-        version = 0 if weight.is_inference() else weight._version  # those of inference mode cannot change
-        made = self._transformed.get((name, transform))
-        if made is None or made[0] is not weight or made[1] != version:
-            made = weight, version, transform(weight)
-            self._transformed[name, transform] = made
-        return made[2]
+        """Return a convolution's transformed weight; cached until the weight changes."""
+        weight = self._weight(name)
+        version = 0 if weight.is_inference() else weight._version  # inference tensors have no version and do not change
+        cached = self._transformed.get((name, transform))
+        if cached is None or cached[0] is not weight or cached[1] != version:
+            cached = weight, version, transform(weight)
+            self._transformed[name, transform] = cached
+        return cached[2]
 
-    def _image_gradient(self, kept: list[Tensor], wanted: Sequence[str], grads: Sequence[Tensor | None]) -> Tensor:
-        """The gradient in the image (B, 3, H, W) from those in the wanted activations; empties `kept` on the way."""
-        incoming = {layer: grad for layer, grad in zip(wanted, grads, strict=True) if grad is not None}
-        total: Tensor | None = None  # the gradient in the activation of the layer at hand
-        for i, name in reversed(list(enumerate(self.names[: len(kept)]))):
-            x, layer = kept.pop(), f"relu{name[4:]}"
-            block_ends = i + 1 < len(self.names) and self.names[i + 1][4] != name[4] and total is not None
-            if block_ends:
-                total = max_pool_backward(total, x)
-            if layer in incoming:
-                total = _added(total, incoming.pop(layer), x)
+    def _image_gradient(self, saved: list[Tensor], requested: Sequence[str], grads: Sequence[Tensor | None]) -> Tensor:
+        """Return the gradient in the image (B, 3, H, W) from those in the requested activations; empties `saved`."""
+        incoming = {layer: grad for layer, grad in zip(requested, grads, strict=True) if grad is not None}
+        total: Tensor | None = None  # gradient in the activation of the current layer, or in its pooled activation
+        following: Layer | None = None
+        for name in reversed(self.names[: len(saved)]):
+            layer, x = Layer.parse(name), saved.pop()
+            behind_relu = False
+            if total is not None and following is not None and following.block != layer.block:
+                total = max_pool_backward(total, x)  # also applies the ReLU's gradient
+                behind_relu = True
+            following = layer
+            if layer.activation in incoming:
+                total = _add(total, incoming.pop(layer.activation), x)
+                behind_relu = False
             if total is None:
                 continue
-            if not block_ends or layer in wanted:
+            if not behind_relu:
                 total = torch.ops.aten.threshold_backward.grad_input(total, x, 0, grad_input=total)
             total = self._convolution_gradient(total, name)
         if total is None:
@@ -172,66 +208,68 @@ class Encoder(nn.Module):
         return pixels.view(*colours.shape[:3], 3).permute(0, 3, 1, 2)
 
     def _convolution_gradient(self, grad: Tensor, name: str) -> Tensor:
-        """The gradient in a convolution's input: the convolution with its weights turned round."""
-        weight = getattr(self, f"{name}_weight")
+        """Return the gradient in a convolution's input: the convolution of `grad` with the flipped weights."""
+        weight = self._weight(name)
         padding = 1 if self.padding == "zeros" else 2
         if self._by_tiles(grad, weight):
-            grad = convolution(grad, self._transform(name, _turned_for_tiles), None, weight.shape[1], padding)
+            grad = convolution(grad, self._transform(name, _flipped_for_tiles), None, weight.shape[1], padding)
         else:
-            grad = F.conv2d(grad, self._transform(name, _turned), padding=padding)
+            grad = F.conv2d(grad, self._transform(name, _flipped), padding=padding)
             grad = grad.contiguous(memory_format=torch.channels_last)
         if self.padding == "zeros":
             return grad
-        inner = 2 if min(grad.shape[2:]) > 3 else 1  # mirrored, or in a single row or column repeated
-        for dim in (2, 3):  # what the border shows of the inside goes back there
+        # Reflection copied the second row into the border (the first, where there is one row only): the border's
+        # gradient belongs to that row. The same for the last rows and for columns.
+        source = 2 if min(grad.shape[2:]) > 3 else 1
+        for dim in (2, 3):
             last = grad.shape[dim] - 1
-            grad.narrow(dim, inner, 1).add_(grad.narrow(dim, 0, 1))
-            grad.narrow(dim, last - inner, 1).add_(grad.narrow(dim, last, 1))
+            grad.narrow(dim, source, 1).add_(grad.narrow(dim, 0, 1))
+            grad.narrow(dim, last - source, 1).add_(grad.narrow(dim, last, 1))
         return grad[:, :, 1:-1, 1:-1].contiguous(memory_format=torch.channels_last)
 
 
 class _ImageGradient(torch.autograd.Function):
-    """The activations as one function of the image: no gradient of a weight, nothing kept but activations.
+    """The activations as one function of the image, which saves nothing but activations.
 
-    Each activation is let go of as soon as the gradient has passed it. Differentiable once.
+    Each activation is released as soon as the gradient has passed it. Differentiable once.
     """
 
     @staticmethod
-    def forward(ctx: Any, image: Tensor, encoder: Encoder, wanted: Sequence[str]) -> tuple[Tensor, ...]:
-        ctx.encoder, ctx.wanted, ctx.kept = encoder, wanted, []
+    def forward(ctx: Any, image: Tensor, encoder: Encoder, requested: Sequence[str]) -> tuple[Tensor, ...]:
+        ctx.encoder, ctx.requested, ctx.saved = encoder, requested, []
         ctx.set_materialize_grads(False)
-        return encoder._activations(image, wanted, ctx.kept)
+        return encoder._activations(image, requested, ctx.saved)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None]:
-        if not ctx.kept:
+        if not ctx.saved:
             raise RuntimeError("Encoder: the gradient was asked for twice; run the encoder again")
-        return ctx.encoder._image_gradient(ctx.kept, ctx.wanted, grads), None, None
+        return ctx.encoder._image_gradient(ctx.saved, ctx.requested, grads), None, None
 
 
-def _turned(weight: Tensor) -> Tensor:
-    """The weights (I, O, 3, 3) of the gradient of a convolution with weights (O, I, 3, 3)."""
+def _flipped(weight: Tensor) -> Tensor:
+    """Return the weight (I, O, 3, 3) whose convolution is the gradient of that with `weight` (O, I, 3, 3)."""
     return weight.transpose(0, 1).flip(2, 3).contiguous(memory_format=torch.channels_last)
 
 
-def _turned_for_tiles(weight: Tensor) -> Tensor:
-    return convolution_weights(_turned(weight))
+def _flipped_for_tiles(weight: Tensor) -> Tensor:
+    return convolution_weights(_flipped(weight))
 
 
-def _filled(x: Tensor, multiple: int) -> Tensor:
-    """x with zeros after its first dimension, which becomes a multiple of `multiple`."""
+def _with_zero_channels(x: Tensor, multiple: int) -> Tensor:
+    """Return x with zeros appended to its first dimension, up to a multiple of `multiple`."""
     missing = -len(x) % multiple
     return torch.cat([x, x.new_zeros(missing, *x.shape[1:])]) if missing else x
 
 
-def _added(total: Tensor | None, grad: Tensor, like: Tensor) -> Tensor:
-    """total + grad, in place; grad lacks the channels that fill up `like`."""
+def _add(total: Tensor | None, grad: Tensor, like: Tensor) -> Tensor:
+    """Return total + grad, with total changed in place; `grad` lacks the zero channels that `like` has."""
     if total is not None:
         total[:, : grad.shape[1]].add_(grad)
         return total
     if grad.shape[1] == like.shape[1]:
-        return grad.clone(memory_format=torch.channels_last)  # the caller's gradient stays as it is
+        return grad.clone(memory_format=torch.channels_last)  # the caller's gradient must not change
     total = torch.zeros_like(like)
     total[:, : grad.shape[1]] = grad
     return total
@@ -243,14 +281,28 @@ def load_encoder(
     *,
     dtype: torch.dtype = torch.float32,
     channel_multiple: int = 1,
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: DownloadProgress | None = None,
 ) -> Encoder:
-    """An encoder by name: "embedded", which comes with the package, "vgg19-16x" or "vgg19".
+    """Load an encoder by name.
 
-    weights: a file (see `fastphoto.weights.read_weights` for the formats), else the cache or a download.
-    dtype, channel_multiple: see `Encoder`.
+    Args:
+        name: "embedded", which comes with the package, "vgg19-16x" or "vgg19".
+        weights: path of the weight file, see `fastphoto.encoders.weights.read_weights` for the formats. None: the
+            cached file, or a download. Not for "embedded".
+        dtype: dtype of the activations, see `Encoder`.
+        channel_multiple: multiple to which channels are filled up with zeros, see `Encoder`.
+        progress: function called during a download with the file's name, bytes so far, and total bytes or None.
 
-    Raises InputError for an unknown name and FileError for weights that cannot be had.
+    Returns:
+        The encoder, on the CPU.
+
+    Raises:
+        InputError: the name is unknown, or `weights` is given for "embedded".
+        FileError: the weights cannot be read, downloaded or verified.
+
+    Example:
+        >>> load_encoder("embedded").layers[:3]
+        ('relu1_1', 'relu1_2', 'relu2_1')
     """
     if name not in ENCODERS:
         raise InputError(f"encoder {name!r}: unknown; give one of {', '.join(ENCODERS)}")

@@ -1,4 +1,4 @@
-"""Weight files of VGG-19-shaped encoders: verify one and read it into one form, whatever its format."""
+"""Weight files of VGG-19-shaped encoders: verify a file and read it into one form, whatever its format."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from fastphoto.encoders.download import KNOWN, DownloadProgress, download_weights, find_cached, known_files
-from fastphoto.encoders.layers import CONVOLUTIONS
+from fastphoto.encoders.download import (
+    DownloadProgress,
+    KnownFile,
+    download_weights,
+    find_cached,
+    known_by_name,
+    known_by_sha256,
+    known_files,
+)
+from fastphoto.encoders.layers import CONVOLUTIONS, Layer
 from fastphoto.errors import FileError, InputError
 
 CAFFE_SCALE = 256.0
@@ -22,38 +30,61 @@ CAFFE_SCALE = 256.0
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 """Mean colour of ImageNet as the Caffe network was trained with it: B, G, R in 0-255."""
 TORCHVISION_MEAN, TORCHVISION_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_SEQUENTIAL = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)  # their places in `features`
+"""Mean and standard deviation of ImageNet's colours in torchvision's training: R, G, B in 0-1."""
+
+Encoding = Literal["caffe", "torchvision"]
+"""How the input of a VGG-19 is prepared, which its file does not say."""
+Padding = Literal["zeros", "reflect"]
+Pooling = Literal["max_ceil", "max_floor"]
 
 # The first 3x3 kernel of conv1_1 scaled to norm 1. Caffe's and torchvision's files share names, shapes and
-# the size of their values; what they were trained to does tell them apart, and survives being saved again.
-_FINGERPRINTS = {
+# the size of their values; the trained kernels tell them apart, also after the file was saved again.
+_FINGERPRINTS: dict[Encoding, tuple[float, ...]] = {
     "caffe": (0.45290, 0.45130, -0.05953, 0.30816, 0.11918, -0.40261, -0.09638, -0.32743, -0.44711),
     "torchvision": (-0.44750, -0.41221, -0.56858, 0.12816, 0.37716, 0.01795, 0.30316, 0.16736, 0.16623),
 }
-_FILE_NAME_HINTS = {"caffe": ("caffe", "d01eb7cb"), "torchvision": ("torchvision", "dcbb9e9d")}
-
-Encoding = Literal["caffe", "torchvision"]
+_FILE_NAME_HINTS: dict[Encoding, tuple[str, ...]] = {
+    "caffe": ("caffe", "d01eb7cb"),
+    "torchvision": ("torchvision", "dcbb9e9d"),
+}
 
 
 @dataclass(frozen=True)
 class EncoderWeights:
-    """One VGG-19-shaped encoder: x -> normalise -> (pad, 3x3 convolution, ReLU) with 2x2 max-pooling
-    between blocks."""
+    """Weights and structure of one VGG-19-shaped encoder.
+
+    The network is x -> normalise -> (pad, 3x3 convolution, ReLU), with 2x2 max-pooling between blocks.
+
+    Example:
+        >>> from fastphoto.encoders.encoder import EMBEDDED
+        >>> weight, bias = read_weights(EMBEDDED).convolutions["conv1_1"]
+        >>> weight.shape, bias.shape
+        (torch.Size([16, 3, 3, 3]), torch.Size([16]))
+    """
 
     convolutions: dict[str, tuple[Tensor, Tensor]]
-    """"conv1_1" -> (weight (out, in, 3, 3), bias (out,)), float32, in network order."""
+    """{"conv1_1": (weight (out, in, 3, 3), bias (out,)), ...}, float32, in network order."""
     normalise: tuple[Tensor, Tensor]
-    """Weight (3, 3) and bias (3,) of the 1x1 convolution that takes RGB in [0, 1] to what conv1_1 expects."""
-    padding: Literal["zeros", "reflect"]
+    """Weight (3, 3) and bias (3,) of the 1x1 convolution from RGB in [0, 1] to the colours that conv1_1 expects."""
+    padding: Padding
     """What surrounds the input of every 3x3 convolution, one pixel wide."""
-    pooling: Literal["max_ceil", "max_floor"]
+    pooling: Pooling
     """How 2x2 max-pooling rounds an odd size."""
     source: str
-    """Where the weights come from, for people."""
+    """Origin of the weights, for people."""
     licence: str
-    """The licence of the weights as their publisher states it; "" for a file that is not a known one."""
+    """Licence of the weights as their publisher states it; "" for a file that is not a known one."""
     sha256: str
     """SHA-256 of the whole file, 64 hexadecimal digits."""
+
+
+class _Network(NamedTuple):
+    """The part of `EncoderWeights` that comes from the tensors."""
+
+    convolutions: dict[str, tuple[Tensor, Tensor]]
+    normalise: tuple[Tensor, Tensor]
+    padding: Padding
+    pooling: Pooling
 
 
 def load_weights(
@@ -63,13 +94,28 @@ def load_weights(
     format: Encoding | None = None,
     progress: DownloadProgress | None = None,
 ) -> EncoderWeights:
-    """Weights of `encoder`, "vgg19" or "vgg19-16x": from `path`, else the cache, else the network.
+    """Load the weights of an encoder from a file, from the cache, or from the network.
 
-    With a `path` the file alone decides what is read, see `read_weights`. Otherwise a missing file is
-    downloaded into `cache_folder()`, where `progress(name, bytes so far, bytes in all or None)` is called
-    now and then. Whichever way, all bytes of a known file are compared with its SHA-256 before it is opened.
+    The SHA-256 of a known file is checked before the file is opened.
 
-    Raises InputError for an unknown encoder, FileError for a file that cannot be had, verified or used.
+    Args:
+        encoder: encoder name, "vgg19" or "vgg19-16x".
+        path: weight file; it alone decides what is read, see `read_weights`. None: the cached file, or a download
+            into `fastphoto.encoders.download.cache_folder()`.
+        format: preparation of the input, see `read_weights`.
+        progress: function called during a download with the file's name, bytes so far, and total bytes or None.
+
+    Returns:
+        The weights on the CPU.
+
+    Raises:
+        InputError: the encoder or the format is unknown.
+        FileError: the file cannot be read, downloaded, verified or used.
+
+    Example:
+        >>> from fastphoto.encoders.encoder import EMBEDDED
+        >>> load_weights("vgg19-16x", EMBEDDED).licence
+        'MIT'
     """
     known = known_files(encoder)[0]
     if path is not None:
@@ -79,76 +125,62 @@ def load_weights(
 
 
 def read_weights(path: str | os.PathLike[str], *, format: Encoding | None = None) -> EncoderWeights:
-    """Read a weight file, safetensors or PyTorch pickle; its content counts, not its extension.
+    """Read a weight file, safetensors or PyTorch pickle; its content counts, not its extension. Pickles run no code.
 
-    Names of tensors that are understood:
+    The names of the tensors tell the kind of file:
+
     - `conv1_1.weight` ... with `normalise.weight` (3, 3[, 1, 1]) and `normalise.bias`: used as they are. The
-      safetensors metadata may hold `padding`, `pooling`, `source` and `licence`; without, "reflect" and
-      "max_floor".
-    - `features.0.weight` ...: VGG-19 without batch normalisation. Caffe's (BGR, x256, minus the mean; ceil
-      pooling) and torchvision's ((x - mean) / std; floor pooling) carry the same names. `format` says which;
-      without it the SHA-256 of known files, then the kernels themselves, then "caffe", "torchvision" or the
-      published eight digits in the file name decide; a file none of them settles is refused.
+      safetensors metadata may hold `padding` (default "reflect"), `pooling` (default "max_floor"), `source` and
+      `licence`.
+    - `features.0.weight` ...: VGG-19 without batch normalisation. Caffe's file (BGR, x256, minus the mean; ceil
+      pooling) and torchvision's ((x - mean) / std; floor pooling) have the same names. `format` decides between them;
+      without it the SHA-256 of a known file, then the kernels themselves, then "caffe", "torchvision" or the eight
+      published digits in the file name. If none of these decides, the file is refused.
     - `conv0.weight`, `conv11.weight` ...: the 16x encoder of Collaborative-Distillation (reflect, floor).
 
-    Layers may stop early ("conv3_1"); widths are free but must chain. Files with names of the first kind may also
-    leave layers out, but not the first of a block. Pickles run no code. Raises FileError.
+    The layers may stop early ("conv3_1"). Widths are free but must chain. Files of the first kind may also leave out
+    layers, except the first of a block.
+
+    Args:
+        path: weight file.
+        format: preparation of the input, "caffe" or "torchvision", for files of the second kind. None: find out.
+
+    Returns:
+        The weights on the CPU.
+
+    Raises:
+        InputError: the format is unknown.
+        FileError: the file cannot be read, has another SHA-256 than the known file of its name, or is not such a file.
+
+    Example:
+        >>> from fastphoto.encoders.encoder import EMBEDDED
+        >>> list(read_weights(EMBEDDED).convolutions)[:3]
+        ['conv1_1', 'conv1_2', 'conv2_1']
     """
     path = Path(path)
     if format not in (None, "caffe", "torchvision"):
         raise InputError(f"format: got {format!r}; use 'caffe', 'torchvision' or None")
-    sha256 = _hash(path)
-    named = next((k for k in KNOWN if k.name == path.name), None)
-    if named and not sha256.startswith(named.sha256):
-        raise FileError(
-            f"{path}: SHA-256 is {sha256}, expected {named.digits}; "
-            "delete it and download it again, or rename it if it was changed on purpose"
-        )
-    known = next((k for k in KNOWN if sha256.startswith(k.sha256)), None)
+    sha256 = _sha256(path)
+    known = _known_file(path, sha256)
     tensors, metadata = _read_tensors(path)
-    normalise = None
-    padding, pooling = "zeros", "max_floor"
     if "conv1_1.weight" in tensors:
-        names = {layer: layer for layer in CONVOLUTIONS}
-        normalise = "normalise"
-        padding, pooling = metadata.get("padding", "reflect"), metadata.get("pooling", "max_floor")
+        network = _native_network(path, tensors, metadata)
     elif "conv0.weight" in tensors and "conv11.weight" in tensors:
-        names = {layer: layer.replace("_", "") for layer in CONVOLUTIONS}
-        normalise, padding = "conv0", "reflect"
+        network = _collaborative_distillation_network(path, tensors)
     elif "features.0.weight" in tensors:
-        names = {layer: f"features.{place}" for layer, place in zip(CONVOLUTIONS, _SEQUENTIAL, strict=True)}
+        network = _sequential_network(path, tensors, format, known)
     else:
         some = ", ".join(list(map(str, tensors))[:4]) or "none"
         raise FileError(f"{path}: not a VGG-19-shaped encoder, its tensors are {some}; pass another weight file")
-    if padding not in ("zeros", "reflect") or pooling not in ("max_ceil", "max_floor"):
-        raise FileError(f"{path}: metadata says padding {padding!r}, pooling {pooling!r}; pass another file")
-    convolutions = _convolutions(path, tensors, names)
-    if normalise:
-        matrix = _tensor(path, tensors, f"{normalise}.weight")
-        offset = _tensor(path, tensors, f"{normalise}.bias")
-        if tuple(matrix.shape) not in ((3, 3), (3, 3, 1, 1)) or tuple(offset.shape) != (3,):
-            raise FileError(f"{path}: {normalise} has shape {tuple(matrix.shape)}; it must be (3, 3, 1, 1)")
-        matrix = matrix.reshape(3, 3)
-    else:
-        encoding = format or (known.format if known else _recognise(path, convolutions["conv1_1"][0]))
-        if encoding == "caffe":
-            matrix, offset = CAFFE_SCALE * torch.eye(3).flip(0), -torch.tensor(CAFFE_MEAN)
-            pooling = "max_ceil"
-        else:
-            std = torch.tensor(TORCHVISION_STD)
-            matrix, offset = torch.diag(1 / std), -torch.tensor(TORCHVISION_MEAN) / std
     return EncoderWeights(
-        convolutions=convolutions,
-        normalise=(matrix, offset),
-        padding=padding,
-        pooling=pooling,
+        *network,
         source=known.source if known else metadata.get("source", path.name),
         licence=known.licence if known else metadata.get("licence", ""),
         sha256=sha256,
     )
 
 
-def _hash(path: Path) -> str:
+def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:
@@ -159,8 +191,22 @@ def _hash(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _known_file(path: Path, sha256: str) -> KnownFile | None:
+    """Return the known file with this SHA-256; refuse other bytes under the name of a known file."""
+    named = known_by_name(path.name)
+    if named and not sha256.startswith(named.sha256):
+        raise FileError(
+            f"{path}: SHA-256 is {sha256}, expected {named.displayed_sha256}; "
+            "delete it and download it again, or rename it if it was changed on purpose"
+        )
+    return known_by_sha256(sha256)
+
+
+# ---- files into named tensors
+
+
 def _read_tensors(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """All named tensors of a file, of whichever container, with the metadata it may carry."""
+    """Return the named values of a safetensors or PyTorch file, and the metadata of safetensors."""
     with open(path, "rb") as file:
         head = file.read(512)
     broken = f"{path}: damaged or cut short; download it again"
@@ -181,7 +227,7 @@ def _read_tensors(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except MemoryError:
         raise
-    except Exception as error:  # torch names no set of exceptions for bytes that are not what they should be
+    except Exception as error:  # torch documents no set of exceptions for damaged files
         if "unsupported global" in str(error).lower():
             raise FileError(f"{path}: holds more than tensors and is not run; pass a file of weights") from error
         raise FileError(broken) from error
@@ -193,27 +239,75 @@ def _read_tensors(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
     return content, {}
 
 
-def _convolutions(path: Path, tensors: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, tuple[Tensor, Tensor]]:
-    held = [layer for layer in CONVOLUTIONS if f"{names[layer]}.weight" in tensors]
+# ---- named tensors into networks
+
+
+def _native_network(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> _Network:
+    padding, pooling = metadata.get("padding", "reflect"), metadata.get("pooling", "max_floor")
+    if padding not in ("zeros", "reflect") or pooling not in ("max_ceil", "max_floor"):
+        raise FileError(f"{path}: metadata says padding {padding!r}, pooling {pooling!r}; pass another file")
+    convolutions = _convolutions(path, tensors, {name: name for name in CONVOLUTIONS}, may_skip=True)
+    normalise = _normalisation(path, tensors, "normalise")
+    return _Network(convolutions, normalise, cast(Padding, padding), cast(Pooling, pooling))
+
+
+def _collaborative_distillation_network(path: Path, tensors: Mapping[str, Any]) -> _Network:
+    convolutions = _convolutions(path, tensors, {name: name.replace("_", "") for name in CONVOLUTIONS})
+    return _Network(convolutions, _normalisation(path, tensors, "conv0"), "reflect", "max_floor")
+
+
+def _sequential_network(
+    path: Path, tensors: Mapping[str, Any], encoding: Encoding | None, known: KnownFile | None
+) -> _Network:
+    # torchvision's `features` are one list: a convolution and a ReLU by turns, and a pooling after each block.
+    indices = {name: 2 * i + Layer.parse(name).block - 1 for i, name in enumerate(CONVOLUTIONS)}
+    convolutions = _convolutions(path, tensors, {name: f"features.{i}" for name, i in indices.items()})
+    if encoding is None and known and known.format != "collaborative-distillation":
+        encoding = known.format
+    if (encoding or _recognise(path, convolutions["conv1_1"][0])) == "caffe":
+        matrix, offset = CAFFE_SCALE * torch.eye(3).flip(0), -torch.tensor(CAFFE_MEAN)
+        return _Network(convolutions, (matrix, offset), "zeros", "max_ceil")
+    std = torch.tensor(TORCHVISION_STD)
+    matrix, offset = torch.diag(1 / std), -torch.tensor(TORCHVISION_MEAN) / std
+    return _Network(convolutions, (matrix, offset), "zeros", "max_floor")
+
+
+def _convolutions(
+    path: Path,
+    tensors: Mapping[str, Any],
+    prefixes: Mapping[str, str],  # {name of a convolution: prefix of its tensors}
+    may_skip: bool = False,  # whether layers may be missing within a block
+) -> dict[str, tuple[Tensor, Tensor]]:
+    held = tuple(name for name in CONVOLUTIONS if f"{prefixes[name]}.weight" in tensors)
     expected = CONVOLUTIONS[: len(held)]
-    if names["conv1_1"] == "conv1_1":  # a network of ours may have fewer layers in a block, but no block without one
-        expected = [layer for layer in CONVOLUTIONS if layer in held or (layer[-1] == "1" and layer < held[-1])]
-    if held != list(expected) or "features.1.weight" in tensors:
-        first = next((want for want, have in zip(expected, held, strict=False) if want != have), "conv1_1")
+    if may_skip:
+        last = Layer.parse(held[-1])
+        firsts = [name for name in CONVOLUTIONS if Layer.parse(name).number == 1 and Layer.parse(name) < last]
+        expected = tuple(name for name in CONVOLUTIONS if name in held or name in firsts)
+    if held != expected or "features.1.weight" in tensors:
+        first = next((name for name, other in zip(expected, held, strict=False) if name != other), "conv1_1")
         raise FileError(f"{path}: not VGG-19 without batch normalisation, at {first}; pass another weight file")
     convolutions, channels = {}, 3
-    for layer in held:
-        weight, bias = (_tensor(path, tensors, f"{names[layer]}.{part}") for part in ("weight", "bias"))
+    for name in held:
+        weight, bias = (_float_tensor(path, tensors, f"{prefixes[name]}.{part}") for part in ("weight", "bias"))
         if weight.ndim != 4 or tuple(weight.shape[1:]) != (channels, 3, 3) or bias.shape != weight.shape[:1]:
             raise FileError(
-                f"{path}: {layer} has weight {tuple(weight.shape)} and bias {tuple(bias.shape)}, expected "
+                f"{path}: {name} has weight {tuple(weight.shape)} and bias {tuple(bias.shape)}, expected "
                 f"(n, {channels}, 3, 3) and (n,); pass another weight file"
             )
-        convolutions[layer], channels = (weight, bias), len(weight)
+        convolutions[name], channels = (weight, bias), len(weight)
     return convolutions
 
 
-def _tensor(path: Path, tensors: Mapping[str, Any], key: str) -> Tensor:
+def _normalisation(path: Path, tensors: Mapping[str, Any], name: str) -> tuple[Tensor, Tensor]:
+    matrix, offset = (_float_tensor(path, tensors, f"{name}.{part}") for part in ("weight", "bias"))
+    if tuple(matrix.shape) not in ((3, 3), (3, 3, 1, 1)) or tuple(offset.shape) != (3,):
+        raise FileError(f"{path}: {name} has shape {tuple(matrix.shape)}; it must be (3, 3, 1, 1)")
+    return matrix.reshape(3, 3), offset
+
+
+def _float_tensor(path: Path, tensors: Mapping[str, Any], key: str) -> Tensor:
+    """Return a float32 copy of a finite tensor."""
     value = tensors.get(key)
     if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
         got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
@@ -224,13 +318,14 @@ def _tensor(path: Path, tensors: Mapping[str, Any], key: str) -> Tensor:
     return value
 
 
-def _recognise(path: Path, weight: Tensor) -> str:
-    """Caffe's or torchvision's, by the first kernel of conv1_1 (out, 3, 3, 3), else by the file name."""
+def _recognise(path: Path, weight: Tensor) -> Encoding:
+    """Return the encoding by the first kernel of conv1_1 (out, 3, 3, 3), else by the file name."""
     kernel = weight[0, 0].flatten()
     for encoding, fingerprint in _FINGERPRINTS.items():
         if torch.nn.functional.cosine_similarity(kernel, torch.tensor(fingerprint), dim=0) > 0.9999:
             return encoding
-    hinted = [e for e, hints in _FILE_NAME_HINTS.items() if any(h in path.name.lower() for h in hints)]
+    name = path.name.lower()
+    hinted = [encoding for encoding, hints in _FILE_NAME_HINTS.items() if any(hint in name for hint in hints)]
     if len(hinted) == 1:
         return hinted[0]
     raise FileError(

@@ -1,13 +1,16 @@
-"""Scores: the measures of a result as ratios to those of a reference."""
+"""Scores: the measures of a result as ratios to those of a reference.
+
+Example:
+    >>> score_measures(PUBLISHED)
+    Scores(style=1.0, photorealism=1.0)
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,16 +19,20 @@ from fastphoto.errors import InputError
 from fastphoto.evaluation.measures import Measures, ReferencePair
 from fastphoto.photos.photo import Photo, PhotoSource
 from fastphoto.photos.read import read_photo
-from fastphoto.photos.resize import enlarge
+from fastphoto.photos.resize import enlarge, same_aspect
+from fastphoto.regions.masks import MaskSource, region_map
 from fastphoto.regions.pair import prepare_pair
 from fastphoto.regions.resizing import resize_masks
-
-_ASPECT_TOLERANCE = 0.02  # of the ratio of two aspects, that of masks
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Ratios to a reference: 1.0 equals it, lower is better."""
+    """Ratios of distances to those of a reference: 1.0 equals it, lower is better.
+
+    Example:
+        >>> score_measures(replace(PUBLISHED, affine=2 * PUBLISHED.affine))
+        Scores(style=1.0, photorealism=1.5)
+    """
 
     style: float
     """Mean of the ratios of gram, colour and contrast."""
@@ -35,7 +42,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One result, measured and scored."""
+    """The measures and scores of one result."""
 
     measures: Measures
     scores: Scores
@@ -47,13 +54,24 @@ class Evaluation:
 PUBLISHED = Measures(gram=0.2779, colour=3.340, contrast=0.4544, affine=2.223, edge=0.6028, ssim=0.4598)
 """Medians of the published results at a long side of 350 pixels; `gram` is that of VGG-19, see `published`."""
 PUBLISHED_GRAM: Mapping[str, float] = {"embedded": 0.2009, "vgg19-16x": 0.2009}
-"""The median of gram where all layers are those of one encoder, by its name; equal to four digits by chance."""
+"""Medians of gram where all layers are those of one encoder, by its name; equal to four digits by chance."""
 
 
 def published(encoder: str) -> Measures:
-    """`PUBLISHED` with the gram of an encoder by itself: what `evaluate` compares with where no reference is given.
+    """Return `PUBLISHED` with the gram of one encoder, what `evaluate` compares with where no reference is given.
 
-    Raises InputError for an encoder whose gram of the published results is not known.
+    Args:
+        encoder: name of the encoder that measures all layers: "embedded" or "vgg19-16x".
+
+    Returns:
+        The medians of the published results.
+
+    Raises:
+        InputError: an encoder that the published results were not measured with.
+
+    Example:
+        >>> published("embedded").gram
+        0.2009
     """
     if encoder not in PUBLISHED_GRAM:
         raise InputError(
@@ -64,9 +82,21 @@ def published(encoder: str) -> Measures:
 
 
 def score_measures(measures: Measures, reference: Measures = PUBLISHED) -> Scores:
-    """Measures as ratios to those of a reference.
+    """Score measures by their ratios to those of a reference.
 
-    Raises InputError where the reference's own distance is zero, so that there is no ratio to it.
+    Args:
+        measures: measures of the result.
+        reference: measures of the reference, of the same size and with the same encoders.
+
+    Returns:
+        The scores; 1.0 equals the reference, lower is better.
+
+    Raises:
+        InputError: a reference one of whose distances is zero, so that there is no ratio to it.
+
+    Example:
+        >>> score_measures(replace(PUBLISHED, gram=0.0, colour=0.0, contrast=0.0)).style
+        0.0
     """
     ours, theirs = _distances(measures), _distances(reference)
     if perfect := [name for name, distance in theirs.items() if not distance > 1e-9]:
@@ -79,7 +109,7 @@ def score_measures(measures: Measures, reference: Measures = PUBLISHED) -> Score
 
 
 def _distances(measures: Measures) -> dict[str, float]:
-    """The measures that scores are made of, all so that lower is better."""
+    """Return the measures that scores are made of, each so that lower is better."""
     return {
         "gram": measures.gram,
         "colour": measures.colour,
@@ -93,8 +123,8 @@ def evaluate(
     content: PhotoSource,
     style: PhotoSource,
     results: Mapping[str, PhotoSource],
-    content_mask: Any = None,
-    style_mask: Any = None,
+    content_mask: MaskSource = None,
+    style_mask: MaskSource = None,
     *,
     reference: PhotoSource | None = None,
     size: int = 350,
@@ -103,53 +133,68 @@ def evaluate(
 ) -> dict[str, Evaluation]:
     """Measure and score results of one pair of photos.
 
+    Every pixel counts for the region it belongs to most. Pixels that a photo's alpha hides, and regions that the style
+    lacks, count for none.
+
     Args:
-        content, style, content_mask, style_mask: as `fastphoto.transfer` takes them. Every pixel counts for the region
-            it belongs to most; pixels that a photo's alpha hides, and regions that the style lacks, for none.
-        results: name -> what `fastphoto.images.read_photo` takes; of the content's aspect (within 2 %), in any size.
-        reference: the result that scores are ratios to; None for the medians of the paper's published results
-            (`published`), which hold for a size of 350.
+        content: photo that the results were made of: a path, PIL image, array, tensor or `Photo`, see
+            `fastphoto.read_photo`.
+        style: photo that the results take their look from; the same types.
+        results: results by name; the same types, of the content's aspect (within 2 %), in any size.
+        content_mask: regions of the content, as `fastphoto.transfer` takes them.
+        style_mask: regions of the style; give both masks or neither.
+        reference: result that scores are ratios to. None: the medians of the paper's published results (`published`),
+            which hold for a size of 350.
         size: long side in pixels that photos are shrunk to, at least 16; smaller photos keep theirs. Measures of
             different sizes do not compare.
-        encoder, weights: of the Gram matrices, as `fastphoto.transfer` takes them.
+        encoder: name of the encoder of the Gram matrices: "embedded", "vgg19-16x" or "vgg19".
+        weights: path of the encoder's weight file. None: use the cached file, or download it.
 
     Returns:
-        {name: Evaluation}, in the order of the results.
+        Measures and scores by the results' names, in their order.
 
     Raises:
         InputError: a result of another aspect, photos without a region in common, an encoder without published medians
-            and no reference, and what cannot be read. FileError: files that cannot be read.
+            and no reference, or photos and masks that cannot be used.
+        FileError: a file that cannot be read.
+
+    Example:
+        >>> content, style = torch.rand(3, 32, 48), torch.rand(3, 40, 40)
+        >>> results = evaluate(content, style, {"unchanged": content, "mirrored": content.flip(2)})
+        >>> results["unchanged"].scores.photorealism < results["mirrored"].scores.photorealism
+        True
     """
     if not isinstance(results, Mapping):
         raise InputError(f"results: got {type(results).__name__}; give a mapping of names to results")
     standard = published(encoder) if reference is None else None
     photos = read_photo(content, "content"), read_photo(style, "style")
     small = prepare_pair(*photos, content_mask, style_mask, size, orphans="drop")
-    labels = [
-        _numbers(masks, photo.alpha)
-        for masks, photo in zip((small.content_masks, small.style_masks), photos, strict=True)
-    ]
-    pair = ReferencePair(small.content, small.style, labels[0], labels[1], [load_encoder(encoder, weights)])
+    content_regions = _visible_region_map(small.content_masks, photos[0].alpha)
+    style_regions = _visible_region_map(small.style_masks, photos[1].alpha)
+    pair = ReferencePair(small.content, small.style, content_regions, style_regions, [load_encoder(encoder, weights)])
     if reference is not None:
-        standard = pair.measure(_result(reference, "reference", photos[0], pair.size))
+        standard = pair.measure(_read_result(reference, "reference", photos[0], pair.size))
     assert standard is not None
-    measured = {name: pair.measure(_result(r, f"result {name}", photos[0], pair.size)) for name, r in results.items()}
+    measured = {
+        name: pair.measure(_read_result(result, f"result {name}", photos[0], pair.size))
+        for name, result in results.items()
+    }
     return {name: Evaluation(measures, score_measures(measures, standard)) for name, measures in measured.items()}
 
 
-def _numbers(masks: Tensor, alpha: Tensor | None) -> Tensor:
-    """(H, W): the region that each pixel belongs to most, -1 where that is none."""
-    numbers = torch.cat([1 - masks.sum(0, keepdim=True), masks]).argmax(0) - 1
+def _visible_region_map(masks: Tensor, alpha: Tensor | None) -> Tensor:
+    """Return the region map (h, w) of masks (R, h, w); -1 where the photo's alpha (H, W) hides it."""
+    regions = region_map(masks)
     if alpha is None:
-        return numbers
-    return torch.where(resize_masks(alpha[None], (masks.shape[1], masks.shape[2]))[0] < 0.5, -1, numbers)
+        return regions
+    return torch.where(resize_masks(alpha[None], (masks.shape[1], masks.shape[2]))[0] < 0.5, -1, regions)
 
 
-def _result(source: PhotoSource, role: str, content: Photo, size: tuple[int, int]) -> Tensor:
-    """A result (3, h, w) at the size that the content is measured at."""
+def _read_result(source: PhotoSource, role: str, content: Photo, size: tuple[int, int]) -> Tensor:
+    """Return a result (3, h, w) at the size that the content is measured at."""
     photo = read_photo(source, role)
     (height, width), (content_height, content_width) = photo.size, content.size
-    if abs(np.log(height * content_width / (width * content_height))) > _ASPECT_TOLERANCE:
+    if not same_aspect(photo.size, content.size):
         raise InputError(
             f"{photo.name}: {width}x{height} pixels do not fit the content's {content_width}x{content_height}; "
             "give a result of the content's aspect"

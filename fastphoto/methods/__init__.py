@@ -1,1 +1,5 @@
-"""Every method of the survey by name, called alike."""
+"""Every method by name, called alike: `apply_method("pitie-regions", pair)`."""
+
+from fastphoto.methods.registry import METHODS, Method, RunOptions, apply_method
+
+__all__ = ["METHODS", "Method", "RunOptions", "apply_method"]

@@ -1,4 +1,4 @@
-"""The open questions of the survey as variants of our own method: one thing changed, all else equal."""
+"""The open questions of the survey as variants of this package's method: one thing changed, all else equal."""
 
 from __future__ import annotations
 
@@ -13,88 +13,103 @@ from torch import Tensor
 
 from fastphoto.methods.registry import METHODS, Method
 from fastphoto.regions.clusters import cluster_regions
+from fastphoto.regions.masks import masks_of_map
 from fastphoto.regions.pair import PhotoPair
 from fastphoto.regions.resizing import resize_masks
 
 
 @dataclass(frozen=True)
 class Question:
-    """An open question, and our method's variants that answer it by name; the first one is the package's default."""
+    """An open question, and the variants of this package's method that answer it; the first is the default."""
 
     title: str
-    variants: Mapping[str, Method]
+    variants: Mapping[str, Method]  # by name
 
 
-def shifted_regions(pair: PhotoPair, part: float) -> PhotoPair:
-    """The content's regions moved to the right by a part of its long side, as if drawn carelessly."""
-    pixels = round(part * max(pair.content.shape))
-    moved = F.pad(pair.content_masks[None], (pixels, 0, 0, 0), mode="replicate")[0, :, :, : pair.content.shape[2]]
-    return replace(pair, content_masks=_none_lost(moved, pair.content_masks))
+def shift_regions(pair: PhotoPair, share: float) -> PhotoPair:
+    """Shift the content's regions to the right by a share of its long side, as if drawn carelessly.
+
+    Regions at the left edge grow into the space; a region that leaves the photo wholly stays as it was.
+    """
+    pixels = round(share * max(pair.content.shape))
+    shifted = F.pad(pair.content_masks[None], (pixels, 0, 0, 0), mode="replicate")[0, :, :, : pair.content.shape[2]]
+    return replace(pair, content_masks=_restore_lost(shifted, pair.content_masks))
 
 
-def coarse_regions(pair: PhotoPair, cells: int) -> PhotoPair:
-    """Both photos' regions drawn in squares, so many along the long side, each of what covers most of it."""
+def coarsen_regions(pair: PhotoPair, squares: int) -> PhotoPair:
+    """Redraw both photos' regions in squares, each of the region, or none, that covers most of it.
 
-    def squares(masks: Tensor) -> Tensor:
-        height, width = masks.shape[1:]
-        side = max(height, width) / cells
-        small = resize_masks(masks, (max(1, round(height / side)), max(1, round(width / side))))
-        covered = torch.cat([small, 1 - small.sum(0, keepdim=True)])  # by each region, and by none
-        most = F.one_hot(covered.argmax(0), len(covered)).permute(2, 0, 1)[:-1].to(masks)
-        return _none_lost(F.interpolate(most[None], (height, width), mode="nearest")[0], masks)
-
-    return replace(pair, content_masks=squares(pair.content_masks), style_masks=squares(pair.style_masks))
+    The long side of a photo has `squares` of them. A region that covers most of no square stays as it was.
+    """
+    return replace(
+        pair,
+        content_masks=_coarsened(pair.content_masks, squares),
+        style_masks=_coarsened(pair.style_masks, squares),
+    )
 
 
-def _none_lost(redrawn: Tensor, masks: Tensor) -> Tensor:
-    """Redrawn masks (R, h, w), but those that have no pixel left as they were."""
+def _coarsened(masks: Tensor, squares: int) -> Tensor:
+    height, width = masks.shape[1:]
+    side = max(height, width) / squares
+    shares = resize_masks(masks, (max(1, round(height / side)), max(1, round(width / side))))
+    with_rest = torch.cat([shares, 1 - shares.sum(0, keepdim=True)])  # the last: what no region covers
+    redrawn = masks_of_map(with_rest.argmax(0), len(masks))
+    return _restore_lost(F.interpolate(redrawn[None], (height, width), mode="nearest")[0], masks)
+
+
+def _restore_lost(redrawn: Tensor, masks: Tensor) -> Tensor:
+    """Return redrawn masks (R, h, w), but the original of each that has no pixel left."""
     return torch.where(redrawn.sum((1, 2), keepdim=True) > 0, redrawn, masks)
 
 
-def _changed(title: str, **settings: Any) -> Method:
+def _with_settings(title: str, **settings: Any) -> Method:
     return replace(METHODS["fastphoto"], title=title, settings=settings)
 
 
-def _redrawn(title: str, redraw: Callable[[PhotoPair], PhotoPair]) -> Method:
+def _with_regions(title: str, redraw: Callable[[PhotoPair], PhotoPair]) -> Method:
     return replace(METHODS["fastphoto"], title=title, redraw=redraw)
 
 
-_FREE: Mapping[str, Any] = {"photorealism_weight": 0.0, "projection": False}
+_NO_PHOTOREALISM: Mapping[str, Any] = {"photorealism_weight": 0.0, "projection": False}
 
 QUESTIONS: Mapping[str, Question] = MappingProxyType(
     {
         "style-statistic": Question(
             "Is the Gram matrix the best style statistic?",
             {
-                "gram": _changed("Gram matrix"),
-                "moments": _changed("mean and deviation", style_statistic="moments"),
-                "wasserstein": _changed("sliced Wasserstein distance", style_statistic="wasserstein"),
-                "histogram": _changed("histogram of each channel", style_statistic="histogram"),
-                "start": _changed("no style loss: the start image", steps=(0, 0, 0)),
+                "gram": _with_settings("Gram matrix"),
+                "moments": _with_settings("mean and deviation", style_statistic="moments"),
+                "wasserstein": _with_settings("sliced Wasserstein distance", style_statistic="wasserstein"),
+                "histogram": _with_settings("histogram of each channel", style_statistic="histogram"),
+                "start": _with_settings("no style loss: the start image", steps=(0, 0, 0)),
             },
         ),
         "photorealism": Question(
             "Can the matting Laplacian be replaced?",
             {
-                "laplacian": _changed("matting Laplacian, 3x3 windows"),
-                "radius-2": _changed("matting Laplacian, 5x5 windows", photorealism_radius=2),
-                "radius-4": _changed("matting Laplacian, 9x9 windows", photorealism_radius=4),
-                "grid": _changed("bilateral grid of affine maps", unknowns="bilateral_grid", result="image", **_FREE),
-                "smoothing": _changed("affine smoothing at the end alone", **_FREE),
-                "none": _changed("nothing", result="image", **_FREE),
+                "laplacian": _with_settings("matting Laplacian, 3x3 windows"),
+                "radius-2": _with_settings("matting Laplacian, 5x5 windows", photorealism_radius=2),
+                "radius-4": _with_settings("matting Laplacian, 9x9 windows", photorealism_radius=4),
+                "grid": _with_settings(
+                    "bilateral grid of affine maps", unknowns="bilateral_grid", result="image", **_NO_PHOTOREALISM
+                ),
+                "smoothing": _with_settings("affine smoothing at the end alone", **_NO_PHOTOREALISM),
+                "none": _with_settings("nothing", result="image", **_NO_PHOTOREALISM),
             },
         ),
         "regions": Question(
             "How much do masks matter?",
             {
-                "given": _changed("masks drawn by hand"),
-                "shifted": _redrawn("moved by 3 % of the long side", lambda pair: shifted_regions(pair, 0.03)),
-                "far-shifted": _redrawn("moved by 10 %", lambda pair: shifted_regions(pair, 0.1)),
-                "coarse": _redrawn("drawn in squares, 16 to the long side", lambda pair: coarse_regions(pair, 16)),
-                "auto": _redrawn("found automatically", cluster_regions),
-                "none": replace(METHODS["fastphoto"], title="no masks", regions=False),
+                "given": _with_settings("masks drawn by hand"),
+                "shifted": _with_regions("moved by 3 % of the long side", lambda pair: shift_regions(pair, 0.03)),
+                "far-shifted": _with_regions("moved by 10 %", lambda pair: shift_regions(pair, 0.1)),
+                "coarse": _with_regions(
+                    "drawn in squares, 16 to the long side", lambda pair: coarsen_regions(pair, squares=16)
+                ),
+                "auto": _with_regions("found automatically", cluster_regions),
+                "none": replace(METHODS["fastphoto"], title="no masks", by_region=False),
             },
         ),
     }
 )
-"""Question by name."""
+"""The open questions by name."""

@@ -1,4 +1,11 @@
-"""Every method of the field's survey by name, called alike: presets of the optimisation, and transfers of colour."""
+"""Every method of the field's survey by name, called alike: presets of the optimisation, and transfers of colour.
+
+Example:
+    >>> list(METHODS)[:3]
+    ['fastphoto', 'dpst', 'gatys']
+    >>> METHODS["reinhard-regions"].by_region
+    True
+"""
 
 from __future__ import annotations
 
@@ -20,66 +27,114 @@ from fastphoto.methods.pitie import pitie_transfer
 from fastphoto.methods.reinhard import reinhard_transfer
 from fastphoto.methods.time_of_day import frames_of_style, time_of_day_transfer
 from fastphoto.optimisation.presets import preset_settings
-from fastphoto.pipeline import Progress, transfer
+from fastphoto.optimisation.progress import Callback
+from fastphoto.pipeline import transfer
 from fastphoto.regions.pair import PhotoPair
 
 Recolour = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""(content (3, h, w), style (3, h', w'), content masks (R, h, w), style masks (R, h', w')) -> result (3, h, w)"""
+"""A transfer of colour: (content (3, h, w), style (3, h', w'), content masks (R, h, w), style masks (R, h', w')) ->
+result (3, h, w)."""
+FrameRecolour = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+"""A `Recolour` with a matched frame (3, h', w') as its fifth argument."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a method runs: the options of `fastphoto.transfer` that change no setting of the method.
+
+    Transfers of colour ignore them; they use no network and run on the CPU.
+
+    Example:
+        >>> RunOptions(seed=7)
+        RunOptions(encoder='embedded', weights=None, device='auto', seed=7)
+    """
+
+    encoder: str = "embedded"
+    """Name of the encoder: "embedded", "vgg19-16x" or "vgg19"."""
+    weights: str | os.PathLike[str] | None = None
+    """Path of the encoder's weight file; None: use the cached file, or download it."""
+    device: str | torch.device = "auto"
+    """Device of the optimisation: "auto", "cpu", "cuda", "cuda:1", ..."""
+    seed: int = 0
+    """Seed of the noise that some presets start from."""
+
+
+_DEFAULT_OPTIONS = RunOptions()
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to make a photo take on the look of another: a preset, perhaps changed, or a transfer of colour."""
+    """A method that gives one photo the look of another: a preset of the optimisation, or a transfer of colour.
+
+    A method has either a `preset` or a `recolour` function.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> short = replace(METHODS["dpst"], title="DPST, 100 steps", settings={"steps": 100})
+        >>> short.as_dict()["steps"]
+        (100,)
+    """
 
     title: str
     source: str
-    """Who published it, and where."""
-    regions: bool
-    """Whether it moves the look region by region; if not, all that a photo's alpha does not hide is one region."""
+    """Authors, title and year of the publication."""
+    by_region: bool
+    """Whether each region gets a look of its own; if not, all that a photo's alpha shows is one region."""
     preset: str | None = None
-    """Of the optimisation; None for a transfer of colour."""
+    """Name of the preset; None for a transfer of colour."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Changes of the preset."""
+    """Changes to the preset's settings."""
     recolour: Recolour | None = None
-    """What a method without an optimisation does."""
+    """The transfer of colour; None for a preset."""
     redraw: Callable[[PhotoPair], PhotoPair] | None = None
-    """What becomes of a pair's regions before the method sees them."""
+    """Changes a pair's regions before the method runs."""
+    recolour_with_frame: FrameRecolour | None = None
+    """The transfer of colour for a given matched frame; None: the method ignores frames."""
 
-    def described(self) -> dict[str, Any]:
-        """All that the method was told, by name, for a report."""
-        told: dict[str, Any] = {"source": self.source, "regions": self.regions}
+    def as_dict(self) -> dict[str, Any]:
+        """Return the source, whether the method works by region, the preset and all of its settings, by name."""
+        described: dict[str, Any] = {"source": self.source, "regions": self.by_region}
         if self.preset is None:
-            return told
-        return told | {"preset": self.preset} | asdict(preset_settings(self.preset, **self.settings))
+            return described
+        return described | {"preset": self.preset} | asdict(preset_settings(self.preset, **self.settings))
 
 
 def apply_method(
     method: str | Method,
     pair: PhotoPair,
     *,
+    options: RunOptions = _DEFAULT_OPTIONS,
     matched_frame: Tensor | None = None,
-    encoder: str = "embedded",
-    weights: str | os.PathLike[str] | None = None,
-    device: str | torch.device = "auto",
-    seed: int = 0,
-    callback: Callable[[Progress], bool | None] | None = None,
+    callback: Callback | None = None,
 ) -> Tensor:
-    """The result of a method, (3, h, w) in [0, 1], at the size that a pair was prepared at.
+    """Run a method on a pair of photos, at the size that the pair was prepared at.
 
-    method: the name of one of `METHODS`, or a method of one's own. pair: see `fastphoto.photo_pair.prepare_pair`.
-    matched_frame: (3, h', w'), for "time-of-day" only: the style's scene at the content's time of day, in the style's
-    size; None: made from the style, see `frames_of_style`. The other arguments are those of `fastphoto.transfer`, and
-    of no effect on transfers of colour, which run on the CPU.
+    Args:
+        method: name of one of `METHODS`, or a `Method`.
+        pair: photos and regions, as `fastphoto.regions.pair.prepare_pair` returns them.
+        options: encoder, device and seed of an optimisation; transfers of colour ignore them.
+        matched_frame: frame (3, h', w') in [0, 1], of the style's size, that shows the style's scene at the content's
+            time of day; only "time-of-day" uses it. None: made from the style, see `frames_of_style`.
+        callback: function that receives a `Progress` after each step of an optimisation; returning True ends the
+            optimisation with the best image so far.
 
-    Raises InputError for an unknown name and a matched frame of another size.
+    Returns:
+        The result (3, h, w), of the size of `pair.content`, in [0, 1].
+
+    Raises:
+        InputError: an unknown name, a matched frame of another size, or options that `fastphoto.transfer` refuses.
+
+    Example:
+        >>> from fastphoto.photos.read import read_photo
+        >>> from fastphoto.regions.pair import prepare_pair
+        >>> content, style = read_photo(torch.rand(3, 32, 48)), read_photo(torch.rand(3, 40, 40))
+        >>> pair = prepare_pair(content, style, None, None, 350)
+        >>> apply_method("reinhard", pair).shape
+        torch.Size([3, 32, 48])
     """
     method = find_method(method) if isinstance(method, str) else method
     pair = method.redraw(pair) if method.redraw is not None else pair
-    names, masks = pair.names, (pair.content_masks, pair.style_masks)
-    if not method.regions:
-        seen = (pair.content, pair.content_alpha), (pair.style, pair.style_alpha)
-        names = ("photo",)
-        masks = tuple(torch.ones_like(pixels[:1]) if alpha is None else alpha for pixels, alpha in seen)
+    names, *masks = (pair.names, pair.content_masks, pair.style_masks) if method.by_region else _whole_photos(pair)
     if method.preset is not None:
         named = [dict(zip(names, m.numpy(), strict=True)) for m in masks]
         return transfer(
@@ -87,40 +142,56 @@ def apply_method(
             pair.style,
             *named,
             preset=method.preset,
-            encoder=encoder,
-            weights=weights,
+            encoder=options.encoder,
+            weights=options.weights,
             size=max(*pair.content.shape, *pair.style.shape),  # neither is shrunk again
-            device=device,
-            seed=seed,
+            device=options.device,
+            seed=options.seed,
             callback=callback,
             **method.settings,
         )
     assert method.recolour is not None
-    if method is METHODS["time-of-day"] and matched_frame is not None:
-        return _hallucinated(pair.content, pair.style, *masks, matched_frame=matched_frame)
-    return method.recolour(pair.content, pair.style, *masks)
+    content_masks, style_masks = masks
+    if matched_frame is not None and method.recolour_with_frame is not None:
+        return method.recolour_with_frame(pair.content, pair.style, content_masks, style_masks, matched_frame)
+    return method.recolour(pair.content, pair.style, content_masks, style_masks)
 
 
 def find_method(name: str) -> Method:
-    """One of `METHODS`; raises InputError for an unknown name."""
+    """Return the method of `METHODS` with this name; raises InputError for an unknown name."""
     if name not in METHODS:
         raise InputError(f"method {name!r}: unknown; give some of {', '.join(METHODS)}")
     return METHODS[name]
 
 
-def _hallucinated(
-    content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor, matched_frame: Tensor | None = None
+def _whole_photos(pair: PhotoPair) -> tuple[tuple[str, ...], Tensor, Tensor]:
+    """Return one name and its masks (1, h, w), (1, h', w'): all that the photos' alpha shows is one region."""
+    content_mask = torch.ones_like(pair.content[:1]) if pair.content_alpha is None else pair.content_alpha
+    style_mask = torch.ones_like(pair.style[:1]) if pair.style_alpha is None else pair.style_alpha
+    return ("photo",), content_mask, style_mask
+
+
+def _hallucinate(content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor) -> Tensor:
+    """Transfer the style's time of day by two frames that are made from the style."""
+    frames = frames_of_style(content, style, content_masks, style_masks)
+    return _hallucinate_from_frames(content, *frames, content_masks, style_masks)
+
+
+def _hallucinate_with_frame(
+    content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor, matched_frame: Tensor
 ) -> Tensor:
-    """The content at the style's time of day, by a frame that matches it and one that does not."""
-    if matched_frame is None:
-        matched, target = frames_of_style(content, style, content_masks, style_masks)
-    elif matched_frame.shape == style.shape:
-        matched, target = matched_frame, style
-    else:
-        got, wanted = tuple(matched_frame.shape), tuple(style.shape)
-        raise InputError(f"matched frame: {got} is not the style's {wanted}; give two frames of one camera")
-    places = correspondence(content, matched, content_masks, style_masks)
-    return time_of_day_transfer(content, warp(matched, places), warp(target, places))
+    """Transfer the style's time of day by a frame of the content's time of day; the style is the other frame."""
+    if matched_frame.shape != style.shape:
+        got, expected = tuple(matched_frame.shape), tuple(style.shape)
+        raise InputError(f"matched frame: {got} is not the style's {expected}; give two frames of one camera")
+    return _hallucinate_from_frames(content, matched_frame, style, content_masks, style_masks)
+
+
+def _hallucinate_from_frames(
+    content: Tensor, matched: Tensor, target: Tensor, content_masks: Tensor, frame_masks: Tensor
+) -> Tensor:
+    positions = correspondence(content, matched, content_masks, frame_masks)
+    return time_of_day_transfer(content, warp(matched, positions), warp(target, positions))
 
 
 _REINHARD = "Reinhard, Ashikhmin, Gooch and Shirley, Color Transfer between Images, 2001"
@@ -159,8 +230,9 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             "Shih, Paris, Durand and Freeman, Data-driven Hallucination of Different Times of Day, 2013; frames made "
             "from the style unless a matched frame is given",
             True,
-            recolour=_hallucinated,
+            recolour=_hallucinate,
+            recolour_with_frame=_hallucinate_with_frame,
         ),
     }
 )
-"""Method by name; the first is ours."""
+"""Methods by name, in the order of reports; the first is this package's own."""

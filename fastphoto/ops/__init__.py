@@ -1,11 +1,12 @@
-"""The native operators, typed and documented: matting Laplacian, masked Gram, local affine colour maps.
+"""The native operators and what is built on them: matting Laplacian, masked Gram matrices, local affine colour maps.
 
-Pictures are (H, W, 3) and quantities on their pixels (H, W, K); pass ``tensor.permute(1, 2, 0)`` of planar
-(K, H, W) memory, which is used as it is, while other layouts are copied first. Results are such views too.
-float32 and float64 are supported. Bad shapes, dtypes and numbers raise ``RuntimeError`` from the native
-check, whose one line names the operator, the argument, what came and what is wanted. All operators work
-under ``torch.compile(fullgraph=True)`` (`masked_gram` with a PixelLists); their sums have a fixed order, so the
-same call gives the same bits with any number of threads.
+Pictures are (H, W, 3) and quantities on their pixels (H, W, K). Memory is planar: ``planes.permute(1, 2, 0)`` of
+(K, H, W) planes is used as it is, other layouts are copied first, and results are such views too. float32 and float64
+are supported.
+
+Wrong shapes, dtypes and numbers raise ``RuntimeError`` with one line that names the operator and the argument, what
+came and what was expected. All operators work under ``torch.compile(fullgraph=True)``, `masked_gram` with
+`PixelLists`. They sum in a fixed order: the same call gives the same bits with any number of threads.
 """
 
 from fastphoto.ops.affine import local_affine_apply, local_affine_fit, local_affine_smooth, local_affine_smooth_box
@@ -35,6 +36,7 @@ __all__ = [
     "convolution",
     "convolution_weights",
     "inner_products",
+    "list_pixels",
     "local_affine_apply",
     "local_affine_fit",
     "local_affine_smooth",
@@ -45,7 +47,6 @@ __all__ = [
     "matting_laplacian_stencil",
     "max_pool",
     "max_pool_backward",
-    "list_pixels",
     "stencil_energy",
     "stencil_product",
 ]

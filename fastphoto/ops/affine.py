@@ -1,4 +1,4 @@
-"""Local affine colour maps: fitted, applied and smoothed."""
+"""Local affine colour maps: fit them to a result, apply them at any size, and smooth them."""
 
 from __future__ import annotations
 
@@ -9,94 +9,143 @@ from torch import Tensor
 from torch.nn import functional
 
 from fastphoto.errors import InputError
-from fastphoto.ops.library import native, planes, refuse_gradient
+from fastphoto.ops.library import empty_planes, native, refuse_gradient
 from fastphoto.ops.windows import bilateral_sum, box_sum
+
+# ---- local_affine_fit
 
 
 def local_affine_fit(content: Tensor, result: Tensor, radius: int = 1, epsilon: float = 1e-3) -> Tensor:
-    """The affine colour map of each pixel's window that best takes the content to the result.
+    """Fit the affine colour map of each pixel's window that best takes the content to the result.
 
-    Minimises sum over the window of |A c + b - r|^2 + epsilon |A|^2, with windows of (2 radius + 1)^2
-    pixels cropped at the border; the cost does not grow with the radius. Sums and solution are in double.
+    A map minimises the sum over the window of |A c + b - r|^2, plus epsilon |A|^2. Windows have (2 radius + 1)^2
+    pixels and are cropped at the border; the cost does not grow with the radius. Sums and solution are in double.
 
     Args:
-        content: (H, W, 3), values in [0, 1]; a constant (InputError if it requires a gradient).
-        result: (H, W, 3), same dtype and device.
-        radius: of the window, in pixels, 0 or more.
-        epsilon: pulls A to zero where colours vary little; finite and above 0.
+        content: colours to map, (H, W, 3), values in [0, 1]; a constant.
+        result: colours to reach, (H, W, 3), same dtype and device.
+        radius: radius of the window in pixels, 0 or more.
+        epsilon: regularisation, which pulls A to zero where colours vary little; finite and above 0.
 
     Returns:
-        maps, (H, W, 3, 4): A and, in the last column, b. Differentiable in the result to any order.
+        Maps, (H, W, 3, 4): A in the first three columns and b in the last. Differentiable in the result to any order.
+
+    Raises:
+        InputError: the content requires a gradient.
+        RuntimeError: a wrong shape, dtype, device or number.
+
+    Example:
+        >>> content = torch.rand(8, 10, 3).double()
+        >>> maps = local_affine_fit(content, 0.5 * content + 0.2, radius=2, epsilon=1e-9)
+        >>> torch.allclose(maps[4, 5, :, 3], torch.tensor(0.2).double())  # b; and A is 0.5 Id
+        True
     """
     refuse_gradient("local_affine_fit", "content", content)
     return native.local_affine_fit.default(content, result, radius, epsilon)
 
 
+# The fake kernel: torch.compile traces without data, and needs the shape and memory layout of the maps.
 @torch.library.register_fake("fastphoto::local_affine_fit")
-def _(content: Tensor, result: Tensor, radius: int, epsilon: float) -> Tensor:
+def _fake_local_affine_fit(content: Tensor, result: Tensor, radius: int, epsilon: float) -> Tensor:
     return content.new_empty((content.shape[0], content.shape[1], 3, 4))
 
 
-@torch.library.register_fake("fastphoto::local_affine_fit_backward")
-def _(grad: Tensor, content: Tensor, radius: int, epsilon: float) -> Tensor:
-    return planes(content, *content.shape)
-
-
-# The fit is linear in the result: its gradient's derivative in the incoming gradient is the fit itself.
+# The gradient: autograd cannot look into the kernel. It is an operator of its own, which needs a fake kernel too.
 def _fit_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     content, _, ctx.radius, ctx.epsilon = inputs
     ctx.save_for_backward(content)
 
 
-def _fit_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+def _fit_gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     (content,) = ctx.saved_tensors
     return None, native.local_affine_fit_backward.default(grad, content, ctx.radius, ctx.epsilon), None, None
 
 
-def _fit_gradient_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+torch.library.register_autograd("fastphoto::local_affine_fit", _fit_gradient, setup_context=_fit_setup)
+
+
+@torch.library.register_fake("fastphoto::local_affine_fit_backward")
+def _fake_local_affine_fit_backward(grad: Tensor, content: Tensor, radius: int, epsilon: float) -> Tensor:
+    return empty_planes(content, *content.shape)
+
+
+# The fit is linear in the result, so the derivative of its gradient in the incoming gradient is the fit itself.
+def _fit_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     _, content, ctx.radius, ctx.epsilon = inputs
     ctx.save_for_backward(content)
 
 
-def _fit_gradient_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+def _fit_backward_gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     (content,) = ctx.saved_tensors
     return native.local_affine_fit.default(content, grad, ctx.radius, ctx.epsilon), None, None, None
 
 
-torch.library.register_autograd("fastphoto::local_affine_fit", _fit_backward, setup_context=_fit_setup)
-
-
 torch.library.register_autograd(
-    "fastphoto::local_affine_fit_backward", _fit_gradient_backward, setup_context=_fit_gradient_setup
+    "fastphoto::local_affine_fit_backward", _fit_backward_gradient, setup_context=_fit_backward_setup
 )
 
 
-def local_affine_apply(maps: Tensor, content: Tensor) -> Tensor:
-    """A c + b at each content pixel, with maps of any size sampled bilinearly; not clamped.
+# ---- local_affine_apply
 
-    Sampling is that of ``interpolate(mode="bilinear", align_corners=False)`` without the upsampled copy.
+
+def local_affine_apply(maps: Tensor, content: Tensor) -> Tensor:
+    """Return A c + b at each content pixel, with maps of any size sampled bilinearly; not clamped.
+
+    Maps are sampled as by ``interpolate(mode="bilinear", align_corners=False)``, without storing the larger maps.
 
     Args:
-        maps: (h, w, 3, 4).
-        content: (H, W, 3), same dtype and device.
+        maps: affine colour maps, (h, w, 3, 4).
+        content: colours to map, (H, W, 3), same dtype and device.
 
     Returns:
-        (H, W, 3). Differentiable once, in maps and content.
+        Mapped colours, (H, W, 3). Differentiable once, in the maps and the content.
+
+    Raises:
+        RuntimeError: a wrong shape, dtype or device.
+
+    Example:
+        >>> invert = torch.cat([-torch.eye(3), torch.ones(3, 1)], dim=1)  # c -> 1 - c
+        >>> content = torch.rand(8, 10, 3)
+        >>> torch.allclose(local_affine_apply(invert.expand(2, 2, 3, 4), content), 1 - content)
+        True
     """
     return native.local_affine_apply.default(maps, content)
 
 
+# The fake kernel, for torch.compile.
 @torch.library.register_fake("fastphoto::local_affine_apply")
-def _(maps: Tensor, content: Tensor) -> Tensor:
-    return planes(content, *content.shape)
+def _fake_local_affine_apply(maps: Tensor, content: Tensor) -> Tensor:
+    return empty_planes(content, *content.shape)
 
 
+# The gradient, for autograd, composed of PyTorch's own operators.
 def _apply_setup(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
+def _apply_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    maps, content = ctx.saved_tensors
+    (map_height, map_width), (height, width) = maps.shape[:2], content.shape[:2]
+    grad_maps = grad_content = None
+    if ctx.needs_input_grad[0]:
+        homogeneous = torch.cat([content, torch.ones_like(content[..., :1])], dim=-1)
+        outer = (grad.unsqueeze(-1) * homogeneous.unsqueeze(-2)).reshape(height, width, 12)
+        # The transpose of bilinear sampling, as matrix products: adding in place has no fixed order on a GPU.
+        if map_height != height:
+            outer = torch.tensordot(_interpolation(height, map_height, outer), outer, ([0], [0]))
+        if map_width != width:
+            outer = torch.tensordot(_interpolation(width, map_width, outer), outer, ([0], [1])).transpose(0, 1)
+        grad_maps = outer.reshape(map_height, map_width, 3, 4)
+    if ctx.needs_input_grad[1]:
+        matrices = maps[..., :3].reshape(map_height, map_width, 9).permute(2, 0, 1)[None]
+        sampled = functional.interpolate(matrices, (height, width), mode="bilinear", align_corners=False)
+        sampled = sampled[0].permute(1, 2, 0).reshape(height, width, 3, 3)
+        grad_content = (sampled * grad.unsqueeze(-1)).sum(dim=-2)
+    return grad_maps, grad_content
+
+
 def _interpolation(size: int, map_size: int, like: Tensor) -> Tensor:
-    """The matrix (size, map_size) of linear interpolation along one dimension."""
+    """Return the matrix (size, map_size) of linear interpolation along one dimension."""
     position = torch.arange(size, dtype=torch.float64, device=like.device)
     source = ((position + 0.5) * map_size / size - 0.5).clamp(min=0)
     low = source.long().clamp(max=map_size - 1)
@@ -106,61 +155,63 @@ def _interpolation(size: int, map_size: int, like: Tensor) -> Tensor:
     return (at_low * (1 - fraction) + at_high * fraction).to(like.dtype)
 
 
-def _apply_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    maps, content = ctx.saved_tensors
-    (map_height, map_width), (height, width) = maps.shape[:2], content.shape[:2]
-    grad_maps = grad_content = None
-    if ctx.needs_input_grad[0]:
-        homogeneous = torch.cat([content, torch.ones_like(content[..., :1])], dim=-1)
-        outer = (grad.unsqueeze(-1) * homogeneous.unsqueeze(-2)).reshape(height, width, 12)
-        # As matrix products, since what adds in place on a GPU has no fixed order. Maps as large need neither.
-        if map_height != height:
-            outer = torch.tensordot(_interpolation(height, map_height, outer), outer, ([0], [0]))
-        if map_width != width:
-            outer = torch.tensordot(_interpolation(width, map_width, outer), outer, ([0], [1])).transpose(0, 1)
-        grad_maps = outer.reshape(map_height, map_width, 3, 4)
-    if ctx.needs_input_grad[1]:
-        planes = maps[..., :3].reshape(map_height, map_width, 9).permute(2, 0, 1)[None]
-        sampled = functional.interpolate(planes, (height, width), mode="bilinear", align_corners=False)
-        sampled = sampled[0].permute(1, 2, 0).reshape(height, width, 3, 3)
-        grad_content = (sampled * grad.unsqueeze(-1)).sum(dim=-2)
-    return grad_maps, grad_content
+torch.library.register_autograd("fastphoto::local_affine_apply", _apply_gradient, setup_context=_apply_setup)
 
 
-torch.library.register_autograd("fastphoto::local_affine_apply", _apply_backward, setup_context=_apply_setup)
+# ---- Smoothing, composed of the window sums, which bring fake kernels and gradients of their own
 
 
 def local_affine_smooth(maps: Tensor, guide: Tensor, radius: int = 15, sigma_colour: float = 0.01) -> Tensor:
-    """Maps averaged over neighbours of similar guide colour (Luan et al. 2017), sigma_space = radius / 3.
+    """Average maps over neighbours of similar guide colour, as Luan et al. (2017) smooth their result.
+
+    Weights fall with distance, sigma_space = radius / 3, and with the difference in colour, see :func:`bilateral_sum`.
 
     Args:
-        maps: (H, W, 3, 4).
-        guide: (H, W, 3), normally the content; same dtype and device.
-        radius: of the window, in pixels, 1 or more.
-        sigma_colour: in units of the guide, above 0 or infinite.
+        maps: affine colour maps, (H, W, 3, 4).
+        guide: picture whose colours are compared, (H, W, 3), normally the content; same dtype and device; a constant.
+        radius: radius of the window in pixels, 1 or more.
+        sigma_colour: standard deviation in units of the guide, above 0 or infinite.
 
     Returns:
-        (H, W, 3, 4). Differentiable in maps.
+        Averaged maps, (H, W, 3, 4), differentiable in the maps.
+
+    Raises:
+        InputError: maps of a wrong shape, a radius below 1, or a guide that requires a gradient.
+        RuntimeError: a guide of a wrong shape, dtype or device, or a wrong sigma_colour.
+
+    Example:
+        >>> maps = torch.rand(3, 4).expand(8, 10, 3, 4)  # one map everywhere stays as it is
+        >>> torch.allclose(local_affine_smooth(maps, torch.rand(8, 10, 3), radius=2, sigma_colour=0.1), maps)
+        True
     """
     _check_maps("local_affine_smooth", maps)
     if radius < 1:
-        raise InputError(f"local_affine_smooth: radius is {radius}, wanted 1 pixel or more")
+        raise InputError(f"local_affine_smooth: radius is {radius}, expected 1 pixel or more")
     height, width = maps.shape[:2]
     planes = maps.reshape(height, width, 12).permute(2, 0, 1)
-    quantities = torch.cat([planes, maps.new_ones((1, height, width))])
+    quantities = torch.cat([planes, maps.new_ones((1, height, width))])  # the ones sum up the weights
     sums = bilateral_sum(guide, quantities.permute(1, 2, 0), radius, radius / 3, sigma_colour)
     return (sums[..., :12] / sums[..., 12:]).reshape(height, width, 3, 4)
 
 
 def local_affine_smooth_box(maps: Tensor, radius: int) -> Tensor:
-    """Maps averaged over the (2 radius + 1)^2 window, cropped at the border.
+    """Average maps over the window of (2 radius + 1)^2 pixels, cropped at the border.
 
     Args:
-        maps: (H, W, 3, 4).
-        radius: in pixels, 0 or more; the cost does not grow with it.
+        maps: affine colour maps, (H, W, 3, 4).
+        radius: radius of the window in pixels, 0 or more; the cost does not grow with it.
 
     Returns:
-        (H, W, 3, 4). Differentiable in maps.
+        Averaged maps, (H, W, 3, 4), differentiable in the maps.
+
+    Raises:
+        InputError: maps of a wrong shape.
+        RuntimeError: a negative radius, or a wrong dtype.
+
+    Example:
+        >>> maps = torch.rand(3, 4).expand(8, 10, 3, 4)  # one map everywhere stays as it is
+        >>> torch.allclose(local_affine_smooth_box(maps, radius=2), maps)
+        True
     """
     _check_maps("local_affine_smooth_box", maps)
     height, width = maps.shape[:2]
@@ -169,6 +220,7 @@ def local_affine_smooth_box(maps: Tensor, radius: int) -> Tensor:
 
 
 def _window_lengths(size: int, radius: int, like: Tensor) -> Tensor:
+    """Return how many pixels the window around each position has along one dimension."""
     position = torch.arange(size, device=like.device)
     lengths = (position + radius).clamp(max=size - 1) - (position - radius).clamp(min=0) + 1
     return lengths.to(like.dtype)
@@ -176,4 +228,4 @@ def _window_lengths(size: int, radius: int, like: Tensor) -> Tensor:
 
 def _check_maps(op: str, maps: Tensor) -> None:
     if maps.dim() != 4 or maps.shape[2:] != (3, 4):
-        raise InputError(f"{op}: maps is {tuple(maps.shape)}, wanted (H, W, 3, 4)")
+        raise InputError(f"{op}: maps is {tuple(maps.shape)}, expected (H, W, 3, 4)")

@@ -1,8 +1,18 @@
-"""The native library: loaded once, what it was built with, and what every operator's wrapper shares."""
+"""Load the native library, and share what the wrappers of all operators need.
+
+The kernels are written in C++ and CUDA (csrc/); importing `fastphoto.ops._C` registers their schemas and kernels with
+PyTorch. The modules beside this one (matting.py, gram.py, ...) add what PyTorch needs in Python. For each operator:
+
+1. The wrapper is the function that users call. It has types and defaults, and it makes the one check that native
+   code cannot make: whether an argument requires a gradient, which is not visible below autograd.
+2. The fake kernel says which shape, dtype and memory layout the result has, without computing it. torch.compile and
+   torch.export trace programs with fake kernels, because they run without data.
+3. The gradient is registered as a formula, because autograd cannot look into a native kernel.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -10,39 +20,54 @@ from torch import Tensor
 from fastphoto.errors import InputError
 
 try:
-    from fastphoto.ops import _C
+    import fastphoto.ops._C as _C
 except ModuleNotFoundError as error:
     if error.name != "fastphoto.ops._C":
         raise
     raise ImportError("fastphoto's native library is not built: run pip install --no-build-isolation -e .") from error
-except ImportError as error:
-    if "cannot import name '_C'" not in str(error):
-        raise
-    raise ImportError("fastphoto's native library is not built: run pip install --no-build-isolation -e .") from error
 
-native = torch.ops.fastphoto
-"""The operators as torch sees them, without the checks and defaults of their wrappers."""
+native = torch.ops.fastphoto  # the operators as registered, without the defaults and checks of their wrappers
 
 
-def build_info() -> dict[str, Any]:
-    """How the native library was built: keys version, torch, compiler, cuda (None without), cpu_features."""
+class BuildInfo(TypedDict):
+    """What the native library was built from and what this processor offers it, see :func:`build_info`."""
+
+    version: str  # of fastphoto
+    torch: str  # the version of the headers that it was compiled against
+    compiler: str
+    cuda: str | None  # the toolkit's version, None for a build without CUDA
+    cpu_features: list[str]  # the instruction sets that its kernels use and this processor has
+
+
+def build_info() -> BuildInfo:
+    """Return how the native library was built.
+
+    Returns:
+        A dict of version, torch, compiler, cuda and cpu_features, see :class:`BuildInfo`.
+
+    Example:
+        >>> info = build_info()
+        >>> sorted(info)
+        ['compiler', 'cpu_features', 'cuda', 'torch', 'version']
+    """
     return _C.build_info()
 
 
 def refuse_gradient(op: str, name: str, tensor: Tensor) -> None:
+    """Raise InputError if an argument requires a gradient that the operator does not have."""
     if tensor.requires_grad and torch.is_grad_enabled():
         raise InputError(f"{op}: {name} requires a gradient, which the operator lacks; pass {name}.detach()")
 
 
-def planes(like: Tensor, height: int, width: int, planes: int) -> Tensor:
-    """An (H, W, K) view of planar memory, as every operator on pixels returns it."""
+def empty_planes(like: Tensor, height: int, width: int, planes: int) -> Tensor:
+    """Return an empty (H, W, K) view of planar memory, which is what every operator on pixels returns."""
     return like.new_empty((planes, height, width)).permute(1, 2, 0)
 
 
-def register_self_adjoint(name: str, constants: int) -> None:
-    """Registers y = L x with L = L^T: the gradient is the operator itself, applied to the gradient.
+def register_self_adjoint(name: str, *, constants: int) -> None:
+    """Register the gradient of y = L x with L = L^T: the operator itself, applied to the incoming gradient.
 
-    The operator's arguments are its fixed leading tensor, if `constants` is 1, then x, then plain numbers.
+    The operator's arguments are `constants` tensors without a gradient (0 or 1), x, and plain numbers.
     """
     op = getattr(native, name).default
 
@@ -50,8 +75,8 @@ def register_self_adjoint(name: str, constants: int) -> None:
         ctx.save_for_backward(*inputs[:constants])
         ctx.numbers = inputs[constants + 1 :]
 
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    def gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         product = op(*ctx.saved_tensors, grad, *ctx.numbers)
         return (*[None] * constants, product, *[None] * len(ctx.numbers))
 
-    torch.library.register_autograd(f"fastphoto::{name}", backward, setup_context=setup)
+    torch.library.register_autograd(f"fastphoto::{name}", gradient, setup_context=setup)

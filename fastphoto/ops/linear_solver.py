@@ -1,12 +1,16 @@
-"""Large symmetric systems of tensors, solved by scipy's conjugate gradients."""
+"""Large symmetric systems of linear equations, solved by SciPy's conjugate gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
 
 
 def conjugate_gradients(
@@ -17,13 +21,28 @@ def conjugate_gradients(
     tolerance: float,
     steps: int = 1000,
 ) -> Tensor:
-    """x with A x = right, A symmetric and positive definite and given by its product, from a start.
+    """Solve A x = right for a symmetric positive definite A that is known by its products.
 
-    product: x -> A x; right, start and diagonal (that of A, the preconditioner): float64 of one shape, on the CPU. It
-    ends where |A x - right| <= tolerance |right|, or after so many steps; each step brings x nearer to the solution in
-    the norm x^T A x, so that the last one is the best.
+    Each step brings x nearer to the solution in the norm x^T A x, so that the last x is the best one.
+
+    Args:
+        product: function x -> A x.
+        right: right-hand side, float64 on the CPU, of any shape.
+        start: first guess of x, of the same shape and dtype.
+        diagonal: diagonal of A, of the same shape and dtype, all above 0; the Jacobi preconditioner.
+        tolerance: relative residual |A x - right| / |right| at which to stop.
+        steps: most steps to take.
+
+    Returns:
+        x, in the shape of `right`.
+
+    Example:
+        >>> diagonal = torch.tensor([[1.0, 2.0], [4.0, 5.0]]).double()
+        >>> right = torch.ones(2, 2).double()
+        >>> conjugate_gradients(lambda x: diagonal * x, right, torch.zeros_like(right), diagonal, 1e-9).tolist()
+        [[1.0, 0.5], [0.25, 0.2]]
     """
-    from scipy.sparse.linalg import LinearOperator, cg  # here, for loading it takes a third of a second
+    from scipy.sparse.linalg import LinearOperator, cg  # here, because loading it takes a third of a second
 
     def operator(apply: Callable[[Tensor], Tensor]) -> LinearOperator:
         def flat(values: np.ndarray) -> np.ndarray:

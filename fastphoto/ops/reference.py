@@ -1,4 +1,8 @@
-"""Each native operator's definition in plain PyTorch, as plain as possible; for tests and benchmarks only."""
+"""The definition of each native operator in plain PyTorch, for tests and benchmarks only.
+
+A function here has the name and the arguments of the operator that it defines (but `convolution` takes the filters
+themselves), and is written to be read beside the equations: it may be slow and need much memory.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from torch.nn import functional
 
 
 def _windows(x: Tensor, radius: int) -> Tensor:
-    """(H, W, K) -> (H, W, K, N): each pixel's window, N = (2 radius + 1)^2 values, zero outside the image."""
+    """Return the window of each pixel, (H, W, K) -> (H, W, K, N), N = (2 radius + 1)^2, zero outside the image."""
     height, width, planes = x.shape
     side = 2 * radius + 1
     columns = functional.unfold(x.permute(2, 0, 1)[None], side, padding=radius)
@@ -19,10 +23,12 @@ def matting_laplacian(image: Tensor, x: Tensor, epsilon: float = 1e-7) -> Tensor
     height, width, planes = x.shape
     colours = _windows(image, 1)[1:-1, 1:-1]  # windows fully inside the image
     values = _windows(x, 1)[1:-1, 1:-1]
+    # L_ij of each window: delta_ij - (1 + (I_i - mu)^T (Sigma + epsilon / 9 Id)^-1 (I_j - mu)) / 9
     d = colours - colours.mean(-1, keepdim=True)
     covariance = d @ d.mT / 9 + epsilon / 9 * torch.eye(3, dtype=image.dtype, device=image.device)
     weights = (1 + d.mT @ torch.linalg.solve(covariance, d)) / 9  # (h, w, 9, 9)
     residual = values - torch.einsum("hwij,hwkj->hwki", weights, values)
+    # Sum over the windows that hold each pixel.
     whole = functional.pad(residual, (0, 0, 0, 0, 1, 1, 1, 1))
     columns = whole.permute(2, 3, 0, 1).reshape(1, planes * 9, height * width)
     return functional.fold(columns, (height, width), 3, padding=1)[0].permute(1, 2, 0)
@@ -35,7 +41,7 @@ def matting_laplacian_energy(image: Tensor, x: Tensor, epsilon: float = 1e-7) ->
 
 def matting_laplacian_stencil(image: Tensor, epsilon: float = 1e-7) -> Tensor:
     height, width, _ = image.shape
-    unit = torch.eye(height * width, dtype=image.dtype, device=image.device)
+    unit = torch.eye(height * width, dtype=image.dtype, device=image.device)  # L times each unit vector is L
     matrix = matting_laplacian(image, unit.reshape(height, width, -1), epsilon)
     matrix = matrix.reshape(height, width, height, width)
     stencil = image.new_zeros((12, height, width))
@@ -69,13 +75,14 @@ def max_pool(x: Tensor, ceil: bool = False) -> Tensor:
 
 
 def max_pool_backward(grad: Tensor, x: Tensor) -> Tensor:
-    before = x.clone().requires_grad_()  # where x is 0 the ReLU's derivative is 0
+    before = x.clone().requires_grad_()  # x stands in for z: the ReLU's derivative at 0 is 0
     ceil = grad.shape[2] > x.shape[2] // 2 or grad.shape[3] > x.shape[3] // 2
     return torch.autograd.grad(max_pool(before.relu(), ceil), before, grad)[0]
 
 
 def local_affine_fit(content: Tensor, result: Tensor, radius: int = 1, epsilon: float = 1e-3) -> Tensor:
     ones = torch.ones_like(content[..., :1])
+    # The normal equations of each window, with phi = (c, 1).
     phi = _windows(torch.cat([content, ones], -1), radius)  # (H, W, 4, N), zero outside the image
     values = _windows(result, radius)
     regulariser = torch.diag(content.new_tensor([epsilon, epsilon, epsilon, 0]))
@@ -106,9 +113,9 @@ def bilateral_sum(
 def local_affine_smooth(maps: Tensor, guide: Tensor, radius: int = 15, sigma_colour: float = 0.01) -> Tensor:
     x = torch.cat([maps.flatten(2), torch.ones_like(guide[..., :1])], -1)
     sums = bilateral_sum(guide, x, radius, radius / 3, sigma_colour)
-    return (sums[..., :12] / sums[..., 12:]).unflatten(-1, (3, 4))
+    return (sums[..., :12] / sums[..., 12:]).reshape(maps.shape)
 
 
 def local_affine_smooth_box(maps: Tensor, radius: int) -> Tensor:
     counts = box_sum(torch.ones_like(maps[..., 0, :1]), radius)
-    return (box_sum(maps.flatten(2), radius) / counts).unflatten(-1, (3, 4))
+    return (box_sum(maps.flatten(2), radius) / counts).reshape(maps.shape)

@@ -8,7 +8,7 @@ import torch
 
 
 def capture_graph(work: Callable[[], None]) -> Callable[[], None]:
-    """The work of one call on a GPU as a CUDA graph to replay; the call that captures it does nothing else."""
+    """Return a function that replays the GPU work of one call; capturing it runs nothing."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         work()

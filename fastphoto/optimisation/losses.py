@@ -1,35 +1,55 @@
-"""The losses on content and image: small modules that hold their target and return a scalar."""
+"""Losses on content and image: modules that hold their target and return a scalar."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fastphoto.colour.affine_maps import apply_affine_maps, fit_affine_maps
-from fastphoto.ops import box_sum, stencil_energy
+from fastphoto.ops import box_sum, matting_laplacian_stencil, stencil_energy
+from fastphoto.optimisation.settings import Settings, Stage
+from fastphoto.optimisation.weighted import Weighted
+
+_FAINT_VARIANCE = 1e-3  # local variance of a photo below which noise would count as contrast; by eye
 
 
 class ContentLoss(nn.Module):
-    """Mean squared distance to the content's activations, mean (F - P)^2, in float32 at least."""
+    """Mean squared distance to target activations, mean (F - P)^2, in float32 at least.
+
+    Args:
+        target: (C, h, w), the activations P.
+    """
+
+    target: Tensor
 
     def __init__(self, target: Tensor) -> None:
         super().__init__()
-        self.register_buffer("target", target)  # (C, h, w)
+        self.register_buffer("target", target)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Return the loss of activations (C, h, w)."""
         exact = torch.promote_types(features.dtype, torch.float32)
         return (features.to(exact) - self.target.to(exact)).square().mean()
 
 
 class PhotorealismLoss(nn.Module):
-    """Distance from being a local affine colour map of the content, scale sum_c v_c^T L v_c (equation 4)."""
+    """Distance from a local affine colour map of the content, scale sum_c v_c^T L v_c (Luan et al. 2017, equation 4).
+
+    Args:
+        stencil: (12, H, W), the matting Laplacian L of the content as `matting_laplacian_stencil` returns it.
+        scale: factor of the energy.
+    """
+
+    stencil: Tensor
 
     def __init__(self, stencil: Tensor, scale: float) -> None:
         super().__init__()
-        self.register_buffer("stencil", stencil)  # (12, H, W)
+        self.register_buffer("stencil", stencil)
         self.scale = scale
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return the loss of an image (3, H, W)."""
         return stencil_energy(self.stencil, image.permute(1, 2, 0))[0] * self.scale
 
 
@@ -37,7 +57,16 @@ class WideWindowLoss(nn.Module):
     """The photorealism loss with windows of (2 radius + 1)^2 pixels, cropped at the border, scale sum_c v_c^T L_r v_c.
 
     L_r = D (1 - P), with P the colour guided filter of that radius and D the number of windows that hold a pixel.
+
+    Args:
+        content: (3, H, W), sRGB in [0, 1].
+        radius: radius of the windows in pixels.
+        epsilon: regularisation of windows of little variance.
+        scale: factor of the energy.
     """
+
+    content: Tensor
+    windows: Tensor
 
     def __init__(self, content: Tensor, radius: int, epsilon: float, scale: float) -> None:
         super().__init__()
@@ -46,6 +75,7 @@ class WideWindowLoss(nn.Module):
         self.register_buffer("windows", box_sum(torch.ones_like(content[0, ..., None]), radius)[..., 0])
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return the loss of an image (3, H, W)."""
         maps = fit_affine_maps(self.content, image, radius=self.radius, epsilon=self.epsilon, smooth_radius=self.radius)
         return (image * (image - apply_affine_maps(maps, self.content)) * self.windows).sum() * self.scale
 
@@ -53,7 +83,11 @@ class WideWindowLoss(nn.Module):
 class TotalVariationLoss(nn.Module):
     """scale sum (dx^2 + dy^2)^(power / 2) over the (H - 1) x (W - 1) block (Mahendran and Vedaldi 2015).
 
-    dx = x_i,j+1 - x_ij, dy = x_i+1,j - x_ij, every channel by itself.
+    dx = x_i,j+1 - x_ij, dy = x_i+1,j - x_ij, each channel by itself.
+
+    Args:
+        scale: factor of the sum.
+        power: exponent beta.
     """
 
     def __init__(self, scale: float, power: float = 2.0) -> None:
@@ -61,20 +95,67 @@ class TotalVariationLoss(nn.Module):
         self.scale, self.power = scale, power
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return the loss of an image (3, H, W)."""
         corner = image[:, :-1, :-1]
         right, below = image[:, :-1, 1:] - corner, image[:, 1:, :-1] - corner
         if self.power == 2:
             return (right.square().sum() + below.square().sum()) * self.scale
-        # Where nothing varies the derivative of a power below 2 is infinite, were it not for the smallest of steps.
+        # Where nothing varies, the derivative of a power below 2 would be infinite without the small constant.
         return (right.square() + below.square() + 1e-8).pow(self.power / 2).sum() * self.scale
 
 
 class GamutLoss(nn.Module):
-    """Distance of pixel values from the range [0, 1], scale sum (x - clamp(x))^2."""
+    """Distance of pixel values from the range [0, 1], scale sum (x - clamp(x))^2.
+
+    Args:
+        scale: factor of the sum.
+    """
 
     def __init__(self, scale: float) -> None:
         super().__init__()
         self.scale = scale
 
     def forward(self, image: Tensor) -> Tensor:
+        """Return the loss of an image (3, H, W)."""
         return (image - image.clamp(0, 1)).square().sum() * self.scale
+
+
+def image_losses(settings: Settings, stage: Stage, content: Tensor, start: Tensor) -> dict[str, Weighted]:
+    """Return the losses on the image itself, by name.
+
+    Args:
+        settings: weights, normalisation and the settings of each loss.
+        stage: "photorealism" adds the photorealism loss.
+        content: (3, h, w), the content.
+        start: (3, h, w), the start image.
+    """
+    pixels = content.shape[1] * content.shape[2]
+    published = settings.normalisation != "relative"
+    power = settings.total_variation_power
+    # The published total variation is a sum over pixels of values up to 256.
+    variation = TotalVariationLoss(256.0**power / 2 if published else 1 / (2 * pixels), power)
+    losses = {
+        "total variation": Weighted(settings.total_variation_weight, variation),
+        "gamut": Weighted(settings.gamut_weight, GamutLoss(1 / pixels)),  # not in Luan et al. (2017)
+    }
+    if stage == "photorealism" and settings.photorealism_weight:
+        # Differs from Luan et al. (2017): relative to the contrast of the image that is asked for, so that the weight
+        # means the same for a faint photo and for one in hard light.
+        reference = start if settings.start == "colour" else content
+        scale = 1.0 if published else 1 / (pixels * (_local_variance(reference) + _FAINT_VARIANCE))
+        losses["photorealism"] = Weighted(settings.photorealism_weight, _photorealism(settings, content, scale))
+    return losses
+
+
+def _photorealism(settings: Settings, content: Tensor, scale: float) -> nn.Module:
+    if settings.photorealism_radius == 1:
+        stencil = matting_laplacian_stencil(content.permute(1, 2, 0), settings.epsilon)
+        return PhotorealismLoss(stencil, scale)
+    # Each pixel lies in this many times more windows than the 3 x 3 that the weight is made for.
+    windows = (2 * settings.photorealism_radius + 1) ** 2 / 9
+    return WideWindowLoss(content, settings.photorealism_radius, settings.epsilon * windows, scale / windows)
+
+
+def _local_variance(image: Tensor) -> float:
+    """Return the variance within 3 x 3 windows of an image (3, H, W), averaged over windows and channels."""
+    return float((F.avg_pool2d(image.square(), 3, 1) - F.avg_pool2d(image, 3, 1).square()).mean())

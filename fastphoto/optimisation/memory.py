@@ -1,4 +1,4 @@
-"""An estimate of the memory that a transfer needs; what cannot fit is refused before the work."""
+"""The memory that a transfer needs: estimated, and refused before the work where it would not fit."""
 
 from __future__ import annotations
 
@@ -16,14 +16,19 @@ from fastphoto.runtime.memory import available_bytes, in_gib
 
 
 def transfer_bytes(pixels: int, encoder: Encoder, settings: Settings) -> int:
-    """About the most that optimising so many pixels takes at a time, beside the photos and the weights.
+    """Return an estimate of the peak memory in bytes, without the photos and the weights.
 
-    Twice the activations, the two images that every entry of L-BFGS's history holds, and 310 bytes a pixel for all
-    else: within a fifth of what was measured from 0.1 to 12 megapixels, on CPU and GPU.
+    The sum of twice the activations, two images for each entry of L-BFGS's history, and 310 bytes a pixel for the rest:
+    within a fifth of what was measured from 0.1 to 12 megapixels, on CPU and GPU.
+
+    Args:
+        pixels: pixels of the largest level.
+        encoder: network whose activations are held.
+        settings: layers and solver are used.
     """
-    wanted = [*settings.content_layers, *settings.style_layers]
-    deepest = max(map(encoder.layers.index, wanted), default=-1)
-    # A pooling quarters what all layers below it have.
+    layers = [*settings.content_layers, *settings.style_layers]
+    deepest = max(map(encoder.layers.index, layers), default=-1)
+    # Each pooling quarters the pixels of the layers after it.
     channels = sum(
         encoder.channels[name] / 4 ** (Layer.parse(name).block - 1) for name in encoder.layers[: deepest + 1]
     )
@@ -32,7 +37,7 @@ def transfer_bytes(pixels: int, encoder: Encoder, settings: Settings) -> int:
 
 
 def check_transfer(size: tuple[int, int], encoder: Encoder, settings: Settings, device: torch.device) -> None:
-    """Raise InputError where a transfer at (H, W) pixels cannot fit, with the size that would."""
+    """Raise InputError where a transfer at a size (height, width) would not fit, with the largest size that does."""
     needed, available = transfer_bytes(size[0] * size[1], encoder, settings), available_bytes(device)
     if available is not None and needed > available:
         fitting = math.floor(max(size) * math.sqrt(0.9 * available / needed)) // 10 * 10
@@ -44,7 +49,7 @@ def check_transfer(size: tuple[int, int], encoder: Encoder, settings: Settings, 
 
 @contextlib.contextmanager
 def out_of_memory_refused(size: tuple[int, int]) -> Iterator[None]:
-    """Running out of memory all the same, at (H, W) pixels, is an InputError too."""
+    """Turn running out of memory at a size (height, width) into an InputError, where the estimate was too low."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

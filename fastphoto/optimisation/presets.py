@@ -88,24 +88,30 @@ _PRESETS: dict[str, Settings] = {
     ),
 }
 PRESETS: Mapping[str, Settings] = MappingProxyType(_PRESETS)
+"""Settings of each preset by name."""
 
 
 def preset_settings(preset: str, **changes: Any) -> Settings:
-    """The settings of a preset, a name in `PRESETS`, with some of them changed.
+    """Return the settings of a preset with some of them changed.
 
-    Sequences may be given as lists. A single value stands for a sequence of one, and in `steps` and `style_weights`
-    for the same value at every scale or layer.
-    Raises InputError for an unknown preset or setting and for values out of range.
+    Args:
+        preset: name in `PRESETS`.
+        changes: new values by setting. Sequences may be lists. A single value stands for a sequence of one; in `steps`
+            and `style_weights` it stands for the same value at each scale or layer.
+
+    Raises:
+        InputError: an unknown preset or setting, or a value out of range.
+
+    Example:
+        >>> preset_settings("fast", steps=10).steps
+        (10, 10, 10)
     """
     if not isinstance(preset, str) or preset not in PRESETS:
         raise InputError(f"preset {preset!r}: unknown; give one of {', '.join(PRESETS)}")
     base = PRESETS[preset]
-    names = [field.name for field in dataclasses.fields(Settings)]
     for name in list(changes):
-        if name not in names:
-            close = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {close[0]}?" if close else f"settings are {', '.join(names)}"
-            raise InputError(f"setting {name!r}: unknown; {hint}")
+        if name not in SETTING_NAMES:
+            raise InputError(f"setting {name!r}: unknown; {setting_hint(name)}")
         if isinstance(getattr(base, name), tuple) and isinstance(changes[name], list):
             changes[name] = tuple(changes[name])
     for name in ("stages", "scales", "content_layers", "style_layers", "steps", "style_weights"):
@@ -114,3 +120,17 @@ def preset_settings(preset: str, **changes: Any) -> Settings:
             count = len(changes.get(each, getattr(base, each))) if each else 1
             changes[name] = (changes[name],) * count
     return dataclasses.replace(base, **changes)
+
+
+SETTING_NAMES = tuple(field.name for field in dataclasses.fields(Settings))
+
+
+def setting_hint(name: str) -> str:
+    """Return what to say of a setting that does not exist: the one that was meant, or all that there are.
+
+    Example:
+        >>> setting_hint("content_wait")
+        'did you mean content_weight?'
+    """
+    close = difflib.get_close_matches(name, SETTING_NAMES, 1)
+    return f"did you mean {close[0]}?" if close else f"settings are {', '.join(SETTING_NAMES)}"

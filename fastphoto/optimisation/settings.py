@@ -1,4 +1,4 @@
-"""Settings of a transfer: losses, start image and schedule."""
+"""Settings of a transfer: start image, schedule, losses and result."""
 
 from __future__ import annotations
 
@@ -6,102 +6,130 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Literal, TypedDict, get_type_hints
 
 from fastphoto.errors import InputError
+from fastphoto.optimisation.setting_types import described, fits
+from fastphoto.optimisation.style_losses import Normalisation, Statistic
+from fastphoto.regions.matching import Orphans
+
+Stage = Literal["style", "photorealism"]
+
+
+class Smoothing(TypedDict):
+    """The settings that `fastphoto.colour.affine_maps.fit_affine_maps` takes."""
+
+    radius: int
+    epsilon: float
+    smooth_radius: int
+    smooth_colour: float | None
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a transfer can be told. The defaults are those of the preset "fast"."""
+    """All settings of a transfer. The defaults are those of the preset "fast".
+
+    Raises:
+        InputError: a value of the wrong type or out of range.
+
+    Example:
+        >>> Settings(steps=(60, 60, 20)).steps
+        (60, 60, 20)
+    """
 
     # -- start and schedule
     start: Literal["colour", "content", "noise"] = "colour"
-    """Start image: the content with each region's colours moved to the style's, the content itself, or noise."""
+    """Start image: the content with the colours of each region moved to the style's, the content itself, or noise."""
     noise: float = 1e-4 / 256
-    """Standard deviation of the noise to start from, around the mean colour of VGG-19's training photos."""
-    stages: tuple[Literal["style", "photorealism"], ...] = ("photorealism",)
-    """What is optimised, in order; "style" leaves the photorealism loss and the projection out."""
+    """Standard deviation of the noise start, around the mean colour of VGG-19's training photos."""
+    stages: tuple[Stage, ...] = ("photorealism",)
+    """Stages in order; "style" leaves the photorealism loss and the projection out."""
     scales: tuple[float, ...] = (0.25, 0.5, 1.0)
-    """Parts of `size` that each stage goes through, coarse to fine; the last one must be the largest."""
+    """Fractions of `size` that each stage goes through, coarse to fine; the last must be the largest."""
     steps: tuple[int, ...] = (30, 30, 10)
-    """Gradient evaluations at each scale; 0 leaves the start image as it is."""
+    """Steps (gradient evaluations) at each scale; 0 leaves the start image as it is."""
     unknowns: Literal["pixels", "bilateral_grid"] = "pixels"
-    """What is optimised: the image's pixels, or a bilateral grid of affine colour maps of the content."""
+    """The unknowns: the pixels of the image, or a bilateral grid of affine colour maps of the content."""
     solver: Literal["lbfgs", "adam", "gradient"] = "lbfgs"
-    """"gradient": steepest descent, a fixed multiple of the gradient."""
+    """The solver; "gradient" is steepest descent with a fixed multiple of the gradient."""
     history: int = 10
     """Pairs of changes that L-BFGS keeps."""
     first_change: float | None = 0.01
-    """RMS change of the image, in units of `pixel_scale`, in L-BFGS's first step; None: the published rule."""
+    """RMS change of the image in the first step of L-BFGS, in units of `pixel_scale`; None: the published rule."""
     maximum_change: float = 0.5
-    """No pixel value changes by more in one step of "lbfgs" or "gradient", in units of `pixel_scale`."""
+    """Largest change of a pixel value in one step of "lbfgs" or "gradient", in units of `pixel_scale`."""
     learning_rate: float = 0.02
-    """Of Adam; in "gradient" the RMS change of the first step; in units of `pixel_scale`."""
+    """Learning rate of Adam; with "gradient" the RMS change of the first step. In units of `pixel_scale`."""
     pixel_scale: float = 1.0
-    """What a pixel value of 1 is to the solver; the paper's network has 256."""
+    """What a pixel value of 1 is to the solver; 256 for the paper's network."""
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
-    """Of the encoder's convolutions; images, Gram matrices and losses are float32. "tf32" rounds products on a GPU,
-    "bfloat16" activations too and is for GPUs only; "auto": bfloat16 on a GPU, float32 on a CPU."""
+    """Precision of the encoder's convolutions; images, Gram matrices and losses are float32. "tf32" rounds products on
+    a GPU, "bfloat16" rounds activations too and is for GPUs only; "auto": bfloat16 on a GPU, float32 on a CPU."""
 
     # -- losses
-    normalisation: Literal["relative", "published", "gatys"] = "relative"
-    """"relative": activations by their mean, Gram matrices by the style's own size, the matting Laplacian's energy by
-    the contrast of the start image (of the content where that is not by colour), sums over pixels by their number, so
-    that weights mean the same for any encoder, photo and size. "published": the scale of Deep Photo Style Transfer.
-    "gatys": that of Gatys et al. 2016, 1/2 sum (F - P)^2 and 1/(4 N^2 M^2) sum (G - A)^2. The latter two are of
-    activations of mean 100, which other encoders are brought to: those of the Caffe network on values up to 256."""
+    normalisation: Normalisation = "relative"
+    """Scale of the losses. "relative": activations are divided by their mean, Gram matrices by the size of the style's
+    own, the matting Laplacian's energy by the contrast of the start image (of the content if the start is not by
+    colour), sums over pixels by their number; weights then mean the same for any encoder, photo and size. "published":
+    the scale of Deep Photo Style Transfer. "gatys": that of Gatys et al. 2016, 1/2 sum (F - P)^2 and
+    1/(4 N^2 M^2) sum (G - A)^2. The latter two scale the activations of other encoders to a mean of 100, that of the
+    Caffe network on values up to 256."""
     content_layers: tuple[str, ...] = ("relu3_1",)
+    """Layers of the content loss."""
     content_weight: float = 0.1
+    """Weight of the content loss."""
     content_target: Literal["content", "start"] = "start"
-    """Whose activations the content loss compares with: the content's, or those of a start image by colour."""
+    """Target of the content loss: the activations of the content, or of a start image by colour."""
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    """Layers of the style loss."""
     style_weights: tuple[float, ...] = (2.0, 1.0, 0.5, 0.1, 0.1)
-    """One for each of `style_layers`."""
-    style_statistic: Literal["gram", "moments", "wasserstein", "histogram", "patches"] = "gram"
-    """What of a region's activations is to be the style's: Gram matrix, mean and deviation of each channel, sliced
-    distribution, histogram of each channel, or 3x3 patches that occur in the style; see `fastphoto.style_losses`."""
+    """Weight of the style loss, one for each of `style_layers`."""
+    style_statistic: Statistic = "gram"
+    """Statistic of a region's activations that is compared with the style's: Gram matrix, mean and deviation of each
+    channel, sliced distribution, histogram of each channel, or the nearest 3x3 patches of the style; see
+    `fastphoto.optimisation.style_losses`."""
     photorealism_weight: float = 0.05
+    """Weight of the photorealism loss."""
     photorealism_radius: int = 1
-    """Of the matting Laplacian's windows, in pixels; 1 is the published 3x3."""
+    """Radius of the matting Laplacian's windows in pixels; 1 is the published 3x3."""
     total_variation_weight: float = 0.0
+    """Weight of the total variation."""
     total_variation_power: float = 2.0
-    """The exponent beta in sum (dx^2 + dy^2)^(beta / 2); below 2 edges cost less, above 2 spikes more."""
+    """Exponent beta in sum (dx^2 + dy^2)^(beta / 2); below 2 edges cost less, above 2 spikes cost more."""
     gamut_weight: float = 1.0
-    """Of pixel values outside [0, 1], which the solver does not clamp."""
+    """Weight of the penalty on pixel values outside [0, 1]; the solver does not clamp them."""
     epsilon: float = 1e-4
-    """Of the matting Laplacian: how much it costs to change contrast where the content has little of it."""
+    """Epsilon of the matting Laplacian: the cost of a change of contrast where the content has little."""
 
     # -- result
     result: Literal["affine", "image"] = "affine"
-    """"affine": the optimised image's smoothed local affine maps, applied to the full-size content. "image": the
-    optimised image itself, enlarged to the content's size where that is larger."""
+    """The result. "affine": the smoothed local affine maps of the optimised image, applied to the full-size content.
+    "image": the optimised image itself, enlarged to the size of the content where that is larger."""
     projection: bool = True
-    """Optimise among images that the smoothing has gone over, which takes half the steps, and let the encoder see what
-    the smoothing at the end will leave of them."""
+    """Optimise over smoothed images only: unknowns x stand for the image P x, which halves the steps, and activations
+    are those of P x smoothed once more, as the result will be."""
     affine_radius: int = 1
-    """Of the windows that colour maps are fitted on, in pixels."""
+    """Radius in pixels of the windows that colour maps are fitted on."""
     affine_epsilon: float = 3e-3
-    """Pulls the maps to constants where the content has little contrast."""
+    """Epsilon of the fit: it pulls the maps to constants where the content has little contrast."""
     smooth_radius: int = 1
-    """Of the average of neighbouring maps, in pixels."""
+    """Radius in pixels of the average over neighbouring maps."""
     smooth_colour: float | None = None
-    """How much content colours may differ for maps to be averaged, or None: any."""
+    """Difference of content colours up to which maps are averaged; None: any."""
 
     # -- regions
-    orphans: Literal["merge", "global", "drop", "error"] = "merge"
+    orphans: Orphans = "merge"
     """What happens to a content region that the style lacks; see `fastphoto.regions.match_regions`."""
     border_radius: int = 4
-    """Radius, in pixels, within which the start image's region borders are moved to the content's edges."""
+    """Radius in pixels within which the start image's region borders move to the edges of the content."""
     colour_gain: float = 6.0
-    """No direction of a region's colours is spread by more than this factor in the start image, before the curves."""
+    """Largest factor by which a direction of a region's colours is spread in the start image, before the curves."""
     curve_slope: float = 2.0
-    """No curve through a region's lightness or colour is steeper in the start image, nor flatter than the inverse;
-    1: no curves."""
+    """Largest slope of a curve through a region's lightness or colour in the start image, and the inverse of the
+    smallest; 1: no curves."""
 
-    def smoothing(self) -> dict[str, Any]:
-        """What `fastphoto.local_affine.fit_affine_maps` is told."""
+    def smoothing(self) -> Smoothing:
+        """Return the settings of the smoothing at the end."""
         return {
             "radius": self.affine_radius,
             "epsilon": self.affine_epsilon,
@@ -114,9 +142,15 @@ class Settings:
             raise InputError(f"{name}: {problem}, got {getattr(self, name)!r}")
 
     def _problems(self) -> Iterator[tuple[str, str]]:
-        for name, wanted in get_type_hints(type(self)).items():
-            if not _fits(getattr(self, name), wanted):
-                yield name, f"must be {_described(wanted)}"
+        """Yield (name, what it must be) for each wrong setting; types first, for the rest relies on them."""
+        for name, annotation in get_type_hints(type(self)).items():
+            if not fits(getattr(self, name), annotation):
+                yield name, f"must be {described(annotation)}"
+        yield from self._problems_of_each()
+        yield from self._problems_of_schedule()
+        yield from self._problems_of_ranges()
+
+    def _problems_of_each(self) -> Iterator[tuple[str, str]]:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             values = value if isinstance(value, tuple) else (value,)
@@ -126,6 +160,8 @@ class Settings:
                 yield field.name, "must be 0 or more"
             if field.name.endswith("_layers") and len(set(values)) < len(values):
                 yield field.name, "must name each layer once"
+
+    def _problems_of_schedule(self) -> Iterator[tuple[str, str]]:
         if not self.stages:
             yield "stages", "must name style, photorealism or both"
         if not self.scales or self.scales[-1] != max(self.scales) or any(not 0 < s <= 1 for s in self.scales):
@@ -137,16 +173,9 @@ class Settings:
         weights = (self.content_weight, self.photorealism_weight, self.total_variation_weight, *self.style_weights)
         if any(self.steps) and not any(weights):
             yield "style_weights", "must not all be 0 where every other weight is"
-        for name in (
-            "pixel_scale",
-            "maximum_change",
-            "learning_rate",
-            "epsilon",
-            "affine_epsilon",
-            "colour_gain",
-            "total_variation_power",
-            "noise",
-        ):
+
+    def _problems_of_ranges(self) -> Iterator[tuple[str, str]]:
+        for name in _ABOVE_ZERO:
             if not getattr(self, name) > 0:
                 yield name, "must be above 0"
         for name in ("first_change", "smooth_colour"):
@@ -163,36 +192,13 @@ class Settings:
             yield "history", "must be 1 or more"
 
 
-def _fits(value: Any, wanted: Any) -> bool:
-    """Whether a value is of a type that a field is annotated with; whole numbers are floats too, NaN is none."""
-    origin, inner = get_origin(wanted), get_args(wanted)
-    if origin is Literal:
-        return isinstance(value, str) and value in inner
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(v, inner[0]) for v in value)
-    if inner:
-        return any(_fits(value, kind) for kind in inner)
-    if wanted is float:
-        return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
-    if wanted is int:
-        return isinstance(value, Integral) and not isinstance(value, bool)
-    return isinstance(value, wanted)
-
-
-def _described(wanted: Any) -> str:
-    """A type that a field is annotated with, in words."""
-    origin, inner = get_origin(wanted), get_args(wanted)
-    if origin is Literal:
-        return "one of " + ", ".join(inner)
-    if origin is tuple:
-        return f"a sequence, each {_described(inner[0])}"
-    if inner:
-        return " or ".join(map(_described, inner))
-    words = {
-        float: "a number",
-        int: "a whole number",
-        bool: "True or False",
-        str: "a text",
-        type(None): "None",
-    }
-    return words[wanted]
+_ABOVE_ZERO = (
+    "pixel_scale",
+    "maximum_change",
+    "learning_rate",
+    "epsilon",
+    "affine_epsilon",
+    "colour_gain",
+    "total_variation_power",
+    "noise",
+)

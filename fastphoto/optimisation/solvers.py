@@ -1,58 +1,52 @@
-"""Solvers over one image: L-BFGS, Adam, gradient descent; on its device all along, safe against non-finite values."""
+"""Update rules of the solvers: L-BFGS, Adam and steepest descent, without a value read back from the device."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from fastphoto.errors import FastPhotoError
 from fastphoto.ops import inner_products
-from fastphoto.optimisation.cuda_graph import capture_graph
-
-MAXIMUM_RESTARTS = 3
-_CHECK_EVERY = 10  # steps between two looks at the restart counter, each of which waits for the device
-_STEPS_BEFORE_CAPTURE = 3  # by then every buffer is where it stays, and every library has chosen its kernels
-_LARGEST_CAPTURED = 3 * 4_000_000  # numbers in an image; a graph keeps all memory of its work to itself
-
-Evaluate = Callable[[Tensor], tuple[Tensor, Tensor, Mapping[str, Tensor]]]
+from fastphoto.optimisation.settings import Settings
 
 
 class Rule(Protocol):
-    """How a solver turns gradients into steps; its state is forgotten after a restart.
+    """The update rule of a solver: turns gradients into steps, and forgets its state after a restart.
 
-    After the first two steps all state stays where it is in memory, so that a step can be captured in a CUDA graph.
+    After the first two steps all state stays at its address in memory, so that a step can be captured in a CUDA graph.
     """
 
     def step(self, gradient: Tensor, finite: Tensor, shrink: Tensor) -> Tensor:
-        """The change of x, flat, times `shrink`; `finite` is whether the gradient can be used."""
+        """Return the change of x, flat, times `shrink`; `finite` tells whether the gradient can be used."""
         ...
 
 
 class LBFGS:
     """Limited-memory BFGS without line search; step length 1 after the first step.
 
-    history: pairs kept. first_change: RMS change of x in the first step, or None for the published rule, the
-    gradient times min(1, 1 / |g|_1). maximum_change: no element of x changes by more in one step (a longer step
-    is scaled down as a whole). Nothing is read back from the device: a pair with too little curvature gets weight 0.
+    The direction is that of the two-loop recursion, computed from the inner products of the pairs in the history (Byrd,
+    Nocedal and Schnabel 1994): two passes over the history instead of four for each pair. A pair with too little
+    curvature gets weight 0.
 
-    The direction is that of the two-loop recursion, but taken from the inner products of the pairs kept (Byrd,
-    Nocedal and Schnabel 1994): two passes over the history instead of four for each pair.
+    Args:
+        history: number of pairs (change of x, change of the gradient) in the history.
+        first_change: RMS change of x in the first step; None: the published rule, the gradient times min(1, 1 / |g|_1).
+        maximum_change: largest change of an element of x in one step; a longer step is scaled down as a whole.
     """
 
     def __init__(self, history: int, first_change: float | None, maximum_change: float) -> None:
         self.history, self.first_change, self.maximum_change = history, first_change, maximum_change
-        self.previous: Tensor | None = None  # the gradient before this one
-        self.change: Tensor  # what the last step made of it
-        self.diagonal: Tensor  # of the first approximation of the inverse Hessian
+        self.started = False
+        self.previous: Tensor  # gradient of the last step
+        self.change: Tensor  # change of x in the last step
+        self.diagonal: Tensor  # diagonal of the initial inverse Hessian
 
     def step(self, gradient: Tensor, finite: Tensor, shrink: Tensor) -> Tensor:
         # An unusable gradient becomes 0, and with it the change, which the caller does not make either.
         gradient = torch.where(finite, gradient.flatten(), 0)
-        if self.previous is None:
+        if not self.started:
             self._allocate(gradient)
             direction = gradient * -self.diagonal
         else:
@@ -68,15 +62,16 @@ class LBFGS:
         return direction
 
     def _allocate(self, gradient: Tensor) -> None:
+        self.started = True
         count, size = self.history, gradient.numel()
         self.previous, self.change = torch.empty_like(gradient), torch.empty_like(gradient)
         self.diagonal = self._first_length(gradient).double()
         # Changes of x in the first `history` rows, the changes of the gradient that belong to them in the others.
         self.pairs = gradient.new_zeros((2 * count, size))
         self.products = gradient.new_zeros((2 * count, 2 * count), dtype=torch.float64)  # pairs times pairs
-        self.usable = gradient.new_zeros(count, dtype=torch.float64)  # 1 for pairs that count
-        self.place = torch.arange(count, device=gradient.device)
-        self.oldest = torch.zeros((), dtype=torch.int64, device=gradient.device)  # whose row the next pair takes
+        self.usable = gradient.new_zeros(count, dtype=torch.float64)  # 1 for pairs with enough curvature, else 0
+        self.slots = torch.arange(count, device=gradient.device)
+        self.oldest = torch.zeros((), dtype=torch.int64, device=gradient.device)  # pair whose row the next one takes
 
     def _first_length(self, gradient: Tensor) -> Tensor:
         if self.first_change is None:
@@ -84,37 +79,37 @@ class LBFGS:
         return self.first_change * math.sqrt(gradient.numel()) / gradient.norm().clamp_min(1e-30)
 
     def _direction(self, gradient: Tensor, finite: Tensor) -> Tensor:
-        """Takes the last step's pair into the history and returns minus the inverse Hessian times the gradient."""
+        """Add the last step's pair to the history and return minus the inverse Hessian times the gradient."""
         count = self.history
         difference = gradient - self.previous
         rows = torch.stack((self.oldest, self.oldest + count))
         self.pairs.index_copy_(0, rows, torch.stack((self.change, difference)))
-        found = inner_products(self.pairs, torch.stack((gradient, self.change, difference)))  # (2 history, 3)
-        self.products.index_copy_(0, rows, found[:, 1:].t())
-        self.products.index_copy_(1, rows, found[:, 1:])
+        dots = inner_products(self.pairs, torch.stack((gradient, self.change, difference)))  # (2 history, 3)
+        self.products.index_copy_(0, rows, dots[:, 1:].t())
+        self.products.index_copy_(1, rows, dots[:, 1:])
 
-        curvature = found[:count, 2].index_select(0, rows[:1])[0]
+        curvature = dots[:count, 2].index_select(0, rows[:1])[0]
         use = (curvature > 1e-10) & finite
         # After a non-finite value every earlier pair is worthless: its weight becomes 0 too.
         self.usable.mul_(finite).index_copy_(0, rows[:1], use.double()[None])
-        size = found[count:, 2].index_select(0, rows[:1])[0]
+        size = dots[count:, 2].index_select(0, rows[:1])[0]
         self.diagonal.copy_(torch.where(use, curvature / size.clamp_min(1e-30), self.diagonal))
         self.oldest.copy_((self.oldest + 1) % count)
 
-        order = (self.place + self.oldest) % count  # oldest pair first
+        order = (self.slots + self.oldest) % count  # oldest pair first
         usable = self.usable[order]
         both = usable[:, None] * usable
         change_by_difference = self.products[:count, count:][order][:, order] * both
         difference_by_difference = self.products[count:, count:][order][:, order] * both
-        # Row and column of a pair that does not count are those of the unit matrix.
+        # Row and column of an unusable pair are those of the unit matrix.
         triangle = change_by_difference.triu() + torch.diag(1 - usable)
-        along_change, along_difference = found[:count, 0][order] * usable, found[count:, 0][order] * usable
+        along_change, along_difference = dots[:count, 0][order] * usable, dots[count:, 0][order] * usable
         inner = torch.linalg.solve_triangular(triangle, along_change[:, None], upper=True)[:, 0]
         right = change_by_difference.diagonal() * inner + self.diagonal * (
             difference_by_difference @ inner - along_difference
         )
         outer = torch.linalg.solve_triangular(triangle.t(), right[:, None], upper=False)[:, 0]
-        factors = found.new_empty(2 * count)
+        factors = dots.new_empty(2 * count)
         factors.index_copy_(0, order, -outer).index_copy_(0, order + count, self.diagonal * inner)
         return self.pairs.t() @ factors.to(gradient.dtype) - gradient * self.diagonal.to(gradient.dtype)
 
@@ -146,9 +141,11 @@ class Adam:
 
 
 class GradientDescent:
-    """Steepest descent: a fixed multiple of the gradient, chosen so that the first step has an RMS of `first_change`.
+    """Steepest descent: a fixed multiple of the gradient.
 
-    maximum_change: no element of x changes by more in one step.
+    Args:
+        first_change: RMS change of x in the first step, which fixes the multiple.
+        maximum_change: largest change of an element of x in one step.
     """
 
     def __init__(self, first_change: float, maximum_change: float) -> None:
@@ -164,77 +161,17 @@ class GradientDescent:
         return change * (self.maximum_change / longest.clamp_min(1e-30)).clamp(max=1)
 
 
-class Descent:
-    """A minimisation in progress: an image, the best one so far, and the steps that lead on from there.
+def make_rule(settings: Settings, steps: int, unit: float) -> Rule:
+    """Return the update rule that the settings name, for a level of so many steps.
 
-    All of it stays in place in memory and nothing is read back from the device, so that `advance` can be captured in a
-    CUDA graph.
+    Args:
+        settings: `solver` and its settings; those of size are in multiples of `unit`.
+        steps: steps of the level, over which Adam lowers its learning rate.
+        unit: what a pixel value of 1 is in the unknowns, see `Objective.unit`.
     """
-
-    def __init__(self, evaluate: Evaluate, x: Tensor, rule: Rule) -> None:
-        self.evaluate, self.rule = evaluate, rule
-        self.x, self.best, self.gradient = x.clone(), x.clone(), torch.zeros_like(x)
-        self.lowest = torch.full((), math.inf, device=x.device, dtype=x.dtype)
-        self.finite = torch.ones((), dtype=torch.bool, device=x.device)
-        self.restarts = torch.zeros((), device=x.device)
-        self.parts: dict[str, Tensor] = {}
-        self.look()
-
-    def look(self) -> None:
-        """Evaluates the image, and keeps it if it is the best."""
-        value, gradient, parts = self.evaluate(self.x)
-        # A sum of finite numbers can overflow; the largest magnitude can not.
-        self.finite.copy_(torch.isfinite(value) & torch.isfinite(gradient.abs().max()))
-        better = self.finite & (value < self.lowest)
-        self.best.copy_(torch.where(better, self.x, self.best))
-        self.lowest.copy_(torch.where(better, value, self.lowest))
-        self.restarts.add_(~self.finite)
-        self.gradient.copy_(gradient)
-        for name, part in parts.items():
-            self.parts[name] = self.parts[name].copy_(part) if name in self.parts else part.clone()
-
-    def advance(self) -> None:
-        """Takes a step, or goes back to the best image after a value that is not finite, and evaluates the image."""
-        change = self.rule.step(self.gradient, self.finite, 0.5**self.restarts)
-        self.x.copy_(torch.where(self.finite, self.x + change.view_as(self.x), self.best))
-        self.look()
-
-
-def minimise(
-    evaluate: Evaluate,
-    x: Tensor,
-    steps: int,
-    rule: Rule,
-    report: Callable[[int, Tensor, Mapping[str, Tensor]], bool] | None = None,
-) -> Tensor:
-    """The x of the lowest value that `steps` gradient evaluations find, starting from x.
-
-    evaluate(x) returns value, gradient and the value's parts; it must not keep x, which later steps overwrite.
-    report(step, best x so far, parts) is called after each evaluation; returning True ends the run early. A
-    non-finite value or gradient sends the solver back to the best x with its memory cleared and steps half as long,
-    at most three times. On a GPU, steps are replayed from a CUDA graph where the image is small enough for launching
-    kernels to take longer than running them; `evaluate` must then do the same at every call and read nothing back.
-
-    Raises FastPhotoError where values stay non-finite.
-    """
-    if steps == 0:
-        return x
-    descent = Descent(evaluate, x, rule)
-    advance = descent.advance
-    for index in range(steps):
-        if index == _STEPS_BEFORE_CAPTURE and x.is_cuda and x.numel() <= _LARGEST_CAPTURED:
-            advance = capture_graph(descent.advance)
-        if index > 0:
-            advance()
-        if report is not None:
-            parts = {name: part.clone() for name, part in descent.parts.items()}
-            if report(index + 1, descent.best.clone(), parts):
-                break
-        if (index == steps - 1 or index % _CHECK_EVERY == 0) and (failed := int(descent.restarts)):
-            if not math.isfinite(float(descent.lowest)):
-                raise FastPhotoError("the loss is not finite at the start image; check the input and the weights")
-            if failed > MAXIMUM_RESTARTS:
-                raise FastPhotoError(
-                    f"the loss stayed non-finite after {MAXIMUM_RESTARTS} restarts; use lower weights or another solver"
-                )
-    return descent.best
+    if settings.solver == "adam":
+        return Adam(settings.learning_rate * unit, steps)
+    if settings.solver == "gradient":
+        return GradientDescent(settings.learning_rate * unit, settings.maximum_change * unit)
+    first_change = None if settings.first_change is None else settings.first_change * unit
+    return LBFGS(settings.history, first_change, settings.maximum_change * unit)

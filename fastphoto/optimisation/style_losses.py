@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -9,196 +10,301 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fastphoto.ops import PixelLists, list_pixels, masked_gram
+from fastphoto.optimisation.weighted import Weighted
 
 Statistic = Literal["gram", "moments", "wasserstein", "histogram", "patches"]
+Normalisation = Literal["relative", "published", "gatys"]
 
-_DIRECTIONS = 64  # that activations are projected on for the sliced Wasserstein distance
+_DIRECTIONS = 64  # that activations are projected on for the sliced Wasserstein distance; by eye
 _PATCHES_AT_ONCE = 2**24  # similarities of patches held in memory
 
 
 class StyleLoss(nn.Module):
-    """Distance between the Gram matrices of result and style (Luan et al. 2017, equation 3).
+    """The weighted sum over regions of a distance to the style, sum_r weight_r d_r(F).
 
-    sum over regions r of weight_r |scale_r G_r(F) - T_r|^2, where G_r(F) = sum over pixels of m_r^2 f f^T.
+    Args:
+        distance: module from activations (C, h, w) to distances (R,).
+        weight: (R,).
     """
 
-    def __init__(self, plan: PixelLists, target: Tensor, scale: Tensor, weight: Tensor) -> None:
+    weight: Tensor
+
+    def __init__(self, distance: nn.Module, weight: Tensor) -> None:
         super().__init__()
-        self.plan = plan
-        self.register_buffer("target", target)  # (R, C, C)
-        self.register_buffer("scale", scale[:, None, None])  # (R,)
-        self.register_buffer("weight", weight)  # (R,)
+        self.distance = distance
+        self.register_buffer("weight", weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        distance = masked_gram(features, self.plan) * self.scale - self.target
-        return (distance.square().sum((1, 2)) * self.weight).sum()
+        """Return the loss of activations (C, h, w)."""
+        return (self.distance(features) * self.weight).sum()
 
 
-class MomentLoss(nn.Module):
-    """Distance between the means and standard deviations of every channel (Li, Wang, Liu and Hou 2017).
+class GramDistance(nn.Module):
+    """Squared distance between the Gram matrices of result and style (Luan et al. 2017, equation 3).
 
-    sum over regions r of weight_r (|mean_r(F) - mean_r(S)|^2 + |deviation_r(F) - deviation_r(S)|^2) / C.
+    d_r = |scale_r G_r(F) - T_r|^2, where G_r(F) = sum over pixels of m_r^2 f f^T. The gradient is exact; the published
+    programs leave one factor m_r out of it, which is the same where masks are 0 or 1.
+
+    Args:
+        pixels: pixels of each region.
+        target: (R, C, C), the Gram matrices of the style.
+        scale: (R,), one over what the sums are divided by.
     """
 
-    def __init__(self, masks: Tensor, style: Tensor, style_masks: Tensor, weight: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("share", _shares(masks))  # (R, h w)
-        self.register_buffer("target", _moments(style, _shares(style_masks)))  # (R, 2 C)
-        self.register_buffer("weight", weight)  # (R,)
+    indices: Tensor
+    values: Tensor
+    target: Tensor
+    scale: Tensor
 
-    def size(self) -> Tensor:
-        """(R,): the loss of activations that are zero, for weights of 1."""
+    def __init__(self, pixels: PixelLists, target: Tensor, scale: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("indices", pixels.indices)
+        self.register_buffer("values", pixels.weights)
+        self.offsets = pixels.offsets  # no buffer: they stay on the CPU, where launches are planned
+        self.size = (pixels.height, pixels.width)
+        self.register_buffer("target", target)
+        self.register_buffer("scale", scale[:, None, None])
+
+    def forward(self, features: Tensor) -> Tensor:
+        pixels = PixelLists(self.indices, self.values, self.offsets, *self.size)
+        return (masked_gram(features, pixels) * self.scale - self.target).square().sum((1, 2))
+
+    def of_zero(self) -> Tensor:
+        """Return the distances (R,) of activations that are zero."""
+        return self.target.square().sum((1, 2))
+
+
+class MomentDistance(nn.Module):
+    """Squared distance between means and standard deviations of each channel (Li, Wang, Liu and Hou 2017).
+
+    d_r = (|mean_r(F) - mean_r(S)|^2 + |deviation_r(F) - deviation_r(S)|^2) / C.
+
+    Args:
+        masks: (R, h, w).
+        style: (C, h', w'), the style's activations.
+        style_masks: (R, h', w').
+    """
+
+    shares: Tensor
+    target: Tensor
+
+    def __init__(self, masks: Tensor, style: Tensor, style_masks: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("shares", _shares(masks))  # (R, h w)
+        self.register_buffer("target", _moments(style, _shares(style_masks)))  # (R, 2 C)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return (_moments(features, self.shares) - self.target).square().mean(1) * 2
+
+    def of_zero(self) -> Tensor:
+        """Return the distances (R,) of activations that are zero."""
         return self.target.square().mean(1) * 2
 
-    def forward(self, features: Tensor) -> Tensor:
-        return ((_moments(features, self.share) - self.target).square().mean(1) * 2 * self.weight).sum()
 
+class QuantileDistance(nn.Module):
+    """Squared Wasserstein distance between the distributions of activations along given directions.
 
-class DistributionLoss(nn.Module):
-    """Wasserstein distance between the distributions of activations along given directions.
+    d_r = mean over directions v and quantiles q of (Q_q(v F_r) - Q_q(v S_r))^2. Random directions give the sliced
+    Wasserstein distance (Heitz et al. 2021), the channels themselves the histogram loss (Risser et al. 2017).
 
-    sum over regions r of weight_r mean over directions d and quantiles q of (Q_q(d F_r) - Q_q(d S_r))^2. Random
-    directions give the sliced Wasserstein distance (Heitz et al. 2021), the channels themselves the histogram loss
-    (Risser et al. 2017). pixels, style_pixels: those of every region, by number.
+    Args:
+        pixels: numbers of each region's pixels.
+        style: (C, h', w'), the style's activations.
+        style_pixels: numbers of each region's pixels in the style.
+        directions: (K, C), or None for the channels.
     """
 
+    directions: Tensor | None
+
     def __init__(
-        self,
-        pixels: list[Tensor],
-        style: Tensor,
-        style_pixels: list[Tensor],
-        weight: Tensor,
-        directions: Tensor | None = None,
+        self, pixels: Sequence[Tensor], style: Tensor, style_pixels: Sequence[Tensor], directions: Tensor | None = None
     ) -> None:
         super().__init__()
-        self.directions = directions  # (K, C), None: the channels
-        self.weight = weight  # (R,)
-        self.pixels = pixels
-        self.targets = []  # (K, pixels of the region) each
+        self.register_buffer("directions", directions)
+        self.pixels = _TensorList(pixels)
+        targets = []  # (K, pixels of the region) each
         for ours, theirs in zip(pixels, style_pixels, strict=True):
             values = self._sorted(style, theirs)
-            self.targets.append(F.interpolate(values[None], len(ours), mode="linear", align_corners=False)[0])
-
-    def size(self) -> Tensor:
-        """(R,): the loss of activations that are zero, for weights of 1."""
-        return torch.stack([target.square().mean() for target in self.targets])
+            targets.append(F.interpolate(values[None], len(ours), mode="linear", align_corners=False)[0])
+        self.targets = _TensorList(targets)
 
     def forward(self, features: Tensor) -> Tensor:
-        total = features[:, :1, :1].sum() * 0
-        for pixels, target, weight in zip(self.pixels, self.targets, self.weight, strict=True):
-            total = total + (self._sorted(features, pixels) - target).square().mean() * weight
-        return total
+        distances = [
+            (self._sorted(features, pixels) - target).square().mean()
+            for pixels, target in zip(self.pixels, self.targets, strict=True)
+        ]
+        return _stacked(distances, features)
+
+    def of_zero(self) -> Tensor:
+        """Return the distances (R,) of activations that are zero."""
+        return torch.stack([target.square().mean() for target in self.targets])
 
     def _sorted(self, features: Tensor, pixels: Tensor) -> Tensor:
         values = features.flatten(1)[:, pixels].to(torch.promote_types(features.dtype, torch.float32))
         return (values if self.directions is None else self.directions.to(values) @ values).sort(1)[0]
 
 
-class PatchLoss(nn.Module):
-    """Distance of every 3x3 patch of activations from the style's most similar one (Li and Wand 2016).
+class PatchDistance(nn.Module):
+    """Squared distance of each 3x3 patch of activations from the most similar one of the style (Li and Wand 2016).
 
-    sum over regions r of weight_r mean over patches p of the result of |p - s(p)|^2 / 9 C, with s(p) the patch of the
-    same region in the style of the largest normalised cross-correlation, found anew in every evaluation. Patches lie
-    inside the image. middles, style_middles: the middles of every region's patches, by number, counted without the
-    image's outermost rows and columns.
+    d_r = mean over patches p of the result of |p - s(p)|^2 / 9 C, where s(p) is the patch of the same region in the
+    style with the largest normalised cross-correlation, searched anew in each evaluation. Patches lie inside the image.
+
+    Args:
+        centres: numbers of the centres of each region's patches, counted without the outermost rows and columns.
+        style: (C, h', w'), the style's activations.
+        style_centres: the same in the style.
     """
 
-    def __init__(self, middles: list[Tensor], style: Tensor, style_middles: list[Tensor], weight: Tensor) -> None:
+    def __init__(self, centres: Sequence[Tensor], style: Tensor, style_centres: Sequence[Tensor]) -> None:
         super().__init__()
-        self.weight = weight  # (R,)
-        self.middles = middles
         patches = _patches(style)
-        self.targets = [patches[theirs] for theirs in style_middles]
-        self.directions = [F.normalize(target, dim=1) for target in self.targets]
-
-    def size(self) -> Tensor:
-        """(R,): the loss of activations that are zero, for weights of 1 and a result of all patches of the style."""
-        return torch.stack([target.square().mean() for target in self.targets])
+        targets = [patches[theirs] for theirs in style_centres]
+        self.centres = _TensorList(centres)
+        self.targets = _TensorList(targets)
+        self.directions = _TensorList([F.normalize(target, dim=1) for target in targets])
 
     def forward(self, features: Tensor) -> Tensor:
-        patches, total = _patches(features), features[:, :1, :1].sum() * 0
-        regions = zip(self.middles, self.targets, self.directions, self.weight, strict=True)
-        for middles, target, directions, weight in regions:
-            ours = patches[middles]
-            with torch.no_grad():  # of equal lengths or not, the order of the correlations is that of the products
-                at_once = ours.split(max(1, _PATCHES_AT_ONCE // len(target)))
-                nearest = torch.cat([(some @ directions.T).argmax(1) for some in at_once])
-            total = total + (ours - target[nearest]).square().mean() * weight
-        return total
+        patches, distances = _patches(features), []
+        for centres, target, directions in zip(self.centres, self.targets, self.directions, strict=True):
+            ours = patches[centres]
+            # The style's patches have length 1; dividing by the length of ours would not change which is most similar.
+            with torch.no_grad():
+                portions = ours.split(max(1, _PATCHES_AT_ONCE // len(target)))
+                nearest = torch.cat([(portion @ directions.T).argmax(1) for portion in portions])
+            distances.append((ours - target[nearest]).square().mean())
+        return _stacked(distances, features)
+
+    def of_zero(self) -> Tensor:
+        """Return the distances (R,) of zero activations from all patches of the style."""
+        return torch.stack([target.square().mean() for target in self.targets])
+
+
+def style_losses(
+    weights: Mapping[str, float],  # {layer: weight}
+    style_features: Mapping[str, Tensor],  # {layer: (C, h', w')}
+    masks: Mapping[str, Tensor],  # {layer: (R, h, w)}
+    style_masks: Mapping[str, Tensor],  # {layer: (R, h', w')}
+    statistic: Statistic,
+    normalisation: Normalisation,
+) -> dict[str, Weighted]:
+    """Return the style loss of each layer, weighted; see `style_loss`."""
+    return {
+        layer: Weighted(
+            weight, style_loss(style_features[layer], masks[layer], style_masks[layer], statistic, normalisation)
+        )
+        for layer, weight in weights.items()
+    }
 
 
 def style_loss(
-    style: Tensor,  # (C, h', w') activations of the style
-    masks: Tensor,  # (R, h, w) of the content, in this layer
+    style: Tensor,  # (C, h', w'), activations of the style
+    masks: Tensor,  # (R, h, w), of the content, in this layer
     style_masks: Tensor,  # (R, h', w')
     statistic: Statistic = "gram",
-    normalisation: Literal["relative", "published", "gatys"] = "relative",
-) -> nn.Module:
-    """The style loss of one layer: its target from the style, its weights from the regions' areas.
+    normalisation: Normalisation = "relative",
+) -> StyleLoss:
+    """Return the style loss of one layer: its target from the style, its weights from the areas of the regions.
 
-    "relative": every region's distance is divided by the target's own size. "published": Gram matrices are means over
-    the mask's sum and over the channels. "gatys": 1 / (4 N^2) sum (G / M - A / M)^2 of N channels and M pixels. Other
-    statistics than Gram matrices are divided by nothing but the number of their elements in the latter two.
-    A region too small for this layer in either photo counts for nothing. Where pixels are sorted or cut into patches,
-    one counts for the regions that it belongs to by half or more.
+    A region too small for this layer in either photo counts for nothing. Where pixels are sorted or cut into patches, a
+    pixel counts for the regions that it belongs to by half or more.
+
+    Args:
+        style: activations of the style.
+        masks: masks of the content.
+        style_masks: masks of the style.
+        statistic: what of a region's activations is compared.
+        normalisation: "relative" divides each region's distance by that of zero activations. "published": Gram matrices
+            are means over the mask's sum and over the channels. "gatys": 1 / (4 N^2) sum (G / M - A / M)^2 for N
+            channels and M pixels. Under the latter two, other statistics are divided by the number of their elements
+            alone.
     """
-    channels = style.shape[0]
     area = masks.mean((1, 2))
     present = (masks.sum((1, 2)) >= 1) & (style_masks.sum((1, 2)) >= 1)
     if statistic == "gram":
-        # The paper divides by the mask's sum; its square's sum is what makes the Gram matrix of soft masks a mean.
-        power = 1 if normalisation == "published" else 2
-        divide = channels if normalisation == "published" else 1
-        scale, style_scale = (1 / (m.pow(power).sum((1, 2)).clamp_min(1e-6) * divide) for m in (masks, style_masks))
-        target = masked_gram(style, style_masks) * style_scale[:, None, None]
-        size = {
-            "relative": target.square().sum((1, 2)).clamp_min(1e-12),
-            "published": channels**2,
-            "gatys": 4 * channels**2,
-        }[normalisation]
-        return StyleLoss(list_pixels(masks), target, scale, area / size * present)
-    loss: MomentLoss | DistributionLoss | PatchLoss
+        gram = _gram_distance(style, masks, style_masks, normalisation)
+        if normalisation == "relative":
+            return StyleLoss(gram, area / gram.of_zero().clamp_min(1e-12) * present)
+        return StyleLoss(gram, area / (len(style) ** 2 * (4 if normalisation == "gatys" else 1)) * present)
+    distance: MomentDistance | QuantileDistance | PatchDistance
     if statistic == "moments":
-        loss = MomentLoss(masks, style, style_masks, area * present)
+        distance, weight = MomentDistance(masks, style, style_masks), area * present
     else:
-        rim = 1 if statistic == "patches" else 0
-        members = [_members(m[:, rim : m.shape[1] - rim, rim : m.shape[2] - rim]) for m in (masks, style_masks)]
-        kept = [r for r, pixels in enumerate(zip(*members, strict=True)) if present[r] and all(map(len, pixels))]
-        ours, theirs = ([pixels[r] for r in kept] for pixels in members)
-        if statistic == "patches":
-            loss = PatchLoss(ours, style, theirs, area[kept])
-        else:
-            directions = _random_directions(channels).to(style.device) if statistic == "wasserstein" else None
-            loss = DistributionLoss(ours, style, theirs, area[kept], directions)
-    if normalisation == "relative" and len(loss.weight):
-        loss.weight = loss.weight / loss.size().clamp_min(1e-12)
-    return loss
+        distance, regions = _distance_of_members(style, masks, style_masks, statistic, present)
+        weight = area[regions]
+    if normalisation == "relative" and len(weight):
+        weight = weight / distance.of_zero().clamp_min(1e-12)
+    return StyleLoss(distance, weight)
+
+
+def _gram_distance(style: Tensor, masks: Tensor, style_masks: Tensor, normalisation: Normalisation) -> GramDistance:
+    # Differs from Luan et al. (2017), who divide by the mask's sum: the sum of its square makes the Gram matrix of a
+    # soft mask a mean.
+    power = 1 if normalisation == "published" else 2
+    divisor = len(style) if normalisation == "published" else 1
+    scale, style_scale = (1 / (m.pow(power).sum((1, 2)).clamp_min(1e-6) * divisor) for m in (masks, style_masks))
+    target = masked_gram(style, style_masks) * style_scale[:, None, None]
+    return GramDistance(list_pixels(masks), target, scale)
+
+
+def _distance_of_members(
+    style: Tensor, masks: Tensor, style_masks: Tensor, statistic: Statistic, present: Tensor
+) -> tuple[QuantileDistance | PatchDistance, list[int]]:
+    """Return a distance over the pixels or patches of regions, and the numbers of the regions that have some."""
+    rim = 1 if statistic == "patches" else 0
+    members = [_members(m[:, rim : m.shape[1] - rim, rim : m.shape[2] - rim]) for m in (masks, style_masks)]
+    regions = [r for r, pixels in enumerate(zip(*members, strict=True)) if present[r] and all(map(len, pixels))]
+    ours, theirs = ([pixels[r] for r in regions] for pixels in members)
+    if statistic == "patches":
+        return PatchDistance(ours, style, theirs), regions
+    directions = _random_directions(len(style)).to(style.device) if statistic == "wasserstein" else None
+    return QuantileDistance(ours, style, theirs, directions), regions
+
+
+class _TensorList(nn.Module):
+    """Tensors of different shapes as buffers."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        super().__init__()
+        for number, tensor in enumerate(tensors):
+            self.register_buffer(str(number), tensor)
+
+    def __len__(self) -> int:
+        return len(self._buffers)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (tensor for tensor in self._buffers.values() if tensor is not None)
+
+
+def _stacked(distances: list[Tensor], features: Tensor) -> Tensor:
+    """Return distances as one tensor (R,); with no region it is empty but still has a gradient in the features."""
+    return torch.stack(distances) if distances else features.flatten()[:0]
 
 
 def _shares(masks: Tensor) -> Tensor:
-    """(R, h w): how much every pixel counts in the mean of a region."""
+    """Return how much each pixel counts in the mean of a region, (R, h w)."""
     flat = masks.flatten(1)
     return flat / flat.sum(1, keepdim=True).clamp_min(1e-6)
 
 
-def _moments(features: Tensor, share: Tensor) -> Tensor:
-    """(R, 2 C): mean and standard deviation of every channel in every region."""
-    values = features.flatten(1).T.to(share.dtype)
-    mean = share @ values
-    # Around the middle of all, so that a mean far above the deviation does not swallow it in float32.
+def _moments(features: Tensor, shares: Tensor) -> Tensor:
+    """Return mean and standard deviation of each channel in each region, (R, 2 C)."""
+    values = features.flatten(1).T.to(shares.dtype)
+    mean = shares @ values
+    # Around the mean of all pixels, or a mean far above the deviation would swallow it in float32.
     middle = values.detach().mean(0)
-    variance = share @ (values - middle).square() - (mean - middle).square()
+    variance = shares @ (values - middle).square() - (mean - middle).square()
     return torch.cat([mean, variance.clamp_min(1e-8).sqrt()], 1)
 
 
 def _members(masks: Tensor) -> list[Tensor]:
-    """For every mask the numbers of the pixels that belong to it by half or more, of what all masks say of them."""
+    """Return for each mask the numbers of the pixels of which it holds at least half of what all masks hold."""
     least = masks.sum(0).clamp_min(1e-6) / 2  # masks of deep layers fade towards the photo's border
     return [(mask >= least).flatten().nonzero()[:, 0] for mask in masks]
 
 
 def _patches(features: Tensor) -> Tensor:
-    """((h - 2) (w - 2), 9 C): all 3x3 patches, float32 at least."""
+    """Return all 3x3 patches, ((h - 2) (w - 2), 9 C), float32 at least."""
     exact = features.to(torch.promote_types(features.dtype, torch.float32))
     if min(features.shape[1:]) < 3:
         return exact.new_zeros(0, 9 * len(features))
@@ -206,7 +312,7 @@ def _patches(features: Tensor) -> Tensor:
 
 
 def _random_directions(channels: int) -> Tensor:
-    """(K, C) of length 1, orthogonal in groups of C, the same at every call."""
+    """Return directions (K, C) of length 1, orthogonal in groups of C, the same at each call."""
     generator = torch.Generator().manual_seed(channels)
     groups = -(-_DIRECTIONS // channels)
     noise = torch.randn(groups, channels, channels, generator=generator)

@@ -1,1 +1,7 @@
 """Photographs in and out: files, images, arrays and tensors, and the type `Photo` between them."""
+
+from fastphoto.photos.photo import Photo, PhotoSource
+from fastphoto.photos.read import read_photo
+from fastphoto.photos.write import to_source_kind, write_photo
+
+__all__ = ["Photo", "PhotoSource", "read_photo", "to_source_kind", "write_photo"]

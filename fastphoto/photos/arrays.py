@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,21 +11,11 @@ from torch import Tensor
 from fastphoto.errors import InputError
 from fastphoto.photos.photo import Photo
 
-
-def checked_unit_range(values: Tensor, name: str) -> Tensor:
-    """Check in place that float values lie in [0, 1] up to rounding."""
-    if values.numel() == 0:
-        return values
-    low, high = (bound.item() for bound in torch.aminmax(values))
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise InputError(f"{name}: holds NaN or infinite values; float values must be finite and in [0, 1]")
-    if low < -0.001 or high > 1.001:
-        fix = "divide by 255" if low >= 0 and high <= 255 else "scale them to it"
-        raise InputError(f"{name}: float values must be in [0, 1], got {low:.4g} to {high:.4g}; {fix}")
-    return values.clamp_(0, 1)
+_ROUNDING = 0.001  # how far float values may lie outside [0, 1]
 
 
-def photo_of_array(array: np.ndarray, role: str) -> Photo:
+def photo_of_array(array: np.ndarray[Any, Any], role: str) -> Photo:
+    """Make a `Photo` from (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) values of uint8, uint16 or float in [0, 1]."""
     if array.dtype.newbyteorder("=") not in (np.uint8, np.uint16) and array.dtype.kind != "f":
         raise InputError(f"{role}: array of {array.dtype}; give uint8, uint16, or float in [0, 1]")
     shape = "x".join(map(str, array.shape))
@@ -31,16 +23,12 @@ def photo_of_array(array: np.ndarray, role: str) -> Photo:
         raise InputError(f"{role}: array of shape {shape}; numpy arrays have channels last, transpose(1, 2, 0)")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 3, 4)):
         raise InputError(f"{role}: array of shape {shape}; give (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)")
-    channels_first = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-    with np.errstate(over="ignore"):  # a float64 too large for float32 is reported as infinite
-        values = torch.from_numpy(np.array(channels_first, dtype=np.float32, order="C"))
-    bits = array.dtype.itemsize * 8
-    values = checked_unit_range(values, role) if array.dtype.kind == "f" else values.div_(2**bits - 1)
-    pixels, alpha = _colour_and_alpha(values)
-    return Photo(pixels, alpha, "numpy", role, bits=bits, dtype=array.dtype)
+    pixels, alpha = pixels_and_alpha(array, role)
+    return Photo(pixels, alpha, "numpy", role, bits=array.dtype.itemsize * 8, dtype=array.dtype)
 
 
 def photo_of_tensor(tensor: Tensor, role: str) -> Photo:
+    """Make a `Photo` from (C, H, W) or (1, C, H, W) values, C = 1, 3 or 4, of uint8 or float in [0, 1]."""
     if tensor.dtype != torch.uint8 and not tensor.dtype.is_floating_point:
         raise InputError(f"{role}: tensor of {tensor.dtype}; give uint8, or float in [0, 1]")
     if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
@@ -50,21 +38,53 @@ def photo_of_tensor(tensor: Tensor, role: str) -> Photo:
         raise InputError(f"{role}: tensor of shape {shape} is a batch; give one photo at a time")
     planes = tensor[0] if tensor.ndim == 4 and tensor.shape[0] == 1 else tensor
     if planes.ndim != 3 or planes.shape[0] not in (1, 3, 4):
-        hint = (
-            "; tensors have channels first, permute(2, 0, 1)"
-            if planes.ndim == 3 and planes.shape[-1] in (1, 3, 4)
-            else ""
-        )
+        channels_last = planes.ndim == 3 and planes.shape[-1] in (1, 3, 4)
+        hint = "; tensors have channels first, permute(2, 0, 1)" if channels_last else ""
         raise InputError(f"{role}: tensor of shape {shape}; give (C, H, W) or (1, C, H, W) with C of 1, 3 or 4{hint}")
     values = planes.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-    values = values.div_(255) if tensor.dtype == torch.uint8 else checked_unit_range(values, role)
-    pixels, alpha = _colour_and_alpha(values)
-    layout = "nchw" if tensor.ndim == 4 else "chw"
+    values = values.div_(255) if tensor.dtype == torch.uint8 else _checked_unit_range(values, role)
+    pixels, alpha = _split(values)
     bits = tensor.dtype.itemsize * 8
+    layout: Literal["chw", "nchw"] = "nchw" if tensor.ndim == 4 else "chw"
     return Photo(pixels, alpha, "tensor", role, bits=bits, dtype=tensor.dtype, layout=layout)
 
 
-def _colour_and_alpha(values: Tensor) -> tuple[Tensor, Tensor | None]:
+def pixels_and_alpha(values: np.ndarray[Any, Any], name: str) -> tuple[Tensor, Tensor | None]:
+    """Return the pixels and the alpha of a `Photo` from sRGB values.
+
+    Args:
+        values: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) with alpha; uint8, uint16 or float in [0, 1]. Not changed.
+        name: what messages call them.
+
+    Returns:
+        Pixels (3, H, W) and alpha (H, W) or None, float32 in [0, 1].
+
+    Raises:
+        InputError: float values are outside [0, 1] or not finite.
+    """
+    channels_first = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, which is reported
+        planes = torch.from_numpy(np.array(channels_first, dtype=np.float32, order="C"))
+    if values.dtype.kind == "f":
+        return _split(_checked_unit_range(planes, name))
+    return _split(planes.div_(np.iinfo(values.dtype).max))
+
+
+def _checked_unit_range(values: Tensor, name: str) -> Tensor:
+    """Check that float values lie in [0, 1] up to rounding, and clamp them in place."""
+    if values.numel() == 0:
+        return values
+    low, high = (bound.item() for bound in torch.aminmax(values))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError(f"{name}: holds NaN or infinite values; float values must be finite and in [0, 1]")
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        fix = "divide by 255" if low >= 0 and high <= 255 else "scale them to it"
+        raise InputError(f"{name}: float values must be in [0, 1], got {low:.4g} to {high:.4g}; {fix}")
+    return values.clamp_(0, 1)
+
+
+def _split(values: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return 1, 3 or 4 planes as three colours and, of four, the alpha."""
     if values.shape[0] == 4:
         return values[:3], values[3]
     return values.expand(3, -1, -1).contiguous(), None

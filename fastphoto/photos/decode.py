@@ -1,4 +1,4 @@
-"""Image files decoded safely: format, size, orientation, and metadata that may be kept."""
+"""Image files and PIL images decoded safely, turned upright, with the metadata that a result may carry."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
+import PIL
 from PIL import Image
 
 from fastphoto.errors import FileError, InputError, error_text, printable, warn
-from fastphoto.photos.formats import EXTENSIONS, READ_FORMATS, WIDE_GREY_MODES
-from fastphoto.runtime.memory import check_photo
+from fastphoto.photos.formats import READ_EXTENSIONS, READ_FORMATS, WIDE_GREY_MODES
+from fastphoto.runtime.memory import check_photo_fits
 
 PIXEL_LIMIT = 200_000_000  # pixels of one file: a few kilobytes can claim billions
 _STDERR_LOCK = threading.Lock()
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
+_PNG_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -30,38 +33,55 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# description, make, model, software, date, artist, copyright: the other tags of the first directory describe
-# how the old file stored its pixels, which is no longer true of the result
-_EXIF_KEPT = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
-_EXIF_FOLDERS = (0x8769, 0x8825)  # camera settings, position
-_EXIF_SIZE_TAGS = (0xA002, 0xA003)  # pixel width and height, wrong after a rotation
+# Description, make, model, software, date, artist, copyright. The other tags of the first directory describe how the
+# old file stored its pixels, which is no longer true of the result.
+_CARRIED_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
+_CARRIED_DIRECTORIES = (0x8769, 0x8825)  # camera settings, GPS position
+_SIZE_TAGS = (0xA002, 0xA003)  # pixel width and height, wrong after a rotation
 _EXIF_LIMIT = 65_000  # bytes: a JPEG segment holds no more
-# Without a handler of its own, errors that Pillow raises anyway would be printed beside.
+# Without a handler, Python would print what Pillow logs just before it raises the same as an error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-class Opened(NamedTuple):
-    """What a file holds."""
+class DecodedImage(NamedTuple):
+    """An upright image, and what its file says about it."""
 
-    image: Image.Image  # upright
-    exif: bytes | None  # without the orientation
-    format: str | None
-    deep: bool  # whether its colours have more than the eight bits that the image has
+    image: Image.Image
+    exif: bytes | None  # without the orientation, which is applied
+    dpi: tuple[float, float] | None  # resolution (horizontal, vertical)
+    format: str | None  # "PNG", "JPEG", ...
+    has_more_bits: bool = False  # the colours of the file have more than the 8 bits a channel of `image`
 
 
-def open_image(path: str | os.PathLike) -> Opened:
-    """Decode a file. Raises FileError for one that cannot be read; warns of what is read with a change."""
-    name = printable(path)
+def decode(source: str | os.PathLike[str] | Image.Image, name: str) -> DecodedImage:
+    """Decode an image file or a PIL image, which may be open but not loaded yet, and turn it upright.
+
+    Args:
+        source: path or PIL image.
+        name: what messages call the source.
+
+    Returns:
+        The image and what its file says about it.
+
+    Raises:
+        FileError: the file cannot be read, is damaged, is not an image, or has too many pixels.
+        InputError: the PIL image has too many pixels.
+
+    Warns with a FastPhotoWarning about a wrong extension, and about several frames, of which only the first is used.
+    """
+    if isinstance(source, Image.Image):
+        image, exif = apply_orientation(load_image(source, name))
+        return DecodedImage(image, exif, _resolution(image), source.format)
     try:
-        status = os.stat(path)
+        status = os.stat(source)
         if stat.S_ISDIR(status.st_mode):
             raise FileError(f"{name}: is a folder; give an image file")
         if not stat.S_ISREG(status.st_mode):
             raise FileError(f"{name}: is not a regular file; give an image file")
         if status.st_size == 0:
             raise FileError(f"{name}: the file is empty")
-        with open(path, "rb") as file:
-            return _decode(file, name)
+        with open(source, "rb") as file:
+            return _decode_file(file, name)
     except FileError:
         raise
     except FileNotFoundError:
@@ -70,118 +90,140 @@ def open_image(path: str | os.PathLike) -> Opened:
         raise FileError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
-def _decode(file: io.BufferedReader, name: str) -> Opened:
+def open_image(path: str | os.PathLike[str]) -> DecodedImage:
+    """Decode an image file and call it by its path in messages; see `decode`."""
+    return decode(path, printable(path))
+
+
+def load_image(image: Image.Image, role: str) -> Image.Image:
+    """Load a PIL image opened elsewhere; raises InputError if it is too large, FileError if it is damaged."""
+    width, height = image.size
+    if width * height > PIXEL_LIMIT:
+        raise InputError(f"{role}: {width}x{height} pixels; at most {PIXEL_LIMIT // 10**6} million are accepted")
     try:
-        return _decode_as_is(file, name)
+        image.load()
+    except Exception as error:  # an image opened lazily meets its file only here
+        raise FileError(f"{role}: the image cannot be decoded ({error_text(error)})") from error
+    return image
+
+
+def apply_orientation(image: Image.Image) -> tuple[Image.Image, bytes | None]:
+    """Apply the EXIF orientation of a loaded image; also return its EXIF data without it, None if unreadable."""
+    try:
+        exif = image.getexif()
+        method = _TRANSPOSE.get(exif.get(_ORIENTATION, 1))
+    except Exception:  # damaged metadata is no reason to refuse the photo
+        return image, None
+    return (image if method is None else image.transpose(method)), _carried_exif(exif)
+
+
+def _carried_exif(exif: Image.Exif) -> bytes | None:
+    """Return the part of EXIF data that is true of a result, too."""
+    try:
+        carried = Image.Exif()
+        for tag in _CARRIED_TAGS:
+            if tag in exif:
+                carried[tag] = exif[tag]
+        for directory in _CARRIED_DIRECTORIES:
+            entries = {k: v for k, v in exif.get_ifd(directory).items() if k not in _SIZE_TAGS}
+            if entries:
+                carried.get_ifd(directory).update(entries)
+        has_entries = len(carried) > 0 or any(carried.get_ifd(each) for each in _CARRIED_DIRECTORIES)
+        data = carried.tobytes() if has_entries else None
+    except Exception:  # Pillow raises whatever its writer stumbles over
+        return None
+    return data if data is None or len(data) <= _EXIF_LIMIT else None
+
+
+def _resolution(image: Image.Image) -> tuple[float, float] | None:
+    dpi = image.info.get("dpi")
+    if isinstance(dpi, tuple) and len(dpi) == 2 and all(0 < float(each) < 1e6 for each in dpi):
+        return float(dpi[0]), float(dpi[1])
+    return None
+
+
+def _decode_file(file: BinaryIO, name: str) -> DecodedImage:
+    try:
+        return _decode_stream(file, name)
     except FileError as error:
         if "PngImagePlugin.MAX_TEXT" not in str(error.__cause__):
             raise
-    return _decode_as_is(_without_text(file), name)
+    return _decode_stream(_without_text(file), name)
 
 
-def _without_text(file: io.BufferedReader) -> io.BytesIO:
-    """A PNG file without its text, which is no reason to refuse the photo, however long it is."""
+def _without_text(file: BinaryIO) -> io.BytesIO:
+    """Return a PNG file without its text, which is no reason to refuse the photo, however long it is."""
     file.seek(0)
-    kept = [file.read(8)]
+    parts = [file.read(8)]
     while len(head := file.read(8)) == 8:
         rest = file.read(int.from_bytes(head[:4], "big") + 4)
-        if head[4:] not in (b"tEXt", b"zTXt", b"iTXt"):
-            kept += [head, rest]
-    return io.BytesIO(b"".join(kept))
+        if head[4:] not in _PNG_TEXT_CHUNKS:
+            parts += [head, rest]
+    return io.BytesIO(b"".join(parts))
 
 
-def _decode_as_is(file: io.BufferedIOBase, name: str) -> Opened:
+def _decode_stream(file: BinaryIO, name: str) -> DecodedImage:
+    image = _identify(file, name)
+    width, height = image.size
+    if width * height > PIXEL_LIMIT:
+        raise FileError(f"{name}: {width}x{height} pixels; at most {PIXEL_LIMIT // 10**6} million are accepted")
+    check_photo_fits(width, height, name)
+    file_format = "JPEG" if image.format == "MPO" else image.format
+    extension = os.path.splitext(name)[1].lower()
+    if READ_EXTENSIONS.get(extension, file_format) != file_format:
+        warn(f"{name}: named {extension} but holds {file_format}; read as {file_format}")
+    has_more_bits = _has_more_bits(image)
+    try:
+        frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+        with _silent_libtiff() if image.format == "TIFF" else contextlib.nullcontext():
+            image.load()
+        upright, exif = apply_orientation(image)
+    except Exception as error:
+        raise FileError(f"{name}: damaged image file ({error_text(error)})") from error
+    if frames > 1:
+        warn(f"{name}: holds {frames} frames; only the first is used")
+    return DecodedImage(upright, exif, _resolution(upright), file_format, has_more_bits)
+
+
+def _identify(file: BinaryIO, name: str) -> Image.Image:
+    """Open an image without loading its pixels."""
     file.seek(0)
     head = file.read(16)
     file.seek(0)
     try:
         with warnings.catch_warnings():
-            # the limit below is ours; Pillow's is a global that any other code may have changed
+            # PIXEL_LIMIT decides; Pillow's own limit is a global that any other code may have changed.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=READ_FORMATS)
-    except Image.UnidentifiedImageError:
-        if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
+            return Image.open(file, formats=READ_FORMATS)
+    except PIL.UnidentifiedImageError:
+        if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
             raise FileError(f"{name}: HEIC files are not supported; convert it to JPEG or PNG") from None
         raise FileError(f"{name}: not an image in one of the formats {', '.join(READ_FORMATS)}") from None
     except Image.DecompressionBombError:
         raise FileError(f"{name}: claims too many pixels (at most {PIXEL_LIMIT // 10**6} million)") from None
     except Exception as error:  # Pillow raises whatever its parsers stumble over
         raise FileError(f"{name}: damaged image file ({error_text(error)})") from error
-    width, height = image.size
-    if width * height > PIXEL_LIMIT:
-        raise FileError(f"{name}: {width}x{height} pixels; at most {PIXEL_LIMIT // 10**6} million are accepted")
-    check_photo(width, height, name)
-    file_format = "JPEG" if image.format == "MPO" else image.format
-    extension = os.path.splitext(name)[1].lower()
-    if EXTENSIONS.get(extension, file_format) != file_format:
-        warn(f"{name}: named {extension} but holds {file_format}; read as {file_format}")
-    deep = _is_deep(image)
-    try:
-        frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
-        with _silent_libtiff() if image.format == "TIFF" else contextlib.nullcontext():
-            image.load()
-        result = apply_orientation(image)
-    except Exception as error:
-        raise FileError(f"{name}: damaged image file ({error_text(error)})") from error
-    if frames > 1:
-        warn(f"{name}: holds {frames} frames; only the first is used")
-    return Opened(*result, file_format, deep)
+
+
+def _has_more_bits(image: Image.Image) -> bool:
+    """Return whether the file of an image not loaded yet has colours with more bits than Pillow will return."""
+    tiles: Any = getattr(image, "tile", None)
+    if image.mode in WIDE_GREY_MODES or not tiles:
+        return False
+    arguments = tiles[0][3]  # of the decoder, such as the raw mode "RGB;16B"
+    arguments = arguments if isinstance(arguments, tuple) else (arguments,)
+    sixteen = any(isinstance(a, str) and ";16" in a for a in arguments)
+    return sixteen or (image.format == "PPM" and any(isinstance(a, int) and a > 255 for a in arguments))
 
 
 @contextlib.contextmanager
 def _silent_libtiff() -> Iterator[None]:
-    """Drops what libtiff writes to the process's stderr of its own, beside the error that Pillow raises."""
+    """Drop what libtiff prints to the stderr of the process beside the error that Pillow raises."""
     with _STDERR_LOCK, contextlib.ExitStack() as restoring:
         with contextlib.suppress(OSError):  # there may be no stderr
-            kept = os.dup(2)
-            restoring.callback(os.close, kept)
+            stderr = os.dup(2)
+            restoring.callback(os.close, stderr)
             with open(os.devnull, "wb") as nothing:
                 os.dup2(nothing.fileno(), 2)
-            restoring.callback(os.dup2, kept, 2)
+            restoring.callback(os.dup2, stderr, 2)
         yield
-
-
-def _is_deep(image: Image.Image) -> bool:
-    """Whether a file not yet loaded stores colour with more bits than Pillow is going to return."""
-    if image.mode in WIDE_GREY_MODES or not getattr(image, "tile", None):
-        return False
-    arguments = image.tile[0][3]
-    arguments = arguments if isinstance(arguments, tuple) else (arguments,)
-    wide = any(isinstance(a, str) and ";16" in a for a in arguments)
-    return wide or (image.format == "PPM" and any(isinstance(a, int) and a > 255 for a in arguments))
-
-
-def load_image(image: Image.Image, role: str) -> Image.Image:
-    """Decode an image opened elsewhere; raises InputError where too large, FileError where damaged."""
-    width, height = image.size
-    if width * height > PIXEL_LIMIT:
-        raise InputError(f"{role}: {width}x{height} pixels; at most {PIXEL_LIMIT // 10**6} million are accepted")
-    try:
-        image.load()
-    except Exception as error:  # a lazily opened image meets its file only here
-        raise FileError(f"{role}: the image cannot be decoded ({error_text(error)})") from error
-    return image
-
-
-def apply_orientation(image: Image.Image) -> tuple[Image.Image, bytes | None]:
-    """Apply the EXIF orientation of a loaded image; also return its EXIF data without it, where readable."""
-    try:
-        exif = image.getexif()
-        method = _TRANSPOSE.get(exif.get(_ORIENTATION, 1))
-    except Exception:  # damaged metadata is no reason to refuse the photo
-        return image, None
-    try:
-        kept = Image.Exif()
-        for tag in _EXIF_KEPT:
-            if tag in exif:
-                kept[tag] = exif[tag]
-        for folder in _EXIF_FOLDERS:
-            entries = {k: v for k, v in exif.get_ifd(folder).items() if k not in _EXIF_SIZE_TAGS}
-            if entries:
-                kept.get_ifd(folder).update(entries)
-        data = kept.tobytes() if len(kept) or any(kept.get_ifd(f) for f in _EXIF_FOLDERS) else None
-    except Exception:
-        data = None
-    if data is not None and len(data) > _EXIF_LIMIT:
-        data = None
-    return (image.transpose(method) if method is not None else image), data

@@ -13,7 +13,7 @@ WRITE_FORMATS = {
     ".tiff": "TIFF",
     ".webp": "WEBP",
 }
-EXTENSIONS = WRITE_FORMATS | {
+READ_EXTENSIONS = WRITE_FORMATS | {
     ".bmp": "BMP",
     ".ppm": "PPM",
     ".pgm": "PPM",
@@ -29,6 +29,7 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 WIDE_GREY_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
+"""Modes of PIL images: grey with 16 or 32 bits."""
 
 SIXTEEN_BIT_FORMATS = ("PNG", "TIFF")
-"""Formats that hold 16 bits."""
+"""Formats whose colours may have 16 bits a channel, here."""

@@ -1,4 +1,4 @@
-"""The type `Photo`: a decoded photograph with what is needed to give a result back as the same kind."""
+"""The type `Photo`: a decoded photograph, and what makes a result the same kind of object."""
 
 from __future__ import annotations
 
@@ -16,13 +16,22 @@ MINIMUM_SIDE = 16  # pixels: conv5_1 of a VGG-19 lies below four poolings
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One photograph, decoded, with what is needed to give a result back as the kind that came in."""
+    """One decoded photograph, and what makes a result the same kind of object as the source.
 
-    pixels: Tensor  # (3, H, W) float32, sRGB-encoded, [0, 1]
-    alpha: Tensor | None  # (H, W) float32, [0, 1]
-    kind: Literal["path", "pil", "numpy", "tensor"]
+    `read_photo` makes it, `to_source_kind` and `write_photo` use it.
+
+    Example:
+        >>> from fastphoto.photos.read import read_photo
+        >>> photo = read_photo(torch.rand(4, 24, 32), "style")
+        >>> photo.kind, photo.name, photo.size, photo.alpha.shape
+        ('tensor', 'style', (24, 32), torch.Size([24, 32]))
+    """
+
+    pixels: Tensor  # (3, H, W) float32, sRGB in [0, 1]
+    alpha: Tensor | None  # (H, W) float32 in [0, 1]; 0 is transparent
+    kind: Literal["path", "pil", "numpy", "tensor"]  # of the source
     name: str  # what messages call it: the path, or the role
-    bits: int = 8  # per channel, of the source
+    bits: int = 8  # a channel, of the source
     dtype: np.dtype[Any] | torch.dtype | None = None  # of an array or tensor
     layout: Literal["chw", "nchw"] = "chw"  # of a tensor; arrays always have channels last
     format: str | None = None  # of a file: "PNG", "JPEG", ...
@@ -33,9 +42,9 @@ class Photo:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W) in pixels, after the EXIF orientation."""
+        """(height, width) in pixels, after the EXIF orientation is applied."""
         return self.pixels.shape[-2], self.pixels.shape[-1]
 
 
 PhotoSource = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor | Photo
-"""What `fastphoto.read_photo` reads; a `Photo` is used as it is."""
+"""What `read_photo` reads; a `Photo` is used as it is."""

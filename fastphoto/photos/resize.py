@@ -1,4 +1,4 @@
-"""Photos shrunk and enlarged."""
+"""Photos and their sizes shrunk and enlarged."""
 
 from __future__ import annotations
 
@@ -12,24 +12,63 @@ from fastphoto.errors import InputError
 from fastphoto.photos.photo import MINIMUM_SIDE
 
 ASPECT_TOLERANCE = 0.02
-"""How much the ratio of two aspects may differ from 1, for rounding to whole pixels changes it."""
+"""How much the logarithm of two equal aspects may differ: rounding to whole pixels changes an aspect a little."""
 
 
 def same_aspect(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Return whether two sizes (height, width) have the same aspect, within 2 %."""
+    """Return whether two sizes have the same aspect, within 2 %.
+
+    Args:
+        size: (height, width).
+        other: (height, width).
+
+    Returns:
+        True if the aspects are the same.
+
+    Example:
+        >>> same_aspect((600, 900), (400, 601)), same_aspect((600, 900), (900, 600))
+        (True, False)
+    """
     return abs(math.log(size[0] * other[1] / (size[1] * other[0]))) <= ASPECT_TOLERANCE
 
 
 def shrunk_size(size: tuple[int, int], long_side: int, minimum: int = 1) -> tuple[int, int]:
-    """Return a size (height, width) shrunk to a long side, or as it is where it is smaller; no side below `minimum`."""
+    """Shrink a size to a long side.
+
+    Args:
+        size: (height, width) in pixels.
+        long_side: larger side of the shrunk size, in pixels.
+        minimum: least length of either side, in pixels.
+
+    Returns:
+        (height, width) of the same aspect, rounded; `size` itself if its long side is not larger.
+
+    Example:
+        >>> shrunk_size((600, 900), 300)
+        (200, 300)
+    """
     scale = min(1.0, long_side / max(size))
     return max(minimum, round(size[0] * scale)), max(minimum, round(size[1] * scale))
 
 
 def fit_size(height: int, width: int, long_side: int, name: str = "photo") -> tuple[int, int]:
-    """(h, w) of the same aspect whose longer side is `long_side`, or (height, width) where that is smaller.
+    """Shrink the size of a photo to a long side, and check that the photo stays large enough for the encoder.
 
-    Raises InputError where a side would fall below 16 pixels.
+    Args:
+        height: height of the photo in pixels.
+        width: width of the photo in pixels.
+        long_side: larger side of the shrunk size, in pixels.
+        name: what messages call the photo.
+
+    Returns:
+        (height, width) of the same aspect; that of the photo itself if its long side is not larger.
+
+    Raises:
+        InputError: a side would fall below 16 pixels.
+
+    Example:
+        >>> fit_size(3000, 4000, long_side=700)
+        (525, 700)
     """
     size = shrunk_size((height, width), long_side, minimum=0)
     if min(size) < MINIMUM_SIDE:
@@ -42,9 +81,21 @@ def fit_size(height: int, width: int, long_side: int, name: str = "photo") -> tu
 
 
 def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Shrink (C, H, W) float to (C, h, w): antialiased bicubic, kept within the input's range.
+    """Shrink pixels by antialiased bicubic interpolation, clamped to the range of the input.
 
-    Raises InputError for a size that enlarges.
+    Args:
+        pixels: (C, H, W), float.
+        size: (height, width) of the result in pixels.
+
+    Returns:
+        (C, height, width); `pixels` itself if that is their size.
+
+    Raises:
+        InputError: the size is larger on a side.
+
+    Example:
+        >>> resize(torch.zeros(3, 60, 90), (20, 30)).shape
+        torch.Size([3, 20, 30])
     """
     height, width = pixels.shape[-2:]
     if size == (height, width):
@@ -57,7 +108,19 @@ def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Enlarge (C, H, W) float to (C, h, w): bicubic, kept within the input's range; a smaller size is as `resize`."""
+    """Enlarge pixels by bicubic interpolation, clamped to the range of the input; shrink them as `resize` does.
+
+    Args:
+        pixels: (C, H, W), float.
+        size: (height, width) of the result in pixels.
+
+    Returns:
+        (C, height, width); `pixels` itself if that is their size.
+
+    Example:
+        >>> enlarge(torch.zeros(3, 20, 30), (60, 90)).shape
+        torch.Size([3, 60, 90])
+    """
     height, width = pixels.shape[-2:]
     if size[0] <= height and size[1] <= width:
         return resize(pixels, size)

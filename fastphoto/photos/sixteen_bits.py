@@ -1,4 +1,4 @@
-"""Photos with 16 bits for each colour channel, PNG and TIFF, read and written by libvips: Pillow knows eight."""
+"""Colours of 16 bits a channel in PNG and TIFF files, read and written by libvips, because Pillow only knows 8."""
 
 from __future__ import annotations
 
@@ -8,19 +8,58 @@ from typing import Any
 
 import numpy as np
 
-from fastphoto.errors import FileError, error_text, printable
+from fastphoto.errors import FileError, error_text, warn
+from fastphoto.photos.formats import SIXTEEN_BIT_FORMATS
+
+_Values = np.ndarray[Any, Any]
 
 
 def can_read_sixteen_bits() -> bool:
-    """Whether libvips is here: `pip install fastphoto[deep]`."""
+    """Return whether libvips is installed: `pip install fastphoto[deep]`."""
     return find_spec("pyvips") is not None
 
 
-def read_sixteen_bits(path: str | os.PathLike, wide: bool) -> np.ndarray:
-    """The pixels of a file, (H, W, C) uint16, C of 3 or 4 with alpha, upright; grey becomes colour.
+def sixteen_bit_values(
+    path: str | os.PathLike[str], name: str, file_format: str | None, eight_bit_values: _Values, convert: bool
+) -> _Values:
+    """Return the pixels of a file with 16 bits a channel, or with a warning those of 8 bits.
 
-    wide: whether the file's profile is to be converted from, to sRGB; else its numbers are taken for sRGB.
-    The file must be one that `fastphoto.image_files.open_image` opens. Raises FileError for one that libvips refuses.
+    Args:
+        path: file whose colours have more than 8 bits a channel.
+        name: what messages call it.
+        file_format: "PNG", "TIFF", ...; others have only 8-bit values here.
+        eight_bit_values: (H, W) or (H, W, C) uint8, as decoded by Pillow, returned if libvips is missing.
+        convert: whether to convert from the colour profile of the file to sRGB; see `read_sixteen_bits`.
+
+    Returns:
+        (H, W, C) uint16, upright, C = 3, or 4 with alpha; or `eight_bit_values`.
+
+    Raises:
+        FileError: libvips refuses the file.
+    """
+    if file_format not in SIXTEEN_BIT_FORMATS or not can_read_sixteen_bits():
+        hint = "; pip install fastphoto[deep] reads and writes 16" if file_format in SIXTEEN_BIT_FORMATS else ""
+        warn(f"{name}: more than 8 bits per colour channel; read with 8 bits{hint}")
+        return eight_bit_values
+    values = read_sixteen_bits(path, name, convert)
+    if values.shape[2] == 3 and eight_bit_values.shape[2:] == (4,):  # alpha that only Pillow knows
+        values = np.dstack([values, eight_bit_values[..., 3].astype(np.uint16) * 257])
+    return values
+
+
+def read_sixteen_bits(path: str | os.PathLike[str], name: str, convert: bool) -> _Values:
+    """Read the pixels of a PNG or TIFF file that Pillow has decoded without an error.
+
+    Args:
+        path: file.
+        name: what messages call it.
+        convert: whether to convert from the colour profile of the file to sRGB; else its values are taken as sRGB.
+
+    Returns:
+        (H, W, C) uint16, upright, C = 3, or 4 with alpha; grey becomes colour.
+
+    Raises:
+        FileError: libvips refuses the file.
     """
     pyvips = _libvips()
     try:
@@ -30,43 +69,59 @@ def read_sixteen_bits(path: str | os.PathLike, wide: bool) -> np.ndarray:
         colour = image[: image.bands - 1] if image.hasalpha() else image
         if colour.bands == 1:
             colour = colour.bandjoin([colour, colour])
-        if wide:
+        if convert:
             colour = colour.icc_transform(
                 "srgb", embedded=True, intent="relative", black_point_compensation=True, depth=16
             )
         if colour.bands != 3 or colour.format != "ushort":
             raise ValueError(f"{colour.bands} channels of {colour.format}")
-        return (colour if alpha is None else colour.bandjoin(alpha)).numpy()
+        values: _Values = (colour if alpha is None else colour.bandjoin(alpha)).numpy()
+        return values
     except (pyvips.Error, OSError, ValueError) as error:
-        raise FileError(f"{printable(path)}: cannot be read with 16 bits ({error_text(error)})") from error
+        raise FileError(f"{name}: cannot be read with 16 bits ({error_text(error)})") from error
 
 
 def encode_sixteen_bits(
-    values: np.ndarray, file_format: str, icc: bytes | None, wide: bool, dpi: tuple[float, float] | None, exif: Any
+    values: _Values,
+    file_format: str,
+    icc: bytes | None = None,
+    convert: bool = False,
+    dpi: tuple[float, float] | None = None,
+    exif: bytes | None = None,
 ) -> bytes:
-    """A PNG or TIFF file of (H, W, C) uint16, sRGB, C of 3 or 4 with alpha.
+    """Encode a PNG or TIFF file.
 
-    icc: its profile, which `wide` says are not sRGB's colours; they are converted to it. exif: for PNG alone.
+    Args:
+        values: (H, W, C) uint16, sRGB, C = 3, or 4 with alpha.
+        file_format: "PNG" or "TIFF".
+        icc: RGB profile of the file.
+        convert: whether to convert from sRGB to that profile.
+        dpi: resolution (horizontal, vertical), dots per inch.
+        exif: EXIF data; only for PNG.
+
+    Returns:
+        The content of the file.
     """
     pyvips = _libvips()
     image = pyvips.Image.new_from_array(np.ascontiguousarray(values), interpretation="rgb16")
-    if wide:
+    if convert:
         colour = image[:3].icc_import(input_profile="srgb", intent="relative", black_point_compensation=True)
         colour.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
         colour = colour.icc_export(depth=16, intent="relative", black_point_compensation=True)
         image = colour.bandjoin(image[3]) if image.bands == 4 else colour
     image = image.copy(interpretation="rgb16")
     image.remove("icc-profile-data")
-    for name, blob in (("icc-profile-data", icc), ("exif-data", exif)):
-        if blob is not None:
-            image.set_type(pyvips.GValue.blob_type, name, blob)
+    for field, data in (("icc-profile-data", icc), ("exif-data", exif)):
+        if data is not None:
+            image.set_type(pyvips.GValue.blob_type, field, data)
     if dpi is not None:
         image = image.copy(xres=dpi[0] / 25.4, yres=dpi[1] / 25.4)
-    return image.pngsave_buffer() if file_format == "PNG" else image.tiffsave_buffer(compression="deflate")
+    encoded: bytes = image.pngsave_buffer() if file_format == "PNG" else image.tiffsave_buffer(compression="deflate")
+    return encoded
 
 
 def _libvips() -> Any:
-    os.environ.setdefault("VIPS_WARNING", "0")  # which it prints, beside the errors that it gives
+    os.environ.setdefault("VIPS_WARNING", "0")  # no warnings on stderr beside the errors that it raises
     import pyvips
 
     return pyvips

@@ -1,4 +1,4 @@
-"""Results written: pixels to the kind of object or file that the photo came as."""
+"""Results written: pixels become the kind of object that the photo was read from, or a file."""
 
 from __future__ import annotations
 
@@ -20,12 +20,109 @@ from fastphoto.photos.sixteen_bits import can_read_sixteen_bits, encode_sixteen_
 from fastphoto.runtime.files import write_file
 
 
-def check_output(path: str | os.PathLike, inputs: Iterable[object] = ()) -> str:
-    """Refuse, before any work, an output path that cannot be written; returns the format it is going to have.
+def to_source_kind(photo: Photo, pixels: Tensor) -> Image.Image | np.ndarray[Any, Any] | Tensor:
+    """Return a result as the kind of object that its photo was read from.
 
-    inputs: the sources of the run; those that are paths must not be the output's file.
-    Raises InputError for an unknown extension and for an output that is an input, FileError for a missing or
-    unwritable folder and for an output that is a folder or a device.
+    A grey photo comes back in colour. The alpha of the photo is added, resized if necessary.
+
+    Args:
+        photo: photo that the result belongs to.
+        pixels: result (3, H, W), float, sRGB; values are clamped to [0, 1].
+
+    Returns:
+        For a path or PIL image: a PIL image of 8 bits a channel, RGB or RGBA, with the EXIF data, resolution and RGB
+        profile of the photo. For an array: an array (H, W, 3) or (H, W, 4) of the same dtype. For a tensor: a tensor
+        (3, H, W) or (4, H, W), or (1, C, H, W) if the photo had four dimensions, of the same dtype, on the device of
+        `photo.pixels`.
+
+    Raises:
+        InputError: another shape, or pixels that are NaN or infinite.
+
+    Example:
+        >>> from fastphoto.photos.read import read_photo
+        >>> photo = read_photo(np.zeros((16, 20, 3), np.uint8))
+        >>> result = to_source_kind(photo, photo.pixels + 0.5)
+        >>> type(result).__name__, result.dtype, int(result[0, 0, 0])
+        ('ndarray', dtype('uint8'), 128)
+    """
+    pixels = _checked(photo, pixels)
+    if photo.kind == "tensor":
+        assert isinstance(photo.dtype, torch.dtype)
+        values = _with_alpha(photo, pixels)
+        values = _quantised(values, 255) if photo.dtype == torch.uint8 else values.clamp(0, 1)
+        values = values.to(photo.pixels.device, photo.dtype)
+        return values.unsqueeze(0) if photo.layout == "nchw" else values
+    if photo.kind == "numpy":
+        assert isinstance(photo.dtype, np.dtype)
+        values = _with_alpha(photo, pixels)
+        values = _quantised(values, 2**photo.bits - 1) if photo.dtype.kind == "u" else values.clamp(0, 1)
+        return _channels_last(values, photo.dtype)
+    return _image_of(photo, pixels)
+
+
+def write_photo(path: str | os.PathLike[str], photo: Photo, pixels: Tensor) -> None:
+    """Write a result to a file, so that the file is complete or untouched.
+
+    The extension chooses PNG, JPEG (quality 95, full chroma), TIFF or WebP. Channels have 8 bits; they have 16 in a PNG
+    or TIFF if the photo was read from a file of more than 8 and libvips is installed (`pip install fastphoto[deep]`).
+    A format without alpha gets white where the photo is transparent, with a FastPhotoWarning.
+
+    Args:
+        path: file to write; an existing one is replaced once the new one is complete.
+        photo: photo that the result belongs to; gives alpha, EXIF data, resolution and colour profile.
+        pixels: result (3, H, W), float, sRGB; values are clamped to [0, 1].
+
+    Raises:
+        InputError: unknown extension, another shape, or pixels that are NaN or infinite.
+        FileError: the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from fastphoto.photos.read import read_photo
+        >>> photo = read_photo(np.zeros((16, 20, 3), np.uint8))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_photo(f"{folder}/brighter.png", photo, photo.pixels + 0.5)
+        ...     read_photo(f"{folder}/brighter.png").size
+        (16, 20)
+    """
+    name, file_format = printable(path), check_output(path)
+    pixels = _checked(photo, pixels)
+    if photo.kind == "path" and photo.bits > 8 and file_format in SIXTEEN_BIT_FORMATS and can_read_sixteen_bits():
+        exif = photo.exif if file_format == "PNG" else None
+        values = _channels_last(_quantised(_with_alpha(photo, pixels), 65535), np.dtype(np.uint16))
+        data = encode_sixteen_bits(values, file_format, photo.icc, not photo.icc_is_srgb, photo.dpi, exif)
+        write_file(path, lambda file: file.write(data))
+        return
+    image = _image_of(photo, pixels)
+    options = SAVE_OPTIONS[file_format] | {k: image.info[k] for k in ("icc_profile", "exif", "dpi") if k in image.info}
+    if file_format == "JPEG" and image.mode == "RGBA":
+        warn(f"{name}: JPEG has no transparency; flattened on white")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    write_image(path, image, file_format, options)
+
+
+def write_image(path: str | os.PathLike[str], image: Image.Image, file_format: str, options: dict[str, Any]) -> None:
+    """Write a PIL image, so that the file is complete or untouched; raises FileError if writing fails."""
+    write_file(path, lambda file: image.save(file, format=file_format, **options))
+
+
+def check_output(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> str:
+    """Refuse, before any work, an output path that cannot be written.
+
+    Args:
+        path: file to be written.
+        inputs: sources of the work; those that are paths must not be the output's file.
+
+    Returns:
+        The format that the extension chooses: "PNG", "JPEG", "TIFF" or "WEBP".
+
+    Raises:
+        InputError: unknown extension, or the output is one of the inputs.
+        FileError: the folder does not exist or cannot be written to, or the output is a folder or a device.
+
+    Example:
+        >>> check_output("result.jpg")
+        'JPEG'
     """
     name = printable(path)
     file_format = WRITE_FORMATS.get(os.path.splitext(name)[1].lower())
@@ -40,57 +137,27 @@ def check_output(path: str | os.PathLike, inputs: Iterable[object] = ()) -> str:
         raise FileError(f"{name}: no permission to write in the folder {printable(folder)}")
     if os.path.exists(path) and not os.path.isfile(path):
         raise FileError(f"{name}: exists and is not a regular file")
-    for source in inputs:
-        if (
-            isinstance(source, (str, os.PathLike))
-            and os.path.exists(source)
-            and os.path.exists(path)
-            and os.path.samefile(source, path)
-        ):
-            raise InputError(f"{name}: is also an input; write the result to another file")
+    if os.path.exists(path) and any(_is_file(source, path) for source in inputs):
+        raise InputError(f"{name}: is also an input; write the result to another file")
     return file_format
 
 
-def write_image(path: str | os.PathLike, image: Image.Image, file_format: str, options: dict[str, Any]) -> None:
-    """Write an image so that the file is complete or untouched; raises FileError where writing fails."""
-    write_file(path, lambda file: image.save(file, format=file_format, **options))
+def _is_file(source: object, path: str | os.PathLike[str]) -> bool:
+    return isinstance(source, (str, os.PathLike)) and os.path.exists(source) and os.path.samefile(source, path)
 
 
-def to_source_kind(photo: Photo, pixels: Tensor) -> Image.Image | np.ndarray | Tensor:
-    """Give a result back as the kind `photo` came in.
-
-    pixels: (3, H, W) float, sRGB-encoded; values are clamped to [0, 1].
-
-    A path or a PIL image gives a PIL image (RGB, or RGBA with the photo's alpha) with its EXIF data,
-    resolution and RGB profile; 16-bit grey files come back with 8 bits. An array gives an array (H, W, 3) or
-    (H, W, 4) of the same dtype; a tensor gives (3, H, W) or (4, H, W), or (1, C, H, W), of the same dtype, on
-    the device of `photo.pixels`. A grey source comes back in colour. Raises InputError for NaN or infinite
-    pixels.
-    """
+def _checked(photo: Photo, pixels: Tensor) -> Tensor:
+    """Return a result without its gradient once its shape and values are checked."""
     if pixels.ndim != 3 or pixels.shape[0] != 3:
-        raise InputError(f"result for {photo.name}: shape {tuple(pixels.shape)}; wanted (3, H, W)")
+        raise InputError(f"result for {photo.name}: shape {tuple(pixels.shape)}; give (3, H, W)")
     pixels = pixels.detach()
     if not torch.isfinite(pixels.sum()):
         raise InputError(f"result for {photo.name}: holds NaN or infinite values")
-    if photo.kind in ("path", "pil"):
-        return _image_of(photo, pixels)
-    values = _with_alpha(photo, pixels)
-    if photo.kind == "tensor":
-        assert isinstance(photo.dtype, torch.dtype)
-        values = _quantised(values, 255) if photo.dtype == torch.uint8 else values.clamp(0, 1)
-        values = values.to(photo.pixels.device, photo.dtype)
-        return values.unsqueeze(0) if photo.layout == "nchw" else values
-    assert isinstance(photo.dtype, np.dtype)
-    integer = photo.dtype.kind == "u"
-    values = _quantised(values, 2**photo.bits - 1) if integer else values.clamp(0, 1)
-    return np.ascontiguousarray(values.permute(1, 2, 0).cpu().numpy().astype(photo.dtype))
-
-
-def _quantised(values: Tensor, top: int) -> Tensor:
-    return values.mul(top).round_().clamp_(0, top)
+    return pixels
 
 
 def _with_alpha(photo: Photo, pixels: Tensor) -> Tensor:
+    """Return pixels (3, H, W) with the alpha of the photo, if it has one, as a fourth plane."""
     if photo.alpha is None:
         return pixels
     alpha = photo.alpha.to(pixels)[None]
@@ -99,43 +166,24 @@ def _with_alpha(photo: Photo, pixels: Tensor) -> Tensor:
     return torch.cat([pixels, alpha])
 
 
+def _quantised(values: Tensor, top: int) -> Tensor:
+    return values.mul(top).round_().clamp_(0, top)
+
+
+def _channels_last(values: Tensor, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    return np.ascontiguousarray(values.permute(1, 2, 0).cpu().numpy().astype(dtype, copy=False))
+
+
 def _image_of(photo: Photo, pixels: Tensor) -> Image.Image:
+    """Return pixels (3, H, W) as an image with the alpha and metadata of the photo, in its colour profile."""
     values = _quantised(_with_alpha(photo, pixels), 255).to(torch.uint8)
-    image = Image.fromarray(np.ascontiguousarray(values.permute(1, 2, 0).cpu().numpy()))
+    image = Image.fromarray(_channels_last(values, np.dtype(np.uint8)))
     if photo.icc is not None and not photo.icc_is_srgb:
-        colour = from_srgb(image.convert("RGB"), photo.icc)
+        converted = from_srgb(image.convert("RGB"), photo.icc)
         if photo.alpha is not None:
-            colour.putalpha(image.getchannel("A"))
-        image = colour
+            converted.putalpha(image.getchannel("A"))
+        image = converted
     for key, value in (("icc_profile", photo.icc), ("exif", photo.exif), ("dpi", photo.dpi)):
         if value is not None:
             image.info[key] = value
     return image
-
-
-def write_photo(path: str | os.PathLike, photo: Photo, pixels: Tensor) -> None:
-    """Write a result (3, H, W) for `photo` to a file, whole or not at all.
-
-    The extension chooses PNG, JPEG (quality 95, full chroma), TIFF or WebP; 8 bits per channel, or 16 in a PNG or TIFF
-    of a photo whose file has more than 8, where libvips is installed (`fastphoto[deep]`). Alpha is
-    flattened on white, with a FastPhotoWarning, where the format has none. An existing file is replaced only
-    when the new one is complete. Raises as `check_output` and `to_source_kind` do, and FileError where writing
-    fails.
-    """
-    name, file_format = printable(path), check_output(path)
-    if not torch.isfinite(pixels.sum()):
-        raise InputError(f"result for {photo.name}: holds NaN or infinite values")
-    if photo.kind == "path" and photo.bits > 8 and file_format in SIXTEEN_BIT_FORMATS and can_read_sixteen_bits():
-        values = _quantised(_with_alpha(photo, pixels.detach()), 65535).permute(1, 2, 0).cpu().numpy()
-        exif = photo.exif if file_format == "PNG" else None
-        data = encode_sixteen_bits(
-            values.astype(np.uint16), file_format, photo.icc, not photo.icc_is_srgb, photo.dpi, exif
-        )
-        write_file(path, lambda file: file.write(data))
-        return
-    image = _image_of(photo, pixels.detach())
-    options = SAVE_OPTIONS[file_format] | {k: image.info[k] for k in ("icc_profile", "exif", "dpi") if k in image.info}
-    if file_format == "JPEG" and image.mode == "RGBA":
-        warn(f"{name}: JPEG has no transparency; flattened on white")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    write_image(path, image, file_format, options)

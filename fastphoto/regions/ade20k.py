@@ -1,4 +1,4 @@
-"""Kinds of region: the 150 scene categories of ADE20K, merged into those that share a look in photographs."""
+"""Kinds of region: the 150 scene categories of ADE20K, merged where they share a look in photographs."""
 
 from __future__ import annotations
 
@@ -69,35 +69,48 @@ _MERGED = {
     "vehicles": "car, bus, truck, van, minibike, bicycle, airplane, boat, ship",
     # Flat, framed or printed; they show what is elsewhere.
     "pictures": "painting, mirror, poster, signboard, bulletin board, trade name, flag",
-    # Things that stand about, each too small for a look of its own.
+    # Loose things, each too small for a look of its own.
     "objects": "box, book, bottle, plaything, barrel, basket, bag, ball, food, tank, pot, sculpture, vase, tray, "
     "ashcan, plate, glass, clock, conveyer belt",
 }
 
 KINDS: dict[str, tuple[str, ...]] = {kind: tuple(merged.split(", ")) for kind, merged in _MERGED.items()}
-"""Kind of region -> its categories. Each category is of one kind."""
+"""Kind of region -> its categories; each category belongs to one kind."""
 
 _KIND = {category: kind for kind, merged in KINDS.items() for category in merged}
-_UNNAMED = re.compile(r"label_\d+")  # what a model calls a label that nobody has named
+_UNNAMED = re.compile(r"label_\d+")  # how transformers names a label without a name
 
 
 def kinds_of_labels(labels: Mapping[int, str]) -> dict[str, list[int]]:
-    """Which of a network's labels are of which kind: kind -> numbers of labels, in the order of `KINDS`.
+    """Sort the labels of a segmentation network by kind of region.
 
-    labels: number -> name, a model's `config.id2label`. 150 labels are the categories in their order unless most have
-    the name of another. Otherwise each goes by its name, of several after commas or semicolons the first that is a
-    category, and those that are none are of no kind. Raises InputError where most categories are not among the labels.
+    150 labels are the categories in their order, unless most are named otherwise. Then each label counts by its name:
+    the first of its synonyms, which commas or semicolons separate, that is a category. Labels without a category have
+    no kind.
+
+    Args:
+        labels: number -> name, a model's `config.id2label`.
+
+    Returns:
+        Kind -> numbers of its labels, in the order of `KINDS`, without kinds that have none.
+
+    Raises:
+        InputError: labels that cover half of the categories or fewer.
+
+    Example:
+        >>> kinds_of_labels(dict(enumerate(CATEGORIES)))["sky"]
+        [2]
     """
     words = {int(number): [word.strip() for word in re.split("[,;]", name.lower())] for number, name in labels.items()}
     kinds = {number: _KIND[category] for number, category in enumerate(CATEGORIES)}
-    known = [n for n in kinds if n in words and (CATEGORIES[n] in words[n] or _UNNAMED.fullmatch(words[n][0]))]
-    if sorted(words) != list(kinds) or len(known) <= len(kinds) // 2:
-        named = {number: next((word for word in found if word in _KIND), "") for number, found in words.items()}
+    known = sum(n in words and (CATEGORIES[n] in words[n] or bool(_UNNAMED.fullmatch(words[n][0]))) for n in kinds)
+    if sorted(words) != list(kinds) or known <= len(kinds) // 2:
+        named = {number: next((word for word in synonyms if word in _KIND), "") for number, synonyms in words.items()}
         kinds = {number: _KIND[word] for number, word in named.items() if word}
-        known = sorted(set(named.values()) - {""})
-    if len(known) <= len(CATEGORIES) // 2:
+        known = len(set(named.values()) - {""})
+    if known <= len(CATEGORIES) // 2:
         raise InputError(
-            f"labels: {len(known)} of ADE20K's {len(CATEGORIES)} categories among {len(labels)} labels; "
+            f"labels: {known} of ADE20K's {len(CATEGORIES)} categories among {len(labels)} labels; "
             "give a model that is trained for semantic segmentation on ADE20K"
         )
-    return {kind: found for kind in KINDS if (found := [n for n in sorted(kinds) if kinds[n] == kind])}
+    return {kind: numbers for kind in KINDS if (numbers := [n for n in sorted(kinds) if kinds[n] == kind])}

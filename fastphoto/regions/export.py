@@ -1,4 +1,4 @@
-"""Regions to look at and to edit: masks in the palette's colours, overlays with a legend, and the regions' names."""
+"""Write regions to look at and to edit: masks in the palette's colours, overlays with a legend, and the names."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from torch import Tensor
 from fastphoto.errors import FileError, InputError, printable
 from fastphoto.photos.photo import Photo
 from fastphoto.photos.write import check_output
-from fastphoto.regions.masks import RegionMasks
+from fastphoto.regions.masks import RegionMasks, marked_map
 from fastphoto.regions.palette import PALETTE
 from fastphoto.runtime.files import write_files
 
-_USUAL = {
+_USUAL_COLOURS = {
     "sky": "blue",
     "water": "lightblue",
     "trees": "green",
@@ -30,84 +30,109 @@ _USUAL = {
     "road": "grey",
     "people": "yellow",
 }
-"""The colours of kinds of region, where no other region has them; the others' are the next that are free."""
+"""Colours of some kinds of region, unless another region has them; other kinds take the next free colour."""
 
-_NONE = (64, 64, 64)  # beneath transparent pixels: no colour of the palette, or editors would make that transparent too
-_LONG_SIDE = 1000  # pixels at most, of an overlay
-_TINT = 0.45  # of a pixel's colour is that of its region
-_LETTERS, _LINE, _MARGIN = 16, 26, 8  # pixels, of the legend
+# Beneath transparent pixels: a colour outside the palette, or editors would make that colour transparent too.
+_NO_REGION_COLOUR = (64, 64, 64)
+_OVERLAY_LONG_SIDE = 1000  # pixels at most
+_TINT = 0.45  # share of the region's colour in a pixel of an overlay; by eye
+_FONT_SIZE, _ROW_HEIGHT, _MARGIN = 16, 26, 8  # pixels, of the legend
+_SWATCH_WIDTH, _SWATCH_HEIGHT = 30, 20  # pixels
 
 
 def region_colours(names: Sequence[str]) -> tuple[str, ...]:
-    """A colour of `fastphoto.palette.PALETTE` for each region, its own name where that is one.
+    """Choose a colour of `PALETTE` for each region, its own name if that is one.
 
-    Raises InputError for more regions than there are colours.
+    Raises:
+        InputError: more regions than colours.
+
+    Example:
+        >>> region_colours(("sky", "red", "sand"))
+        ('blue', 'red', 'green')
     """
     if len(names) > len(PALETTE):
         raise InputError(f"{len(names)} regions, but masks have {len(PALETTE)} colours; give fewer regions")
     chosen: dict[str, str] = {}
-    for wanted in ({name: name for name in PALETTE}, _USUAL):
+    for preferred in ({name: name for name in PALETTE}, _USUAL_COLOURS):
         for name in names:
-            if name not in chosen and name in wanted and wanted[name] not in chosen.values():
-                chosen[name] = wanted[name]
+            if name not in chosen and name in preferred and preferred[name] not in chosen.values():
+                chosen[name] = preferred[name]
     # Greys last: a photo tinted in them looks as if it were not.
     by_hue = sorted(PALETTE, key=lambda colour: len(set(PALETTE[colour])) == 1)
     free = iter([colour for colour in by_hue if colour not in chosen.values()])
     return tuple(chosen[name] if name in chosen else next(free) for name in names)
 
 
-def mask_picture(labels: RegionMasks, colours: Sequence[str]) -> Image.Image:
-    """An indexed picture whose table is the palette, so that editors paint in nothing else.
+def mask_picture(regions: RegionMasks, colours: Sequence[str]) -> Image.Image:
+    """Draw regions as an indexed picture with the palette as its colour table, so that editors paint in nothing else.
 
-    `fastphoto.labels.read_masks` reads it back; what is of no region is transparent.
+    `fastphoto.regions.read_masks` reads it back. Pixels of no region are transparent.
     """
-    numbers = _numbers(labels)
+    region_map = marked_map(regions.masks)
     table = torch.tensor([len(PALETTE), *(list(PALETTE).index(colour) for colour in colours)])
-    picture = Image.fromarray(table[numbers + 1].to(torch.uint8).numpy(), "P")
-    hidden = bool((numbers < 0).any())
-    picture.putpalette([value for colour in (*PALETTE.values(), *[_NONE] * hidden) for value in colour])
-    if hidden:
+    picture = Image.fromarray(table[region_map + 1].to(torch.uint8).numpy(), "P")
+    has_holes = bool((region_map < 0).any())
+    picture.putpalette([value for colour in (*PALETTE.values(), *[_NO_REGION_COLOUR] * has_holes) for value in colour])
+    if has_holes:
         picture.info["transparency"] = len(PALETTE)
     return picture
 
 
-def overlay(pixels: Tensor, labels: RegionMasks, colours: Sequence[str]) -> Image.Image:
-    """A photo (3, H, W) in [0, 1] tinted in its regions' colours, with their borders, and below it what they are."""
+def overlay(pixels: Tensor, regions: RegionMasks, colours: Sequence[str]) -> Image.Image:
+    """Draw a photo (3, H, W) in [0, 1] tinted in its regions' colours, with their borders and a legend below."""
     picture = Image.fromarray(pixels.mul(255).round_().to(torch.uint8).permute(1, 2, 0).contiguous().numpy())
-    picture.thumbnail((_LONG_SIDE, _LONG_SIDE))
-    numbers = Image.fromarray(_numbers(labels).numpy()).resize(picture.size, Image.Resampling.NEAREST)
-    number = np.asarray(numbers)
-    tints = np.array([PALETTE[colour] for colour in colours], np.float32)
-    painted = np.asarray(picture).astype(np.float32)
-    seen = number >= 0
-    painted[seen] += _TINT * (tints[number[seen]] - painted[seen])
-    border = np.zeros_like(seen)
-    border[1:] |= number[1:] != number[:-1]
-    border[:, 1:] |= number[:, 1:] != number[:, :-1]
-    painted[border] = 255
-    rows = [
+    picture.thumbnail((_OVERLAY_LONG_SIDE, _OVERLAY_LONG_SIDE))
+    full_map = Image.fromarray(marked_map(regions.masks).to(torch.int32).numpy())
+    tinted = _tinted(np.asarray(picture), np.asarray(full_map.resize(picture.size, Image.Resampling.NEAREST)), colours)
+    legend = [
         (colour, f"{name if name == colour else f'{colour}: {name}'}, {mask.mean():.0%} of the photo")
-        for name, colour, mask in zip(labels.names, colours, labels.masks, strict=True)
+        for name, colour, mask in zip(regions.names, colours, regions.masks, strict=True)
     ]
-    height, font = picture.height, ImageFont.load_default(_LETTERS)
-    width = max(picture.width, *(round(font.getlength(text)) + 40 + 2 * _MARGIN for _, text in rows))
-    sheet = Image.new("RGB", (width, height + _LINE * len(rows) + 2 * _MARGIN), "white")
-    sheet.paste(Image.fromarray(painted.round().astype(np.uint8)), (0, 0))
+    return _with_legend(Image.fromarray(tinted), legend)
+
+
+def _tinted(picture: np.ndarray, region_map: np.ndarray, colours: Sequence[str]) -> np.ndarray:
+    """Tint a picture (H, W, 3) uint8 in the colours of its regions, with white borders between them."""
+    tints = np.array([PALETTE[colour] for colour in colours], np.float32)
+    painted = picture.astype(np.float32)
+    in_region = region_map >= 0
+    painted[in_region] += _TINT * (tints[region_map[in_region]] - painted[in_region])
+    border = np.zeros_like(in_region)
+    border[1:] |= region_map[1:] != region_map[:-1]
+    border[:, 1:] |= region_map[:, 1:] != region_map[:, :-1]
+    painted[border] = 255
+    return painted.round().astype(np.uint8)
+
+
+def _with_legend(picture: Image.Image, legend: Sequence[tuple[str, str]]) -> Image.Image:
+    """Return a picture with rows of (colour, text) below it."""
+    font = ImageFont.load_default(_FONT_SIZE)
+    text_left = _MARGIN + _SWATCH_WIDTH + 10
+    width = max(picture.width, *(round(font.getlength(text)) + text_left + _MARGIN for _, text in legend))
+    sheet = Image.new("RGB", (width, picture.height + _ROW_HEIGHT * len(legend) + 2 * _MARGIN), "white")
+    sheet.paste(picture, (0, 0))
     draw = ImageDraw.Draw(sheet)
-    for row, (colour, text) in enumerate(rows):
-        top = height + _MARGIN + row * _LINE
-        draw.rectangle((_MARGIN, top, _MARGIN + 30, top + _LINE - 6), PALETTE[colour], "black")
-        draw.text((_MARGIN + 40, top), text, "black", font)
+    for row, (colour, text) in enumerate(legend):
+        top = picture.height + _MARGIN + row * _ROW_HEIGHT
+        draw.rectangle((_MARGIN, top, _MARGIN + _SWATCH_WIDTH, top + _SWATCH_HEIGHT), PALETTE[colour], "black")
+        draw.text((text_left, top), text, "black", font)
     return sheet
 
 
 def check_targets(
-    folder: Path, roles: Sequence[str], inputs: Sequence[str | os.PathLike | None], overwrite: bool
+    folder: Path, roles: Sequence[str], inputs: Sequence[str | os.PathLike[str] | None], overwrite: bool
 ) -> None:
-    """Refuse, before any work, files that could not be written, are inputs, or may hold somebody's own strokes.
+    """Check, before any work, that `write_regions` can write its files without destroying anything.
 
-    Raises InputError or FileError, see `fastphoto.image_files.check_output`; InputError for masks and names that are
-    there, unless they may be overwritten.
+    Args:
+        folder: folder that the files go to.
+        roles: of the photos, "content" and "style".
+        inputs: paths that are read; None: no path.
+        overwrite: whether masks and names that exist may be overwritten. They may have been edited by hand.
+
+    Raises:
+        InputError: a file that is also an input, or that exists and may not be overwritten.
+        FileError: a file that cannot be written, see `fastphoto.photos.write.check_output`.
     """
     masks, names = [folder / f"{role}_mask.png" for role in roles], folder / "names.json"
     for path in (*masks, *(folder / f"{role}_overlay.jpg" for role in roles)):
@@ -118,30 +143,31 @@ def check_targets(
         raise InputError(f"{printable(names)}: is also an input; give another folder")
     if "style" not in roles and os.path.lexists(stale := folder / "style_mask.png"):
         raise InputError(f"{printable(stale)}: would stay beside the regions of another photo; give another folder")
-    there = next((path for path in (*masks, names) if path.exists()), None)
-    if there is not None and not overwrite:
-        raise InputError(f"{printable(there)}: exists and may have been edited; give another folder, or --overwrite")
+    existing = next((path for path in (*masks, names) if path.exists()), None)
+    if existing is not None and not overwrite:
+        raise InputError(f"{printable(existing)}: exists and may have been edited; give another folder, or --overwrite")
 
 
-def write_regions(folder: Path, found: Mapping[str, tuple[Photo, RegionMasks]]) -> None:
-    """Write `ROLE_mask.png` and `ROLE_overlay.jpg` for the photo of every role, and `names.json`: colour -> region.
+def write_regions(folder: Path, photos: Mapping[str, tuple[Photo, RegionMasks]]) -> None:
+    """Write `ROLE_mask.png` and `ROLE_overlay.jpg` for the photo of each role, and `names.json`: colour -> region.
 
-    None of them takes its name before all are written. All have the same regions. Raises InputError for more than nine
-    of them, FileError where writing fails.
+    None of the files takes its name before all are complete.
+
+    Args:
+        folder: folder that exists.
+        photos: role -> photo and its regions; all have regions of the same names.
+
+    Raises:
+        InputError: more than nine regions.
+        FileError: a file that cannot be written.
     """
-    names = next(iter(found.values()))[1].names
+    names = next(iter(photos.values()))[1].names
     colours = region_colours(names)
-    told = json.dumps(dict(zip(colours, names, strict=True)), indent=1) + "\n"
+    names_text = json.dumps(dict(zip(colours, names, strict=True)), indent=1) + "\n"
     files: dict[Path, Callable[[BinaryIO], object]] = {}
-    for role, (photo, labels) in found.items():
-        mask, picture = mask_picture(labels, colours), overlay(photo.pixels, labels, colours)
+    for role, (photo, regions) in photos.items():
+        mask, picture = mask_picture(regions, colours), overlay(photo.pixels, regions, colours)
         files[folder / f"{role}_mask.png"] = partial(mask.save, format="PNG", optimize=True)
         files[folder / f"{role}_overlay.jpg"] = partial(picture.save, format="JPEG", quality=92)
-    files[folder / "names.json"] = lambda file: file.write(told.encode())
+    files[folder / "names.json"] = lambda file: file.write(names_text.encode())
     write_files(files)
-
-
-def _numbers(labels: RegionMasks) -> Tensor:
-    """(H, W) int32: the region of every pixel, -1 for none."""
-    value, number = labels.masks.max(0)
-    return torch.where(value >= 0.5, number, -1).to(torch.int32)

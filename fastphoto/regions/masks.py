@@ -1,30 +1,38 @@
-"""The type `RegionMasks`: the named regions of one photo, a mask for each."""
+"""The type `RegionMasks`, and region maps turned into masks and back."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-OneMask = str | os.PathLike | Image.Image | np.ndarray | Tensor
+OneMask = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor
 
-MAXIMUM_REGIONS = 64
+MAXIMUM_REGIONS = 64  # by eye; a photo read as a mask has more
 
 
 @dataclass(frozen=True, eq=False)
 class RegionMasks:
-    """One photo's mask: which region each pixel belongs to. Pixels may belong to none."""
+    """The named regions of one photo, with a mask for each; a pixel may belong to none.
+
+    Example:
+        >>> sky = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
+        >>> RegionMasks(("sky", "sea"), torch.stack([sky, 1 - sky])).masks.shape
+        torch.Size([2, 2, 2])
+    """
 
     names: tuple[str, ...]
-    masks: Tensor  # (R, H, W) float32, [0, 1]; 0 or 1 unless soft masks came in
+    masks: Tensor  # (R, H, W) float32 in [0, 1]; 0 or 1 unless read from soft masks
 
 
 MaskSource = None | OneMask | Mapping[str, OneMask] | RegionMasks
+"""What `fastphoto.regions.read_masks` reads; None is one region that covers the whole photo."""
 
 
 def region_map(masks: Tensor) -> Tensor:
@@ -43,6 +51,23 @@ def region_map(masks: Tensor) -> Tensor:
     return torch.cat([1 - masks.sum(0, keepdim=True), masks]).argmax(0) - 1
 
 
+def marked_map(masks: Tensor) -> Tensor:
+    """Return the number of the region that marks each pixel with 0.5 or more, -1 where none does.
+
+    Args:
+        masks: (R, H, W), [0, 1]; where several overlap, the largest value counts, and the first of equal ones.
+
+    Returns:
+        (H, W) int64.
+
+    Example:
+        >>> marked_map(torch.tensor([[[0.9, 0.4, 0.5]], [[1.0, 0.3, 0.5]]]))
+        tensor([[ 1, -1,  0]])
+    """
+    value, number = masks.max(0)
+    return torch.where(value >= 0.5, number, -1)
+
+
 def masks_of_map(regions: Tensor, count: int) -> Tensor:
     """Return the masks of a region map.
 
@@ -59,4 +84,7 @@ def masks_of_map(regions: Tensor, count: int) -> Tensor:
         <BLANKLINE>
                 [[0., 1., 0.]]])
     """
-    return torch.stack([regions == number for number in range(count)]).float()
+    masks = torch.empty(count, *regions.shape, device=regions.device)
+    for number in range(count):  # one by one: 12 megapixels weigh 48 MB each
+        masks[number] = regions == number
+    return masks

@@ -1,29 +1,67 @@
-"""Regions of content and style matched by name."""
+"""Match the regions of content and style by name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from fastphoto.colour.spaces import srgb_to_lab
 from fastphoto.errors import InputError, warn
-from fastphoto.photos.resize import resize
 from fastphoto.regions.masks import RegionMasks
+from fastphoto.regions.merging import merge_regions
 from fastphoto.regions.palette import MINIMUM_SHARE
-from fastphoto.regions.resizing import resize_masks
+
+Orphans = Literal["merge", "global", "drop", "error"]
+"""What happens to an orphan, a content region that the style lacks; see `match_regions`."""
+ORPHANS: tuple[Orphans, ...] = get_args(Orphans)
+
+_WHOLE_SHARE = 0.99  # of a photo: a mask of more covers it; by eye
 
 
 @dataclass(frozen=True, eq=False)
 class MatchedRegions:
-    """Regions shared by content and style, in one order; each has an area on both sides."""
+    """Regions of content and style paired by name, in one order; none is empty in either photo."""
 
     names: tuple[str, ...]
-    content: Tensor  # (R, H, W) float32, [0, 1]
-    style: Tensor  # (R, h, w) float32, [0, 1]
-    orphans: tuple[str, ...]  # content regions that the style lacks
+    content: Tensor  # (R, H, W) float32 in [0, 1]
+    style: Tensor  # (R, h, w) float32 in [0, 1]
+    orphans: tuple[str, ...]  # names of content regions that the style lacks, whatever became of them
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """The regions of one of the two photos, with the share of the photo that each covers."""
+
+    masks: Tensor  # (R, H, W)
+    row: Mapping[str, int]  # name -> index into masks, in the order of the masks
+    shares: Mapping[str, float]
+    minimum_share: float  # a smaller region counts as absent
+
+    @staticmethod
+    def of(regions: RegionMasks, minimum_share: float) -> _Side:
+        return _Side(
+            regions.masks,
+            {name: row for row, name in enumerate(regions.names)},
+            dict(zip(regions.names, regions.masks.mean((1, 2)).tolist(), strict=True)),
+            max(minimum_share, 1 / regions.masks[0].numel()),
+        )
+
+    @property
+    def large(self) -> list[str]:
+        return [name for name in self.row if self.shares[name] >= self.minimum_share]
+
+    @property
+    def tiny(self) -> list[str]:
+        return [name for name in self.row if 0 < self.shares[name] < self.minimum_share]
+
+    def rows(self, names: Iterable[str]) -> list[int]:
+        return [self.row[name] for name in names]
+
+    def listed(self, names: Iterable[str]) -> str:
+        return ", ".join(f"{name} ({self.shares[name]:.1%})" for name in names)
 
 
 def match_regions(
@@ -31,137 +69,136 @@ def match_regions(
     style: RegionMasks,
     content_pixels: Tensor,
     style_pixels: Tensor,
-    orphans: Literal["merge", "global", "drop", "error"] = "merge",
+    orphans: Orphans = "merge",
     minimum_share: float = MINIMUM_SHARE,
 ) -> MatchedRegions:
     """Pair the regions of content and style by name.
 
-    content_pixels: (3, H, W), style_pixels: (3, h, w), sRGB in [0, 1], of the masks' sizes.
-    An orphan is a content region whose area in the style is below `minimum_share` of the style's pixels:
-      merge   its pixels join the shared region nearest in colour and position
-      global  it takes its style from the whole style photo
-      drop    its pixels belong to no region
-      error   InputError
-    Orphans are named in one FastPhotoWarning, and so are regions that only the style has, for their look goes nowhere.
-    Content regions below `minimum_share` of the content merge in silence. Without any shared region, "merge" falls
-    back to one region "all". A single region on one side that covers its whole photo is paired with a single region
-    on the other. Every region returned has an area above zero on both sides; masks may share memory with `content`
-    and `style`.
+    One region that covers its whole photo is paired with the only region of the other photo, whatever their names.
+    Content regions below `minimum_share` join a neighbour without a warning. One `FastPhotoWarning` names all orphans;
+    without orphans, one names the regions that only the style has, for their look is not used.
 
-    Raises InputError where one side has a mask of several regions and the other none, and where nothing is
-    left.
+    Args:
+        content: regions of the content, masks (R, H, W).
+        style: regions of the style, masks (R', h, w).
+        content_pixels: the content, (3, H, W), sRGB in [0, 1], of its masks' size.
+        style_pixels: the style, (3, h, w), sRGB in [0, 1], of its masks' size.
+        orphans: what happens to an orphan, a content region that covers less than `minimum_share` of the style:
+            "merge" adds its pixels to the shared region nearest in colour and position, and without any shared region
+            makes the whole photo one region "all"; "global" gives it the whole style photo as its style; "drop" leaves
+            its pixels without a region; "error" raises InputError.
+        minimum_share: share of a photo's pixels, in [0, 1]; a smaller region counts as absent.
+
+    Returns:
+        The matched regions, none of them empty. Their masks may share memory with `content` and `style`.
+
+    Raises:
+        InputError: masks of another size than their photo, several regions in one photo and no mask for the other, an
+            unknown word for `orphans`, an orphan with "error", and photos that are left without any shared region.
+
+    Example:
+        >>> top = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
+        >>> content = RegionMasks(("sky", "sea"), torch.stack([top, 1 - top]))
+        >>> style = RegionMasks(("sea", "sky"), torch.stack([1 - top, top]))
+        >>> grey = torch.full((3, 2, 2), 0.5)
+        >>> match_regions(content, style, grey, grey).names
+        ('sky', 'sea')
     """
-    for role, labels, pixels in (("content", content, content_pixels), ("style", style, style_pixels)):
-        if labels.masks.shape[1:] != pixels.shape[1:]:
-            got, wanted = tuple(labels.masks.shape[1:]), tuple(pixels.shape[1:])
-            raise InputError(f"{role} mask: (H, W) is {got}, that of the photo is {wanted}")
-    if orphans not in ("merge", "global", "drop", "error"):
-        raise InputError(f"orphans: got {orphans!r}; give merge, global, drop or error")
-    for role, labels, other in (("style", style, content), ("content", content, style)):
-        if labels.names == ("all",) and len(other.names) > 1 and bool((labels.masks == 1).all()):
-            given = "content" if role == "style" else "style"
-            raise InputError(f"{role} mask: missing, but the {given} has one; give both or neither")
-    content_names, style_names = _one_naming(content.names, style.names)
-    if len(content_names) == len(style_names) == 1 and (_covers(content) or _covers(style)):
-        shared_name = content_names if content_names == style_names else ("all",)
-        return _checked(MatchedRegions(shared_name, content.masks, style.masks, ()))
-    share = dict(zip(content_names, content.masks.mean((1, 2)).tolist(), strict=True))
-    style_share = dict(zip(style_names, style.masks.mean((1, 2)).tolist(), strict=True))
-    least, style_least = (max(minimum_share, 1 / labels.masks[0].numel()) for labels in (content, style))
-    row = {name: i for i, name in enumerate(content_names)}
-    style_row = {name: i for i, name in enumerate(style_names)}
-    large = [name for name in content_names if share[name] >= least]
-    lost = tuple(name for name in large if style_share.get(name, 0.0) < style_least)
-    kept = [name for name in large if name not in lost]
-    listed = ", ".join(f"{name} ({share[name]:.1%})" for name in lost) or "only tiny regions"
-    if lost and orphans == "error":
+    _check_arguments(content, style, content_pixels, style_pixels, orphans)
+    content, style = _named_alike(content, style)
+    if len(content.names) == len(style.names) == 1 and (_is_whole(content) or _is_whole(style)):
+        return _matched_whole(content, style)
+    ours, theirs = _Side.of(content, minimum_share), _Side.of(style, minimum_share)
+    shared = [name for name in ours.large if name in theirs.large]
+    orphan_names = tuple(name for name in ours.large if name not in theirs.large)
+    if orphan_names and orphans == "error":
+        listed = ours.listed(orphan_names)
         raise InputError(f"style mask: no region for {listed} of the content; add it or choose how to treat orphans")
-    if not kept and orphans == "merge":
-        warn(f"masks: content and style share no region (content has {listed}); using one region for all")
-        return MatchedRegions(("all",), torch.ones_like(content.masks[:1]), torch.ones_like(style.masks[:1]), lost)
-    everywhere = list(lost) if orphans == "global" else []
-    order = [name for name in content_names if name in kept or name in everywhere]
-    if not order:
-        raise InputError(f"masks: content and style share no region (content has {listed})")
-    joining = [n for n in content_names if 0 < share[n] < least] + (list(lost) if orphans == "merge" else [])
-    targets = _nearest_regions(content.masks, content_pixels, [row[n] for n in joining], [row[n] for n in order])
-    masks = _rows(content.masks, [row[name] for name in order])
-    if joining:
-        masks = masks.clone()
-    for name, target in zip(joining, targets, strict=True):
-        masks[target] = (masks[target] + content.masks[row[name]]).clamp_(max=1)
-    if lost:
-        treated = {
-            "merge": "merged into " + ", ".join(order[t] for n, t in zip(joining, targets, strict=True) if n in lost),
-            "global": "takes its style from the whole style photo",
-            "drop": "left without style",
-        }[orphans]
-        warn(f"masks: the style has no region for {listed} of the content; {treated}")
-    unused = [n for n in style_names if style_share[n] >= style_least and not share.get(n)]
-    if unused and not lost:  # else there is a remark already
-        listed = ", ".join(f"{name} ({style_share[name]:.1%})" for name in unused)
-        warn(f"masks: the content has no region for {listed} of the style; its look is not used")
-    if everywhere:
-        whole = torch.ones_like(style.masks[0])
-        style_masks = torch.stack([whole if n in everywhere else style.masks[style_row[n]] for n in order])
-    else:
-        style_masks = _rows(style.masks, [style_row[n] for n in order])
-    return _checked(MatchedRegions(tuple(order), masks, style_masks, lost))
+    names = tuple(ours.large if orphans == "global" else shared)
+    if not names:
+        nothing = f"content and style share no region (content has {ours.listed(orphan_names) or 'only tiny regions'})"
+        if orphans != "merge":
+            raise InputError(f"masks: {nothing}")
+        warn(f"masks: {nothing}; using one region for all")
+        return MatchedRegions(
+            ("all",), torch.ones_like(content.masks[:1]), torch.ones_like(style.masks[:1]), orphan_names
+        )
+    joining = [*ours.tiny, *(orphan_names if orphans == "merge" else ())]
+    style_masks = _style_masks(theirs, names, orphan_names)
+    content_masks, nearest = merge_regions(content.masks, content_pixels, ours.rows(joining), ours.rows(names))
+    neighbours = {name: names[target] for name, target in zip(joining, nearest, strict=True)}
+    if message := _warning(ours, theirs, orphan_names, orphans, neighbours):
+        warn(message)
+    return MatchedRegions(names, content_masks, style_masks, orphan_names)
 
 
-def _rows(masks: Tensor, rows: list[int]) -> Tensor:
-    """The masks of these numbers, uncopied where that is all of them: 12 megapixels weigh 48 MB each."""
-    return masks if rows == list(range(len(masks))) else masks[rows]
+def _check_arguments(
+    content: RegionMasks, style: RegionMasks, content_pixels: Tensor, style_pixels: Tensor, orphans: str
+) -> None:
+    for role, regions, pixels in (("content", content, content_pixels), ("style", style, style_pixels)):
+        if regions.masks.shape[1:] != pixels.shape[1:]:
+            size, photo_size = tuple(regions.masks.shape[1:]), tuple(pixels.shape[1:])
+            raise InputError(f"{role} mask: (H, W) is {size}, that of the photo is {photo_size}")
+    if orphans not in ORPHANS:
+        raise InputError(f"orphans: got {orphans!r}; give merge, global, drop or error")
+    for role, regions, other_role, other in (
+        ("style", style, "content", content),
+        ("content", content, "style", style),
+    ):
+        if regions.names == ("all",) and len(other.names) > 1 and bool((regions.masks == 1).all()):
+            raise InputError(f"{role} mask: missing, but the {other_role} has one; give both or neither")
 
 
-def _covers(labels: RegionMasks) -> bool:
-    return float(labels.masks.mean()) >= 0.99
+def _named_alike(content: RegionMasks, style: RegionMasks) -> tuple[RegionMasks, RegionMasks]:
+    """Rename black, grey and white to the ids 0, 128 and 255 where the other photo has ids.
 
-
-def _checked(regions: MatchedRegions) -> MatchedRegions:
-    for role, masks in (("content", regions.content), ("style", regions.style)):
-        for name, area in zip(regions.names, masks.sum((1, 2)).tolist(), strict=True):
-            if not area > 0:
-                raise InputError(f"{role} mask: region {name} is empty")
-    return regions
-
-
-def _one_naming(content: tuple[str, ...], style: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Read black, grey and white as the ids 0, 128 and 255 where the other side has ids.
-
-    A picture of ids that happens to hold only these values looks like one in palette colours.
+    A picture of ids that happens to hold only these values is read as one in palette colours.
     """
     ids = {"black": "0", "grey": "128", "white": "255"}
 
     def renamed(names: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-        apply = all(n.isdecimal() for n in other) and all(n in ids for n in names)
-        return tuple(ids[n] for n in names) if apply else names
+        are_ids = all(name.isdecimal() for name in other) and all(name in ids for name in names)
+        return tuple(ids[name] for name in names) if are_ids else names
 
-    return renamed(content, style), renamed(style, content)
+    return (
+        replace(content, names=renamed(content.names, style.names)),
+        replace(style, names=renamed(style.names, content.names)),
+    )
 
 
-def _nearest_regions(masks: Tensor, pixels: Tensor, joining: list[int], targets: list[int]) -> list[int]:
-    """For each joining region the position in `targets` of the region nearest in colour and place.
+def _is_whole(regions: RegionMasks) -> bool:
+    return float(regions.masks.mean()) >= _WHOLE_SHARE
 
-    Distance: difference of the mean Lab colours over 30, plus that of the centroids over the sum of the
-    regions' root mean square radii, so that a large region is near to what lies within it.
-    """
-    if not joining:
-        return []
-    height, width = pixels.shape[1:]
-    scale = min(1.0, 256 / max(height, width))
-    size = max(1, round(height * scale)), max(1, round(width * scale))
-    small = resize(pixels.detach().float().cpu(), size).clamp(0, 1)
-    lab = torch.from_numpy(srgb_to_lab(small.numpy())).float().flatten(1)
-    weights = resize_masks(masks.cpu(), size).flatten(1)
-    weights = weights / weights.sum(1, keepdim=True).clamp_min(1e-12)
-    y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
-    place = torch.stack([y, x]).flatten(1).float()
-    colour, centre = weights @ lab.T, weights @ place.T
-    radius = (weights @ place.square().T - centre.square()).sum(1).clamp_min(0.25).sqrt()
-    nearest = []
-    for j in joining:
-        apart = (colour[targets] - colour[j]).norm(dim=1) / 30
-        away = (centre[targets] - centre[j]).norm(dim=1) / (radius[targets] + radius[j])
-        nearest.append(int((apart + away).argmin()))
-    return nearest
+
+def _matched_whole(content: RegionMasks, style: RegionMasks) -> MatchedRegions:
+    names = content.names if content.names == style.names else ("all",)
+    for role, regions in (("content", content), ("style", style)):
+        if not regions.masks.sum() > 0:
+            raise InputError(f"{role} mask: region {names[0]} is empty")
+    return MatchedRegions(names, content.masks, style.masks, ())
+
+
+def _warning(
+    ours: _Side, theirs: _Side, orphan_names: Sequence[str], orphans: Orphans, neighbours: Mapping[str, str]
+) -> str | None:
+    """Return what to warn of: the orphans and their fate, or else the regions that only the style has."""
+    if orphan_names:
+        if orphans == "merge":
+            fate = "merged into " + ", ".join(neighbours[name] for name in orphan_names)
+        elif orphans == "global":
+            fate = "takes its style from the whole style photo"
+        else:
+            fate = "left without style"
+        return f"masks: the style has no region for {ours.listed(orphan_names)} of the content; {fate}"
+    if unused := [name for name in theirs.large if not ours.shares.get(name)]:
+        return f"masks: the content has no region for {theirs.listed(unused)} of the style; its look is not used"
+    return None
+
+
+def _style_masks(theirs: _Side, names: Sequence[str], orphan_names: Sequence[str]) -> Tensor:
+    """Return the masks (R, h, w) that these regions take their style from: the whole photo for an orphan."""
+    if not any(name in orphan_names for name in names):
+        rows = theirs.rows(names)
+        return theirs.masks if rows == list(range(len(theirs.masks))) else theirs.masks[rows]
+    whole = torch.ones_like(theirs.masks[0])
+    return torch.stack([whole if name in orphan_names else theirs.masks[theirs.row[name]] for name in names])

@@ -1,4 +1,4 @@
-"""The nine colours that masks are painted in, and snapping smeared pictures to the ones in use."""
+"""The nine colours that masks are painted in, and pictures with blended or compressed colours snapped to them."""
 
 from __future__ import annotations
 
@@ -17,101 +17,140 @@ PALETTE: dict[str, tuple[int, int, int]] = {
     "lightblue": (0, 255, 255),
     "purple": (255, 0, 255),
 }
+"""Name -> (red, green, blue) of the nine colours of Luan et al. (2017), in the order that regions are listed in."""
 
-MINIMUM_SHARE = 5e-4  # of the photo's pixels (13x13 of 700x466): a smaller area has no style of its own to speak of
-_SNAP = 51  # of 255, largest channel: lossy compression moves a colour by less, the palette lies 127 apart
-CLOSE = 25  # of 255: the paper's own tolerance of 0.1
-_FLAT = 31  # of 255: range within 3x3; a blend of two colours is steeper
-_PAINTED = 8  # of 255: range within 3x3 of an area that compression has not touched
-_REACH = 3  # pixels a colour is trusted beyond its solid areas
-_SMEAR = 8  # pixels: lossy formats work in blocks of 8, further off a colour is no artefact
-_OFF_PALETTE = 0.05  # share of the pixels
+MINIMUM_SHARE = 5e-4  # of the photo's pixels (13x13 of 700x466): a smaller area has no style of its own; by eye
+TOLERANCE = 25  # of 255, largest channel: the paper's own tolerance of 0.1
+_SNAP_DISTANCE = 51  # of 255: lossy compression moves a colour by less, the palette lies 127 apart
+_FLAT_RANGE = 31  # of 255, within 3x3; a blend of two colours is steeper; by eye
+_PAINTED_RANGE = 8  # of 255, within 3x3 of an area that compression has not touched; by eye
+_REACH = 3  # pixels that a colour is trusted beyond its solid areas; by eye
+_BLOCK = 8  # pixels: lossy formats work in blocks of 8; further from its region a colour is no artefact
+_MAXIMUM_OFF_SHARE = 0.05  # of the pixels: a picture with more off the palette is refused; by eye
+_WARNING_SHARE = 0.005  # of the pixels; by eye
 
 
-def enough(pixels: int) -> float:
+def minimum_area(pixels: int) -> float:
+    """Return how many pixels a colour of a picture must fill to count."""
     return max(4, MINIMUM_SHARE * pixels)
 
 
-def extreme3(values: np.ndarray, pick: np.ufunc) -> np.ndarray:
-    """Minimum or maximum over 3x3, edges replicated."""
+def extreme_3x3(values: np.ndarray, pick: np.ufunc) -> np.ndarray:
+    """Return `pick` (np.minimum or np.maximum) over 3x3 pixels of (H, W), edges replicated."""
     rows = np.pad(values, ((1, 1), (0, 0)), mode="edge")
     rows = pick(pick(rows[:-2], rows[1:-1]), rows[2:])
     columns = np.pad(rows, ((0, 0), (1, 1)), mode="edge")
-    return pick(pick(columns[:, :-2], columns[:, 1:-1]), columns[:, 2:])
+    result: np.ndarray = pick(pick(columns[:, :-2], columns[:, 1:-1]), columns[:, 2:])
+    return result
 
 
-def snap(rgb: np.ndarray, name: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """Give every pixel (H, W, 3) uint8 a palette colour that the picture really uses.
+def snap_to_palette(rgb: np.ndarray, name: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Give each pixel the palette colour of its region in a picture with blended edges and compression artefacts.
 
-    A colour is used where it fills 3x3 areas. A pixel near a used colour and near one of its areas takes it;
-    every other pixel (a blend on an edge, a compression artefact) takes the colour of the nearest area.
-    Returns the palette's names and the number of each pixel's colour, (H, W) int16.
+    A colour is in use if it fills 3x3 areas. A pixel near a used colour and near one of its areas takes it; any other
+    pixel (a blend on an edge, an artefact) takes the colour of the nearest area.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        name: what messages call the picture.
+
+    Returns:
+        The names of the palette, and the number of each pixel's colour, (H, W) int16.
+
+    Raises:
+        InputError: more than 5 % of the pixels are off the palette, or no colour is in use.
     """
     names = tuple(PALETTE)
     nearest, distance = _nearest_colour(rgb)
-    if int(distance.max()) <= 1:  # exact, give or take the rounding of mid grey: thin lines count too
+    if int(distance.max()) <= 1:  # exact, up to the rounding of mid grey: thin lines count too
         return names, nearest.astype(np.int16)
-    spread = np.zeros(nearest.shape, np.uint8)
-    for channel in range(3):
-        values = rgb[..., channel]
-        np.maximum(spread, extreme3(values, np.maximum) - extreme3(values, np.minimum), out=spread)
-    flat = spread <= _FLAT
-    solid = flat & (extreme3(distance, np.maximum) <= _SNAP)
-    solid &= extreme3(nearest, np.minimum) == extreme3(nearest, np.maximum)
-    used = np.bincount(nearest[solid], minlength=len(names)) >= enough(nearest.size)
-    solid &= used[nearest]
-    accepted = solid | ((distance <= CLOSE) & used[nearest] & (nearest != names.index("grey")))
-    for k in np.flatnonzero(used):
-        around = solid & (nearest == k)
-        for _ in range(_REACH):
-            around = extreme3(around, np.maximum)
-        accepted |= around & (nearest == k) & (distance <= _SNAP)
-    off = extreme3((spread <= _PAINTED) & (distance > CLOSE), np.maximum) & (distance > CLOSE)
-    labels = nearest.astype(np.int16)
+    spread = _range_3x3(rgb)
+    solid, used = _solid_areas(nearest, distance, spread)
+    accepted = _near_its_area(nearest, distance, solid, used)
+    off = extreme_3x3((spread <= _PAINTED_RANGE) & (distance > TOLERANCE), np.maximum) & (distance > TOLERANCE)
+    region_map = nearest.astype(np.int16)
     if not used.any():
         off |= ~accepted
     elif not accepted.all():
-        from scipy.spatial import cKDTree  # here, for it takes a third of a second to load and few calls need it
-
-        # The nearest solid pixel always touches one that is not.
-        rim = np.argwhere(solid & ~extreme3(solid, np.minimum))
-        lost = np.argwhere(~accepted)
-        # Moved by less than any difference of distances, so that of equally near ones the upper left is taken always.
-        gap, number = cKDTree(rim).query(lost - (1e-4, 2e-4))
-        labels[tuple(lost.T)] = labels[tuple(rim[number].T)]
-        far = lost[gap > _SMEAR + 1e-2]
-        off[tuple(far.T)] = True
+        region_map, far = _joined_to_nearest(nearest, solid, accepted)
+        off |= far
     share = off.mean()
-    if share > _OFF_PALETTE or not used.any():
+    if share > _MAXIMUM_OFF_SHARE or not used.any():
         raise InputError(
             f"{name}: {share:.0%} of the pixels are far from the palette ({', '.join(names)}); most common: "
             f"{_common_colours(rgb[off], nearest.size)}"
         )
-    if share > 0.005:
+    if share > _WARNING_SHARE:
         warn(f"{name}: {share:.1%} of the pixels are far from the palette; they join the nearest region")
-    return names, labels
+    return names, region_map
 
 
 def _nearest_colour(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Per pixel the number of the nearest palette colour and the largest channel difference to it (uint8)."""
+    """Return the number of each pixel's nearest palette colour, and the largest channel difference to it (uint8)."""
     nearest = np.zeros(rgb.shape[:2], np.uint8)
     distance = np.full(rgb.shape[:2], 255, np.uint8)
-    for k, colour in enumerate(PALETTE.values()):
+    for number, colour in enumerate(PALETTE.values()):
         gap = np.zeros(rgb.shape[:2], np.uint8)
         for channel, value in enumerate(colour):
             values = rgb[..., channel]
             np.maximum(gap, np.maximum(values, value) - np.minimum(values, value), out=gap)
-        nearest[gap < distance] = k
+        nearest[gap < distance] = number
         np.minimum(distance, gap, out=distance)
     return nearest, distance
 
 
+def _range_3x3(rgb: np.ndarray) -> np.ndarray:
+    """Return the largest range of any channel within 3x3 pixels, (H, W) uint8."""
+    spread = np.zeros(rgb.shape[:2], np.uint8)
+    for channel in range(3):
+        values = rgb[..., channel]
+        np.maximum(spread, extreme_3x3(values, np.maximum) - extreme_3x3(values, np.minimum), out=spread)
+    return spread
+
+
+def _solid_areas(nearest: np.ndarray, distance: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where 3x3 pixels show one used colour, (H, W) bool, and which colours are used, (9,) bool."""
+    solid = (spread <= _FLAT_RANGE) & (extreme_3x3(distance, np.maximum) <= _SNAP_DISTANCE)
+    solid &= extreme_3x3(nearest, np.minimum) == extreme_3x3(nearest, np.maximum)
+    used = np.bincount(nearest[solid], minlength=len(PALETTE)) >= minimum_area(nearest.size)
+    return solid & used[nearest], used
+
+
+def _near_its_area(nearest: np.ndarray, distance: np.ndarray, solid: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Return which pixels keep their nearest colour: close to it, or a little further off but beside an area of it."""
+    # Grey is also the blend of black and white, so its pixels must lie beside a grey area.
+    accepted = solid | ((distance <= TOLERANCE) & used[nearest] & (nearest != list(PALETTE).index("grey")))
+    for number in np.flatnonzero(used):
+        around = solid & (nearest == number)
+        for _ in range(_REACH):
+            around = extreme_3x3(around, np.maximum)
+        accepted |= around & (nearest == number) & (distance <= _SNAP_DISTANCE)
+    return accepted
+
+
+def _joined_to_nearest(nearest: np.ndarray, solid: np.ndarray, accepted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the region map with all pixels but the accepted joined to the nearest area, and which of them are far."""
+    from scipy.spatial import cKDTree  # here, for it takes a third of a second to load and few calls need it
+
+    # The nearest solid pixel always touches one that is not.
+    rim = np.argwhere(solid & ~extreme_3x3(solid, np.minimum))
+    others = np.argwhere(~accepted)
+    # Moved by less than any difference of distances: of equally near pixels this always takes the upper left.
+    gap, number = cKDTree(rim).query(others - (1e-4, 2e-4))
+    region_map = nearest.astype(np.int16)
+    region_map[tuple(others.T)] = region_map[tuple(rim[number].T)]
+    far = np.zeros(region_map.shape, bool)
+    far[tuple(others[gap > _BLOCK + 1e-2].T)] = True
+    return region_map, far
+
+
 def _common_colours(colours: np.ndarray, pixels: int) -> str:
+    """List the five most common of these colours (N, 3), with their shares of a picture's pixels."""
     bins = (colours >> 5).astype(np.int64) @ np.array([64, 8, 1])
     counts = np.bincount(bins, minlength=512)
     parts = []
-    for b in np.argsort(-counts, kind="stable")[:5]:
-        if counts[b]:
-            r, g, blue = colours[bins == b].mean(0).round().astype(int)
-            parts.append(f"({r}, {g}, {blue}) {counts[b] / pixels:.1%}")
+    for number in np.argsort(-counts, kind="stable")[:5]:
+        if counts[number]:
+            red, green, blue = colours[bins == number].mean(0).round().astype(int)
+            parts.append(f"({red}, {green}, {blue}) {counts[number] / pixels:.1%}")
     return ", ".join(parts)

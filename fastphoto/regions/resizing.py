@@ -1,22 +1,39 @@
-"""Masks at other sizes: those of smaller photos, and those of the layers of an encoder."""
+"""Resize masks: to a photo's size, shrunk along with it, to the layers of an encoder, and back to full size."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from fastphoto.encoders.layers import BLOCKS, Layer, is_layer
 from fastphoto.errors import InputError
+from fastphoto.regions.masks import masks_of_map
 
 
 def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (R, H, W) to (R, h, w): each new pixel is the mean over the area it covers, fractions included.
+    """Resize masks by area averaging: each new pixel is the mean over the area that it covers, fractions included.
 
     out[i] = (n_out / n_in) * sum_j |[i, i+1) * n_in/n_out  intersected with  [j, j+1)| * in[j], on each axis.
     Masks that sum to one still do.
+
+    Args:
+        masks: (R, H, W) floats of any range.
+        size: (height, width) in pixels of the result, each at least 1.
+
+    Returns:
+        (R, height, width), of the dtype and device of `masks`; `masks` themselves where they have that size.
+
+    Raises:
+        InputError: a size below one pixel.
+
+    Example:
+        >>> resize_masks(torch.tensor([[[1.0, 0.0, 0.0]]]), (1, 2))
+        tensor([[[0.6667, 0.0000]]])
     """
     for axis, n_out in ((1, size[0]), (2, size[1])):
         n_in = masks.shape[axis]
@@ -38,35 +55,138 @@ def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
     return masks
 
 
-def layer_masks(masks: Tensor, layers: Sequence[str], sizes: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
-    """Shrink masks (R, H, W) as the paper does alongside VGG-19: {layer: (R, h, w)}.
+def fit_masks(values: np.ndarray[Any, Any], count: int, photo_size: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Return the masks of a photo, shrunk to a size, from a region map or soft masks of about the photo's aspect.
 
-    After each convolution a 3x3 mean (zero padding, divisor always 9, so masks fade at the photo's border),
-    after each pooling `resize_masks` to the pooled size. layers: relu1_1 to relu5_4, or conv1_1 and so on
-    (the same masks). sizes: (h, w) of layers of the encoder, also of others than those asked for; they tell
-    whether its poolings round up or down. Where they do not tell, up.
+    Args:
+        values: region map (h, w) int16, -1 for no region, or soft masks (R, h, w) float32 in [0, 1].
+        count: number of regions R.
+        photo_size: (H, W) that the values are brought to first, a region map by nearest neighbours, soft masks by
+            bilinear interpolation.
+        size: (height, width) of the result, shrunk from there.
 
-    Raises InputError for an unknown layer and for sizes that no poolings of these masks have.
+    Returns:
+        (R, height, width) float32.
     """
-    wanted = {layer: Layer.parse(layer) for layer in layers}
-    chain = _block_sizes(tuple(masks.shape[1:]), {n: s for n, s in sizes.items() if is_layer(n)})
-    reached: dict[Layer, Tensor] = {}
-    last = max(wanted.values(), default=Layer(0, 0))
+    given_size = values.shape[-2], values.shape[-1]
+    if values.dtype == np.float32:
+        masks = torch.from_numpy(values)
+        if given_size != photo_size:
+            masks = F.interpolate(masks[None], photo_size, mode="bilinear", antialias=True)[0].clamp_(0, 1)
+        return resize_masks(masks, size)
+    if given_size != photo_size:
+        rows, columns = (
+            ((np.arange(n) + 0.5) * given / n).astype(int) for n, given in zip(photo_size, given_size, strict=True)
+        )
+        values = values[rows][:, columns]
+    masks = torch.empty(count, *size)
+    for number in range(count):  # one by one: at 12 megapixels each weighs 48 MB
+        masks[number] = resize_masks(torch.from_numpy(values == number).float()[None], size)[0]
+    return masks
+
+
+def visible_masks(masks: Tensor, alpha: Tensor | None) -> Tensor:
+    """Return shrunk masks (R, h, w) times the photo's alpha (H, W); a region that it hides completely stays as it is.
+
+    Such a region would be empty otherwise. Alpha None hides nothing.
+    """
+    if alpha is None:
+        return masks
+    visible = masks * resize_masks(alpha[None], (masks.shape[1], masks.shape[2]))
+    return torch.where(visible.sum((1, 2), keepdim=True) >= 1, visible, masks)
+
+
+def enlarge_masks(masks: Tensor, size: tuple[int, int], alpha: Tensor | None) -> Tensor:
+    """Enlarge the masks of a shrunk photo to its own size: each pixel belongs to the region that has most of it.
+
+    Args:
+        masks: (R, h, w), [0, 1], without what alpha hides, as `visible_masks` makes them.
+        size: (H, W) of the photo.
+        alpha: (H, W), [0, 1], the photo's alpha; None: nothing is hidden.
+
+    Returns:
+        (R, H, W) float32, 0 or 1. A region that alpha hides completely keeps its pixels, or it would be empty.
+    """
+    covered = masks.sum(0, keepdim=True)
+    visible = torch.ones_like(masks[:1])
+    if alpha is not None:
+        visible = resize_masks(alpha[None], (masks.shape[1], masks.shape[2]))
+    unassigned = torch.maximum(visible, covered) - covered
+    shares = F.interpolate(torch.cat([unassigned, masks])[None], size, mode="bilinear")[0]
+    enlarged = masks_of_map(shares.argmax(0) - 1, len(masks))
+    if alpha is None:
+        return enlarged
+    opaque = enlarged * (alpha >= 0.5)
+    return torch.where(opaque.sum((1, 2), keepdim=True) > 0, opaque, enlarged)
+
+
+def masks_by_layer(
+    masks: Tensor,
+    size: tuple[int, int],
+    layers: Sequence[str],
+    sizes: Mapping[str, tuple[int, int]],
+    fade: bool = True,
+) -> dict[str, Tensor]:
+    """Return the masks of a photo at layers of an encoder.
+
+    Args:
+        masks: (R, H, W), [0, 1], of any size.
+        size: (height, width) of the photo that the encoder sees.
+        layers: names of layers.
+        sizes: (h, w) of these layers.
+        fade: whether masks fade at the photo's border, as those of `layer_masks` do; if not, they are resized only.
+
+    Returns:
+        {layer: (R, h, w)}.
+    """
+    masks = resize_masks(masks, size)
+    if not fade:
+        return {layer: resize_masks(masks, sizes[layer]) for layer in layers}
+    return layer_masks(masks, layers, {"relu1_1": size} | dict(sizes))
+
+
+def layer_masks(masks: Tensor, layers: Sequence[str], sizes: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
+    """Shrink masks as the paper does alongside VGG-19.
+
+    After each convolution a 3x3 mean (zero padding, divisor always 9, so masks fade at the photo's border), after each
+    pooling `resize_masks` to the pooled size.
+
+    Args:
+        masks: (R, H, W), [0, 1].
+        layers: names relu1_1 to relu5_4, or conv1_1 to conv5_4 (the same masks).
+        sizes: layer -> (h, w) of some layers of the encoder, to find out whether its poolings round up or down. They
+            are taken to round up if these sizes leave it open.
+
+    Returns:
+        {layer: (R, h, w)}.
+
+    Raises:
+        InputError: an unknown layer, and sizes that no 2x2 poolings of these masks have.
+
+    Example:
+        >>> layer_masks(torch.ones(1, 6, 7), ["relu2_1"], {})["relu2_1"].shape
+        torch.Size([1, 3, 4])
+    """
+    positions = {layer: Layer.parse(layer) for layer in layers}
+    block_sizes = _block_sizes((masks.shape[1], masks.shape[2]), {n: s for n, s in sizes.items() if is_layer(n)})
+    masks_at: dict[Layer, Tensor] = {}
+    last = max(positions.values(), default=Layer(0, 0))
     for block, count in enumerate(BLOCKS, 1):
         if block > last.block:
             break
         if block > 1:
-            masks = resize_masks(masks, chain[block - 1])
-        for step in range(1, count + 1):
-            if (block, step) > last:
+            masks = resize_masks(masks, block_sizes[block - 1])
+        for number in range(1, count + 1):
+            if (block, number) > last:
                 break
             masks = F.avg_pool2d(masks[None], 3, stride=1, padding=1, count_include_pad=True)[0]
-            if (block, step) in wanted.values():
-                reached[Layer(block, step)] = masks
-    return {layer: reached[position] for layer, position in wanted.items()}
+            if (block, number) in positions.values():
+                masks_at[Layer(block, number)] = masks
+    return {layer: masks_at[position] for layer, position in positions.items()}
 
 
 def _block_sizes(size: tuple[int, int], known: Mapping[str, tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the (h, w) of the five blocks of a VGG-19, from the photo's, with poolings that give the known sizes."""
     for rounding in (1, 0):  # up, down
         chain = [size]
         for _ in BLOCKS[1:]:

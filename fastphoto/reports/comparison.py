@@ -1,4 +1,4 @@
-"""Methods side by side on one photo pair: their results, what they took, and what they are measured to be."""
+"""Methods side by side on one photo pair: their results, times and scores, written as a web page."""
 
 from __future__ import annotations
 
@@ -6,99 +6,117 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from fastphoto.errors import InputError
-from fastphoto.evaluation.scores import Evaluation, evaluate
-from fastphoto.methods.registry import METHODS, Method, apply_method, find_method
+from fastphoto.evaluation.scores import evaluate
+from fastphoto.methods.registry import METHODS, Method, RunOptions, apply_method, find_method
+from fastphoto.optimisation.progress import Progress
 from fastphoto.photos.photo import Photo, PhotoSource
 from fastphoto.photos.read import read_photo
-from fastphoto.photos.resize import enlarge
+from fastphoto.photos.resize import enlarge, same_aspect
 from fastphoto.photos.write import check_output, write_image
-from fastphoto.pipeline import Progress
+from fastphoto.regions.masks import MaskSource
+from fastphoto.regions.matching import Orphans
 from fastphoto.regions.pair import PhotoPair, prepare_pair
 from fastphoto.reports.contact_sheet import make_contact_sheet
-from fastphoto.reports.page import Column, Page
+from fastphoto.reports.page import Page
+from fastphoto.reports.page_pictures import image_of_pixels
+from fastphoto.reports.results import (
+    RESULT_COLUMNS,
+    SCORES_EXPLAINED,
+    TABLE_CAPTION,
+    Result,
+    result_row,
+    scores_note,
+)
 from fastphoto.runtime.device import choose_device
 from fastphoto.runtime.files import make_folder, write_text
 
 SIZE = 350
-"""Pixels of the long side that methods are compared at by default: the size that results are measured at."""
+"""Default long side, in pixels, of the photos that methods are compared on: the size at which results are measured."""
 
-_ASPECT_TOLERANCE = 0.02  # of the ratio of two aspects, that of masks
-
-Report = Callable[[str, Progress | None], object]
-"""Called with a method's name when it begins, and with each of its `Progress`."""
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What one method made of a pair."""
-
-    method: Method
-    pixels: Tensor  # (3, h, w), [0, 1]
-    seconds: float
-    evaluation: Evaluation
+MethodCallback = Callable[[str, Progress | None], object]
+"""Called with a method's name and None when the method begins, and then with the name and each of its `Progress`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The results of one or more methods, by name, on one pair."""
+    """The results of one or more methods on one photo pair."""
 
     pair: PhotoPair
+    """Content, style and regions, at the size that all methods worked at."""
     results: Mapping[str, Result]
+    """The results by the names of their methods, in the order in which the methods ran."""
 
-    def write(self, folder: str | os.PathLike, inputs: Sequence[object] = ()) -> Path:
-        """Write `index.html`, `contact-sheet.jpg`, `comparison.json`, and content, style and METHOD as PNG files.
+    def write(self, folder: str | os.PathLike[str], inputs: Sequence[object] = ()) -> Path:
+        """Write `index.html`, `contact-sheet.jpg`, `comparison.json`, and content, style and each METHOD as PNG files.
 
-        The page is one file and loads nothing. inputs: sources of the pair; a file that is one of them is refused.
-        Returns the page's path. Raises as `check_folder` does, and FileError where writing fails.
+        The page is one file that loads nothing.
+
+        Args:
+            folder: made if it does not exist; files of an earlier comparison are replaced.
+            inputs: the sources of the photos and masks; a file that is one of them is not overwritten.
+
+        Returns:
+            The path of the page.
+
+        Raises:
+            InputError: a file to be written is one of the inputs.
+            FileError: the folder cannot be made, or a file cannot be written.
         """
         target = check_folder(folder, self.results, inputs)
         for name, image in zip(["content", "style", *self.results], self.images(), strict=True):
             write_image(target / f"{name}.png", image, "PNG", {"optimize": True})
         write_image(target / "contact-sheet.jpg", make_contact_sheet(self.rows()), "JPEG", {"quality": 92})
-        write_text(target / "comparison.json", json.dumps(self._described(), indent=1, allow_nan=False) + "\n")
-        page = Page("Methods side by side", _INTRODUCTION)
-        page.viewer(list(zip(self.titles(), self.images(), strict=True)), left="Content", right=self.titles()[2])
-        self.show_pictures(page)
-        self.show_table(page)
-        for result in self.results.values():
-            told = [(name, _shown_setting(value)) for name, value in result.method.described().items()]
-            page.details(result.method.title, told)
-        page.write(target / "index.html")
+        write_text(target / "comparison.json", json.dumps(self._description(), indent=1, allow_nan=False) + "\n")
+        self._page().write(target / "index.html")
         return target / "index.html"
 
     def titles(self) -> list[str]:
-        """Content, style, and the methods."""
+        """Return the titles of content, style and methods."""
         return ["Content", "Style", *(result.method.title for result in self.results.values())]
 
     def images(self) -> list[Image.Image]:
-        """8-bit pictures of content, style and results."""
-        return [picture_of(x) for x in (self.pair.content, self.pair.style, *(r.pixels for r in self.results.values()))]
+        """Return content, style and results as 8-bit images."""
+        results = (result.pixels for result in self.results.values())
+        return [image_of_pixels(pixels) for pixels in (self.pair.content, self.pair.style, *results)]
 
     def rows(self, columns: int = 4) -> list[list[tuple[str, Image.Image]]]:
-        """Titles and pictures in rows, for a contact sheet."""
+        """Return (title, image) of content, style and results in rows, for a contact sheet."""
         cells = list(zip(self.titles(), self.images(), strict=True))
-        return [cells[at : at + columns] for at in range(0, len(cells), columns)]
+        return [cells[first : first + columns] for first in range(0, len(cells), columns)]
 
-    def show_pictures(self, page: Page, note: Callable[[Result], str] | None = None) -> None:
-        """Add all pictures to a page; below results their scores, or what else `note` says of them."""
-        notes = ["", "", *((note or _scored)(result) for result in self.results.values())]
+    def add_pictures(self, page: Page, note: Callable[[Result], str] = scores_note) -> None:
+        """Add content, style and results to a page, each result with a note below it."""
+        notes = ["", "", *map(note, self.results.values())]
         page.gallery(list(zip(self.titles(), self.images(), notes, strict=True)))
 
-    def show_table(self, page: Page) -> None:
+    def add_table(self, page: Page) -> None:
         """Add the table of scores and measures to a page."""
-        page.table(COLUMNS, [measured_row(result) for result in self.results.values()], caption=_CAPTION)
+        page.table(RESULT_COLUMNS, [result_row(result) for result in self.results.values()], caption=TABLE_CAPTION)
 
-    def _described(self) -> dict[str, Any]:
+    def _page(self) -> Page:
+        page = Page("Methods side by side", _INTRODUCTION)
+        titles = self.titles()
+        page.viewer(list(zip(titles, self.images(), strict=True)), left="Content", right=titles[2])
+        self.add_pictures(page)
+        self.add_table(page)
+        for result in self.results.values():
+            settings = result.method.as_dict()
+            page.details(result.method.title, [(name, _setting_text(value)) for name, value in settings.items()])
+        return page
+
+    def _description(self) -> dict[str, Any]:
+        """Return what `comparison.json` holds."""
         methods = {
             name: {
                 "file": f"{name}.png",
@@ -106,7 +124,7 @@ class Comparison:
                 "seconds": round(result.seconds, 3),
                 "scores": asdict(result.evaluation.scores),
                 "measures": asdict(result.evaluation.measures),
-                "settings": {key: _json_value(value) for key, value in result.method.described().items()},
+                "settings": {key: _json_value(value) for key, value in result.method.as_dict().items()},
             }
             for name, result in self.results.items()
         }
@@ -117,80 +135,99 @@ class Comparison:
 def compare(
     content: PhotoSource,
     style: PhotoSource,
-    content_mask: Any = None,
-    style_mask: Any = None,
+    content_mask: MaskSource = None,
+    style_mask: MaskSource = None,
     *,
     methods: Sequence[str] | None = None,
     size: int = SIZE,
     matched_frame: PhotoSource | None = None,
-    orphans: str = "merge",
+    orphans: Orphans = "merge",
     encoder: str = "embedded",
     weights: str | os.PathLike[str] | None = None,
     device: str | torch.device = "auto",
     seed: int = 0,
-    report: Report | None = None,
+    report: MethodCallback | None = None,
 ) -> Comparison:
-    """Run methods on one pair of photos, and measure what they make of it.
+    """Run several methods on one pair of photos, and measure and score their results.
 
     Args:
-        content, style, content_mask, style_mask, encoder, weights, device, seed: as `fastphoto.transfer` takes them.
-        methods: names in `fastphoto.methods.METHODS`; None: all of them.
-        size: long side in pixels that both photos are shrunk to before any method sees them.
-        matched_frame: for the method "time-of-day", the style's scene at the content's time of day, in any size.
-        orphans: what happens to a content region that the style lacks; see `fastphoto.regions.match_regions`.
-        report: see `Report`.
+        content, style: photos, as `fastphoto.transfer` takes them.
+        content_mask, style_mask: regions of either photo, as `fastphoto.transfer` takes them; give both or neither.
+        methods: names of methods, see `fastphoto.methods.registry.METHODS`; None: all of them.
+        size: long side in pixels, at least 16, that both photos are shrunk to before any method runs.
+        matched_frame: photo for the method "time-of-day": the scene of the style at the content's time of day, by the
+            same camera, of any size. None: it is made from the style.
+        orphans: what happens to a content region that the style lacks, "merge", "global", "drop" or "error"; see
+            `fastphoto.regions.matching.match_regions`.
+        encoder, weights, device, seed: as `fastphoto.transfer` takes them; colour transfers do not use them.
+        report: callback with the progress of each method; what it returns is ignored.
 
     Returns:
-        The results, in the order of `methods`, scored at 350 pixels against the medians of the paper's published
-        results with the embedded encoder; `Comparison.write` makes a page of them.
+        The results in the order of `methods`. They are measured at 350 pixels with the embedded encoder, and scored
+        against the medians of the results that Deep Photo Style Transfer published.
 
     Raises:
-        InputError: an unknown method, a matched frame of another aspect than the style's (by more than 2 %), and what
+        InputError: an unknown method, a matched frame whose aspect is not the style's (within 2 %), and whatever
             `fastphoto.transfer` and `fastphoto.evaluate` refuse.
+        FileError: a file that cannot be read.
+
+    Example:
+        >>> import numpy as np
+        >>> noise = np.random.default_rng(0)
+        >>> content, style = noise.random((24, 32, 3)), noise.random((32, 32, 3))
+        >>> comparison = compare(content, style, methods=["monge-kantorovich", "reinhard"])
+        >>> list(comparison.results)
+        ['monge-kantorovich', 'reinhard']
+        >>> tuple(comparison.results["reinhard"].pixels.shape)
+        (3, 24, 32)
+        >>> comparison.write("comparison")  # doctest: +SKIP
+        PosixPath('comparison/index.html')
     """
     chosen = find_methods(methods)
-    photos = read_photo(content, "content"), read_photo(style, "style")
-    pair = prepare_pair(*photos, content_mask, style_mask, size, orphans)
+    content, style = read_photo(content, "content"), read_photo(style, "style")
+    pair = prepare_pair(content, style, content_mask, style_mask, size, orphans)
     frame = None
     if matched_frame is not None:
-        frame = _frame(read_photo(matched_frame, "matched frame"), photos[1], pair)
-    return compare_methods(pair, chosen, report, frame, encoder=encoder, weights=weights, device=device, seed=seed)
+        frame = _frame_pixels(read_photo(matched_frame, "matched frame"), style, pair)
+    options = RunOptions(encoder=encoder, weights=weights, device=device, seed=seed)
+    return compare_methods(pair, chosen, matched_frame=frame, options=options, report=report)
 
 
 def compare_methods(
     pair: PhotoPair,
     methods: Mapping[str, Method],
-    report: Report | None = None,
-    matched_frame: Tensor | None = None,
-    **options: Any,
+    *,
+    matched_frame: Tensor | None = None,  # (3, h', w'), the size of the pair's style
+    options: RunOptions | None = None,
+    report: MethodCallback | None = None,
 ) -> Comparison:
-    """`compare` for a pair that is prepared already, and methods of one's own; options as `apply_method` takes them."""
-    choose_device(options.get("device", "auto"))  # before the first method that needs one
+    """Run methods on a prepared pair, as `compare` does; the methods may be your own."""
+    options = RunOptions() if options is None else options
+    choose_device(options.device)  # refuses an unusable device before the first method runs
     pixels, seconds = {}, {}
     for name, method in methods.items():
+        callback = None
         if report is not None:
             report(name, None)
+            callback = _progress_callback(report, name)
         started = time.perf_counter()
-        watch = _reporting(report, name) if report is not None else None
-        pixels[name] = apply_method(method, pair, matched_frame=matched_frame, callback=watch, **options)
+        pixels[name] = apply_method(method, pair, matched_frame=matched_frame, options=options, callback=callback)
         seconds[name] = time.perf_counter() - started
-    evaluations = evaluate(pair.content, pair.style, pixels, *named_masks(pair), size=SIZE)
+    evaluations = evaluate(pair.content, pair.style, pixels, *_measured_masks(pair), size=SIZE)
     return Comparison(
         pair, {name: Result(methods[name], pixels[name], seconds[name], evaluations[name]) for name in methods}
     )
 
 
 def find_methods(names: Sequence[str] | None = None) -> dict[str, Method]:
-    """Methods by their names, None for all of them; raises InputError for no name and an unknown one."""
+    """Return methods by their names, all of them for None; raise InputError for an empty list and an unknown name."""
     if names is not None and not names:
         raise InputError(f"methods: none given; give some of {', '.join(METHODS)}")
     return {name: find_method(name) for name in (METHODS if names is None else names)}
 
 
-def check_folder(
-    folder: str | os.PathLike, methods: Sequence[str] | Mapping[str, Any], inputs: Sequence[object]
-) -> Path:
-    """Make the folder of a comparison, and refuse, before any work, files in it that could not be written.
+def check_folder(folder: str | os.PathLike[str], methods: Iterable[str], inputs: Sequence[object]) -> Path:
+    """Make the folder of a comparison, and check before any work that its files can be written.
 
     Raises FileError for a folder that cannot be made or written, InputError for a file that is one of the inputs.
     """
@@ -200,52 +237,10 @@ def check_folder(
     return target
 
 
-def named_masks(pair: PhotoPair) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The masks of a pair as `evaluate` takes them, {region: (h, w)}, without regions that the style lacks.
-
-    Those have the whole style, which would leave the other regions none of it; all stay where the style has none.
-    """
-    measured = [name for name in pair.names if name not in pair.orphans] or pair.names
-    content, style = (
-        {name: masks[pair.names.index(name)].numpy() for name in measured}
-        for masks in (pair.content_masks, pair.style_masks)
-    )
-    return content, style
-
-
-def picture_of(pixels: Tensor) -> Image.Image:
-    """(3, H, W) in [0, 1] as an 8-bit picture."""
-    return Image.fromarray(pixels.mul(255).round_().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy())
-
-
-COLUMNS = (
-    Column("Method"),
-    Column("style", "low", ".2f"),
-    Column("photorealism", "low", ".2f"),
-    Column("worse of both", "low", ".2f"),
-    Column("Gram", "low", ".3f"),
-    Column("colour", "low", ".2f"),
-    Column("contrast", "low", ".3f"),
-    Column("affine", "low", ".2f"),
-    Column("edges", "high", ".3f"),
-    Column("SSIM", "high", ".3f"),
-    Column("seconds", "low", ".1f"),
-)
-"""Of a table with a row `measured_row` for each result."""
-
-
-def measured_row(result: Result) -> list[Any]:
-    """Title, scores, measures and seconds of one result, for `COLUMNS`."""
-    s, m = result.evaluation.scores, result.evaluation.measures
-    worse = max(s.style, s.photorealism)
-    measures = [m.gram, m.colour, m.contrast, m.affine, m.edge, m.ssim]
-    return [result.method.title, s.style, s.photorealism, worse, *measures, result.seconds]
-
-
-def _frame(frame: Photo, style: Photo, pair: PhotoPair) -> Tensor:
-    """A frame of the style's scene in the size that the style was prepared at."""
-    (height, width), (style_height, style_width) = frame.size, style.size
-    if abs(math.log(height * style_width / (width * style_height))) > _ASPECT_TOLERANCE:
+def _frame_pixels(frame: Photo, style: Photo, pair: PhotoPair) -> Tensor:
+    """Return a frame of the style's scene, (3, h', w'), in the size of the pair's style."""
+    if not same_aspect(frame.size, style.size):
+        (height, width), (style_height, style_width) = frame.size, style.size
         raise InputError(
             f"{frame.name}: {width}x{height} pixels do not fit the style's {style_width}x{style_height}; "
             "give two frames of one camera"
@@ -253,32 +248,44 @@ def _frame(frame: Photo, style: Photo, pair: PhotoPair) -> Tensor:
     return enlarge(frame.pixels, (pair.style.shape[1], pair.style.shape[2]))
 
 
-def _scored(result: Result) -> str:
-    scores = result.evaluation.scores
-    return f"style {scores.style:.2f}, photorealism {scores.photorealism:.2f}"
+def _progress_callback(report: MethodCallback, name: str) -> Callable[[Progress], None]:
+    """Return a callback for `apply_method` that never stops a run, whatever `report` returns."""
+
+    def callback(progress: Progress) -> None:
+        report(name, progress)
+
+    return callback
+
+
+_Masks = dict[str, np.ndarray[Any, Any]]
+
+
+def _measured_masks(pair: PhotoPair) -> tuple[_Masks, _Masks]:
+    """Return the masks {region: (h, w)} of content and style that results are measured with.
+
+    A region that the style lacks has the whole style as its mask, which would leave no pixel for the other regions, so
+    such regions are left out; if all regions are such, all stay.
+    """
+    measured = [name for name in pair.names if name not in pair.orphans] or pair.names
+    rows = [pair.names.index(name) for name in measured]
+    content, style = (
+        {name: masks[row].numpy() for name, row in zip(measured, rows, strict=True)}
+        for masks in (pair.content_masks, pair.style_masks)
+    )
+    return content, style
 
 
 _INTRODUCTION = (
-    "What different methods make of one photo, the content, to give it the look of another, the style. Scores are "
-    "distances: 1.00 is the median of the results that Deep Photo Style Transfer published, and lower is better. Style "
-    "is how far the regions' Gram matrices, colours and local contrast are from the style's; photorealism how far the "
-    "result is from a local recolouring of the content, and how much its edges have changed. A content left as it was "
-    "is perfectly photorealistic, so that only the two together say anything."
+    "This page compares methods that give one photo, the content, the look of another photo, the style. Scores are "
+    "distances: lower is better, and 1.00 is the median of the results that Deep Photo Style Transfer published. "
+    f"{SCORES_EXPLAINED}"
 )
-_CAPTION = "Lower is better, but for edges and SSIM. Click a heading to sort."
-
-
-def _reporting(report: Report, name: str) -> Callable[[Progress], None]:
-    def watch(progress: Progress) -> None:
-        report(name, progress)
-
-    return watch
 
 
 def _json_value(value: Any) -> Any:
-    """A setting as JSON has it, which knows no infinity; `--set` takes the text."""
+    """Return a setting as JSON can hold it: infinity becomes text, which `--set` reads back."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _shown_setting(value: Any) -> str:
+def _setting_text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,4 +1,4 @@
-"""Contact sheets: a picture of pictures in rows, each with its caption."""
+"""Contact sheets: one image of many pictures in rows, each with its caption."""
 
 from __future__ import annotations
 
@@ -7,41 +7,63 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-HEIGHT, MARGIN = 360, 8  # pixels, of a picture and between them
-_TEXT, _LINE = 16, 20  # pixels, of a caption's letters and from one line of it to the next
-_NARROWEST = 80  # pixels: what a column leaves its captions, however narrow its pictures
+HEIGHT = 360
+"""Default height of a sheet's pictures, in pixels."""
+
+_MARGIN = 8  # pixels between pictures, and around the sheet
+_FONT_SIZE, _LINE_HEIGHT = 16, 20  # pixels
+_MINIMUM_COLUMN = 80  # pixels: room for the captions of narrow pictures
+
+_Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 def make_contact_sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], height: int = HEIGHT) -> Image.Image:
-    """Rows of captioned pictures on white, all of one height in pixels; columns are as wide as their widest picture.
+    """Put captioned pictures in rows on a white sheet.
 
-    Captions are broken into lines that fit their columns, which therefore have 80 pixels or more, and written in ASCII,
-    all that the font is sure to have. An empty caption takes no room where the whole row has none.
+    Columns are as wide as their widest picture, and at least 80 pixels. Captions are wrapped at the column's width and
+    written in ASCII, which the built-in font is sure to have. A row in which no picture has a caption leaves no room
+    for captions.
+
+    Args:
+        rows: (caption, picture) pairs, row by row; rows may differ in length.
+        height: pixels that every picture is scaled to.
+
+    Returns:
+        The sheet, an RGB image.
+
+    Example:
+        >>> photo = Image.new("RGB", (300, 200), "navy")
+        >>> make_contact_sheet([[("Content", photo), ("Style", photo)]], height=100).size
+        (324, 136)
     """
-    font = ImageFont.load_default(_TEXT)
-    sized = [[(caption, _of_height(picture.convert("RGB"), height)) for caption, picture in row] for row in rows if row]
-    columns = max(map(len, sized), default=0)
-    widths = [max(_NARROWEST, *(row[c][1].width for row in sized if c < len(row))) for c in range(columns)]
-    wrapped = [
-        [_lines(caption, width, font) for (caption, _), width in zip(row, widths, strict=False)] for row in sized
+    font = ImageFont.load_default(_FONT_SIZE)
+    cells = [[(caption, _scaled(picture.convert("RGB"), height)) for caption, picture in row] for row in rows if row]
+    columns = max(map(len, cells), default=0)
+    widths = [max(_MINIMUM_COLUMN, *(row[c][1].width for row in cells if c < len(row))) for c in range(columns)]
+    captions = [
+        [_wrapped(caption, width, font) for (caption, _), width in zip(row, widths, strict=False)] for row in cells
     ]
-    lines = [max(map(len, row)) for row in wrapped]
-    total = sum(height + MARGIN + count * _LINE for count in lines) + MARGIN
-    sheet = Image.new("RGB", (sum(widths) + MARGIN * (columns + 1), total), "white")
-    draw, top = ImageDraw.Draw(sheet), MARGIN
-    for row, captions, count in zip(sized, wrapped, lines, strict=True):
-        left = MARGIN
-        for (_, picture), caption, width in zip(row, captions, widths, strict=False):
+    line_counts = [max(map(len, row)) for row in captions]
+    total_height = sum(height + _MARGIN + count * _LINE_HEIGHT for count in line_counts) + _MARGIN
+    sheet = Image.new("RGB", (sum(widths) + _MARGIN * (columns + 1), total_height), "white")
+    draw, top = ImageDraw.Draw(sheet), _MARGIN
+    for row, row_captions, line_count in zip(cells, captions, line_counts, strict=True):
+        left = _MARGIN
+        for (_, picture), lines, width in zip(row, row_captions, widths, strict=False):
             sheet.paste(picture, (left + (width - picture.width) // 2, top))
-            for number, text in enumerate(caption):
-                draw.text((left, top + height + 2 + number * _LINE), text, "black", font)
-            left += width + MARGIN
-        top += height + MARGIN + count * _LINE
+            for number, line in enumerate(lines):
+                draw.text((left, top + height + 2 + number * _LINE_HEIGHT), line, "black", font)
+            left += width + _MARGIN
+        top += height + _MARGIN + line_count * _LINE_HEIGHT
     return sheet
 
 
-def _lines(caption: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> list[str]:
-    """A caption in lines that are no wider in pixels; a word that is wider by itself is broken."""
+def _scaled(picture: Image.Image, height: int) -> Image.Image:
+    return picture.resize((max(1, round(picture.width * height / picture.height)), height), Image.Resampling.LANCZOS)
+
+
+def _wrapped(caption: str, width: int, font: _Font) -> list[str]:
+    """Return a caption in lines no wider than `width` pixels; a word that is wider by itself is broken."""
     lines: list[str] = []
     for word in _ascii(caption).split():
         if lines and font.getlength(f"{lines[-1]} {word}") <= width:
@@ -56,11 +78,7 @@ def _lines(caption: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeT
 
 
 def _ascii(text: str) -> str:
-    """Text without accents, Greek letters by their names, and ? for what is neither."""
+    """Return text without accents, with Greek letters spelled out, and with ? for other letters beyond ASCII."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    named = (unicodedata.name(c, "").partition("GREEK SMALL LETTER ")[2].lower() if c > "~" else c for c in plain)
-    return "".join(name or "?" for name in named).replace("lamda", "lambda")  # as Unicode spells it
-
-
-def _of_height(picture: Image.Image, height: int) -> Image.Image:
-    return picture.resize((max(1, round(picture.width * height / picture.height)), height), Image.Resampling.LANCZOS)
+    names = (unicodedata.name(c, "").partition("GREEK SMALL LETTER ")[2].lower() if c > "~" else c for c in plain)
+    return "".join(name or "?" for name in names).replace("lamda", "lambda")  # Unicode's names say LAMDA

@@ -4,66 +4,70 @@
   const element = (id) => document.getElementById(id);
   const data = JSON.parse(element("data").textContent);
   const results = new Map(data.results.map((result) => [result.id, result]));
-  const place = `fastphoto-study-${data.study}`;
 
-  const random = (count) => crypto.getRandomValues(new Uint32Array(count));
+  // ---- state: one participant's ratings, saved in the browser after every change
+
+  const STORAGE_KEY = `fastphoto-study-${data.study}`;
+  const randomWords = (count) => crypto.getRandomValues(new Uint32Array(count));
   const shuffled = (items) => {
     for (let last = items.length - 1; last > 0; last--) {
-      const other = Math.floor((random(1)[0] / 2 ** 32) * (last + 1));
+      const other = Math.floor((randomWords(1)[0] / 2 ** 32) * (last + 1));
       [items[last], items[other]] = [items[other], items[last]];
     }
     return items;
   };
-  const beginning = () => ({
-    participant: [...random(2)].map((word) => word.toString(16).padStart(8, "0")).join(""),
+  const newState = () => ({
+    participant: [...randomWords(2)].map((word) => word.toString(16).padStart(8, "0")).join(""),
     order: shuffled([...results.keys()]),
-    answers: {},
-    at: 0,
+    answers: {}, // id of a result -> {question: rating}
+    at: 0, // index in `order` of the result that is shown
   });
-  const remembered = () => {
+  const savedState = () => {
     try {
-      const state = JSON.parse(localStorage.getItem(place));
-      const whole = state.order.length === results.size && state.order.every((id) => results.has(id));
-      return whole && state.participant && state.answers && Number.isInteger(state.at) ? state : null;
+      const saved = JSON.parse(localStorage.getItem(STORAGE_KEY));
+      const whole = saved.order.length === results.size && saved.order.every((id) => results.has(id));
+      return whole && saved.participant && saved.answers && Number.isInteger(saved.at) ? saved : null;
     } catch {
       return null;
     }
   };
-  const remember = () => {
+  const saveState = () => {
     try {
-      localStorage.setItem(place, JSON.stringify(state));
+      localStorage.setItem(STORAGE_KEY, JSON.stringify(state));
       return true;
     } catch {
       return false;
     }
   };
 
-  let state = remembered() || beginning();
+  let state = savedState() || newState();
   let current = QUESTIONS[0]; // the question that the keys 1 to 4 answer
 
-  const answers = (id) => state.answers[id] || {};
-  const complete = (id) => QUESTIONS.every((question) => answers(id)[question]);
-  const rated = () => state.order.filter(complete).length;
+  const answersTo = (id) => state.answers[id] || {};
+  const isComplete = (id) => QUESTIONS.every((question) => answersTo(id)[question]);
+  const completeCount = () => state.order.filter(isComplete).length;
 
-  const show = (section) => {
-    for (const name of ["welcome", "rating", "end"]) element(name).hidden = name !== section;
+  // ---- the three sections
+
+  const showSection = (shown) => {
+    for (const section of ["welcome", "rating", "end"]) element(section).hidden = section !== shown;
     scrollTo(0, 0);
   };
 
-  const mark = (question) => {
+  const markQuestion = (question) => {
     current = question;
     for (const name of QUESTIONS) element(name).classList.toggle("current", name === question);
   };
 
-  const offer = () => {
-    element("next").textContent = complete(state.order[state.at]) ? "Next" : "Skip";
+  const labelNextButton = () => {
+    element("next").textContent = isComplete(state.order[state.at]) ? "Next" : "Skip";
   };
 
   const showWelcome = () => {
-    const count = rated();
-    element("start").textContent = count ? `Go on (${count} of ${results.size} rated)` : "Start";
-    element("memory").hidden = remember();
-    show("welcome");
+    const count = completeCount();
+    element("start").textContent = count ? `Continue (${count} of ${results.size} rated)` : "Start";
+    element("storage-warning").hidden = saveState();
+    showSection("welcome");
   };
 
   const showResult = () => {
@@ -71,22 +75,23 @@
     const id = state.order[state.at];
     for (const role of ["result", "style", "content"]) element(role).src = data.pictures[results.get(id)[role]];
     element("form").reset();
-    for (const [question, value] of Object.entries(answers(id)))
+    for (const [question, value] of Object.entries(answersTo(id)))
       element("form").querySelector(`[name="${question}"][value="${value}"]`).checked = true;
-    element("place").textContent = `${state.at + 1} of ${results.size}`;
+    element("position").textContent = `${state.at + 1} of ${results.size}`;
     element("bar").value = state.at;
     element("back").disabled = state.at === 0;
-    mark(QUESTIONS.find((question) => !answers(id)[question]) || QUESTIONS[0]);
-    offer();
-    show("rating");
+    markQuestion(QUESTIONS.find((question) => !answersTo(id)[question]) || QUESTIONS[0]);
+    labelNextButton();
+    showSection("rating");
   };
 
   const showEnd = () => {
-    const open = results.size - rated();
+    const rated = completeCount();
+    const open = results.size - rated;
     element("summary").textContent = open
-      ? `You rated ${rated()} of ${results.size} results. That is useful as it is; you may also go on with the others.`
+      ? `You rated ${rated} of ${results.size} results. This is already useful; you may also rate the others.`
       : `You rated all ${results.size} results.`;
-    element("resume").textContent = open ? "Go on rating" : "Look at the ratings again";
+    element("resume").textContent = open ? "Continue rating" : "Review your ratings";
     element("text").value = JSON.stringify(
       {
         study: data.study,
@@ -96,47 +101,49 @@
       null,
       1,
     );
-    show("end");
+    showSection("end");
   };
 
-  const go = (at) => {
-    state.at = at;
-    remember();
+  const goTo = (index) => {
+    state.at = index;
+    saveState();
     showResult();
-    element("rating").focus({ preventScroll: true }); // Enter is then not the button pressed last
+    element("rating").focus({ preventScroll: true }); // otherwise Enter would press the last button again
   };
 
-  const answer = (question, value) => {
+  const setAnswer = (question, value) => {
     const id = state.order[state.at];
-    state.answers[id] = { ...answers(id), [question]: Number(value) };
-    remember();
-    mark(QUESTIONS.find((name) => !answers(id)[name]) || QUESTIONS.at(-1));
-    offer();
+    state.answers[id] = { ...answersTo(id), [question]: Number(value) };
+    saveState();
+    markQuestion(QUESTIONS.find((name) => !answersTo(id)[name]) || QUESTIONS.at(-1));
+    labelNextButton();
   };
 
-  element("start").addEventListener("click", () => go(state.at));
-  element("back").addEventListener("click", () => go(state.at - 1));
+  // ---- buttons and keys
+
+  element("start").addEventListener("click", () => goTo(state.at));
+  element("back").addEventListener("click", () => goTo(state.at - 1));
   element("finish").addEventListener("click", showEnd);
   element("resume").addEventListener("click", () => {
-    const open = state.order.findIndex((id) => !complete(id));
-    go(open < 0 ? 0 : open);
+    const firstOpen = state.order.findIndex((id) => !isComplete(id));
+    goTo(firstOpen < 0 ? 0 : firstOpen);
   });
   element("form").addEventListener("submit", (event) => {
     event.preventDefault();
-    go(state.at + 1);
+    goTo(state.at + 1);
   });
-  element("form").addEventListener("change", (event) => answer(event.target.name, event.target.value));
-  for (const question of QUESTIONS) element(question).addEventListener("focusin", () => mark(question));
+  element("form").addEventListener("change", (event) => setAnswer(event.target.name, event.target.value));
+  for (const question of QUESTIONS) element(question).addEventListener("focusin", () => markQuestion(question));
 
   document.addEventListener("keydown", (event) => {
-    const busy = element("rating").hidden || document.querySelector("dialog[open]") || event.repeat;
-    if (busy || event.ctrlKey || event.metaKey || event.altKey) return;
+    const ignored = element("rating").hidden || document.querySelector("dialog[open]") || event.repeat;
+    if (ignored || event.ctrlKey || event.metaKey || event.altKey) return;
     if (/^[1-4]$/.test(event.key)) {
       element("form").querySelector(`[name="${current}"][value="${event.key}"]`).checked = true;
-      answer(current, event.key);
+      setAnswer(current, event.key);
     } else if (event.key === "Enter" && !event.target.closest("button")) {
-      event.preventDefault(); // a key pressed once too often must not skip a result; the button does
-      if (complete(state.order[state.at])) element("form").requestSubmit();
+      event.preventDefault(); // Enter pressed once too often must not skip a result; only the button skips
+      if (isComplete(state.order[state.at])) element("form").requestSubmit();
     }
   });
 
@@ -145,25 +152,25 @@
     link.href = URL.createObjectURL(new Blob([element("text").value], { type: "application/json" }));
     link.download = `answers-${state.participant}.json`;
     link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000); // by then the browser has read it
   });
   element("copy").addEventListener("click", async () => {
     element("text").select();
     try {
       await navigator.clipboard.writeText(element("text").value);
     } catch {
-      document.execCommand("copy"); // pages from a disk have no clipboard in some browsers
+      document.execCommand("copy"); // some browsers give no clipboard to pages that were opened from a disk
     }
     element("copy").textContent = "Copied";
   });
   element("another").addEventListener("click", () => {
-    if (!confirm("Have the answers been saved? They are deleted from this browser now.")) return;
-    state = beginning();
+    if (!confirm("Have you saved your answers? They will now be deleted from this browser.")) return;
+    state = newState();
     element("copy").textContent = "Copy text";
     showWelcome();
   });
   addEventListener("beforeunload", (event) => {
-    if (rated() && !remember()) event.preventDefault();
+    if (completeCount() && !saveState()) event.preventDefault();
   });
 
   showWelcome();

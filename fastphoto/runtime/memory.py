@@ -1,53 +1,45 @@
-"""How much memory is left, and photos that would not fit refused before they are decoded."""
+"""Free memory, and the refusal of photos that would not fit before they are decoded."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from fastphoto.errors import FileError
 
-if TYPE_CHECKING:
-    pass
-
-_PHOTO_BYTES = 23  # for each pixel of a photo that is decoded, kept and written, as measured
+_BYTES_PER_PIXEL = 23  # of a photo that is decoded, held and written, as measured
 
 
 def available_bytes(device: torch.device | str = "cpu") -> int | None:
-    """Bytes that this process may still take; None where the system does not tell.
+    """Return how many bytes this process may still allocate.
 
-    On a GPU those that nothing has, and those that PyTorch holds unused. On Linux what the system counts as
-    available, of which the limits of the process and of its control group may leave less.
+    Args:
+        device: "cpu", "cuda", ..., or a torch device. On the CPU the answer is the least of what the system has
+            available, what the control group may still take, and what the limit of the process's address space leaves.
+            On a GPU it is the free memory plus the memory that PyTorch has reserved and does not use.
+
+    Returns:
+        Bytes, or None if the system does not say.
+
+    Example:
+        >>> available = available_bytes()
+        >>> available is None or available > 0
+        True
     """
     if torch.device(device).type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    found = []
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        found.append(int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024)
-    with contextlib.suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        found.append(limit - used + int(cached.get("inactive_file", 0)))
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if limit != resource.RLIM_INFINITY:
-            mapped = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-            found.append(limit - mapped)
-    return max(0, min(found)) if found else None
+    limits = [_of_system(), _of_control_group(), _of_address_space()]
+    known = [limit for limit in limits if limit is not None]
+    return max(0, min(known)) if known else None
 
 
-def check_photo(width: int, height: int, name: str) -> None:
-    """Raise FileError where the pixels of a file that has not been decoded yet cannot fit."""
-    needed, available = width * height * _PHOTO_BYTES, available_bytes()
+def check_photo_fits(width: int, height: int, name: str) -> None:
+    """Raise FileError if a photo of this size, not decoded yet, does not fit into memory."""
+    needed, available = width * height * _BYTES_PER_PIXEL, available_bytes()
     if available is not None and needed > available:
         raise FileError(
             f"{name}: {width}x{height} pixels need about {in_gib(needed)} of memory, {in_gib(available)} are left; "
@@ -56,4 +48,32 @@ def check_photo(width: int, height: int, name: str) -> None:
 
 
 def in_gib(count: int) -> str:
+    """Return a number of bytes as text, in GiB."""
     return f"{count / 2**30:.1f} GiB"
+
+
+def _of_system() -> int | None:
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+    return None
+
+
+def _of_control_group() -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return limit - used + int(statistics.get("inactive_file", 0))  # the kernel drops those pages first
+    return None
+
+
+def _of_address_space() -> int | None:
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            mapped = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            return limit - mapped
+    return None

@@ -1,4 +1,7 @@
-"""What fastphoto asks of the process it runs in: threads that sleep where they wait, and freed memory that is kept."""
+"""Settings of the process: threads that sleep while they wait, and freed memory that is not returned.
+
+`fastphoto` imports this module before torch is loaded, so it must not import torch by itself.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,23 @@ import ctypes
 import os
 import sys
 
-# Rounds of a waiting thread before it sleeps. GNU's OpenMP, which PyTorch brings, does 300,000 (milliseconds): where
-# another process wants the same cores, every wait then lasts until the system takes the core away, and both get
-# several times slower. 10,000 cost nothing where the cores are free.
-_SPINS = "10000"
-_CHOSEN_BY_USER = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+# How often a waiting thread spins before it sleeps. GNU's OpenMP, which PyTorch brings along, spins 300,000 times, a
+# few milliseconds: if another process wants the same cores, every wait then lasts until the system takes the core
+# away, and both processes get several times slower. 10,000 cost nothing while the cores are free.
+_SPIN_COUNT = "10000"
+_USER_SETTINGS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _MALLOC_TRIM_THRESHOLD, _MALLOC_MMAP_THRESHOLD = -1, -3  # of mallopt in glibc's malloc.h
 
 
 def load_torch_with_patient_threads() -> None:
-    """Loads PyTorch so that its threads do not fight other processes, unless it is loaded or the user chose already."""
-    if "torch" in sys.modules or any(name in os.environ for name in _CHOSEN_BY_USER):
+    """Load PyTorch so that its waiting threads soon sleep and leave their cores to other processes.
+
+    Does nothing if PyTorch is loaded already or if the user has chosen how threads wait (GOMP_SPINCOUNT or
+    OMP_WAIT_POLICY in the environment).
+    """
+    if "torch" in sys.modules or any(name in os.environ for name in _USER_SETTINGS):
         return
-    os.environ["GOMP_SPINCOUNT"] = _SPINS
+    os.environ["GOMP_SPINCOUNT"] = _SPIN_COUNT
     try:
         import torch  # noqa: F401  (its OpenMP library reads the variable while it is loaded)
     finally:
@@ -26,9 +33,14 @@ def load_torch_with_patient_threads() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc keep freed memory, where it would give it back and ask for it again at each step; a tenth faster.
+    """Let the C library keep freed memory for the next allocation instead of returning it to the system.
 
-    For a process that only runs transfers: its memory stays at its peak. Does nothing with another C library.
+    Makes transfers about a tenth faster, for every step frees and allocates the same large tensors. The memory of the
+    process then stays at its peak, so call this only in a process that does nothing but transfers. Does nothing if
+    the C library is not glibc.
+
+    Example:
+        >>> keep_freed_memory()  # doctest: +SKIP
     """
     if sys.platform != "linux":
         return

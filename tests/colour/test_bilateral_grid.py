@@ -24,45 +24,44 @@ def colours(height: int, width: int, seed: int = 0) -> Tensor:
     return content
 
 
-def positions(content: Tensor, shape: tuple[int, ...], y: int, x: int) -> list[float]:
-    """Of a pixel, in cells: along lightness, down and across; the outermost pixels lie on the outermost cells."""
+def position(content: Tensor, shape: tuple[int, ...], y: int, x: int) -> list[float]:
+    """A pixel's luma, y and x in units of cells; the outermost pixels lie on the outermost cells."""
     _, height, width = content.shape
     red, green, blue = content[:, y, x].tolist()
-    parts = 0.299 * red + 0.587 * green + 0.114 * blue, y / (height - 1), x / (width - 1)
-    return [part * (cells - 1) for part, cells in zip(parts, shape[1:], strict=True)]
+    fractions = 0.299 * red + 0.587 * green + 0.114 * blue, y / (height - 1), x / (width - 1)
+    return [fraction * (cells - 1) for fraction, cells in zip(fractions, shape[1:], strict=True)]
 
 
-def shares(content: Tensor, shape: tuple[int, ...], y: int, x: int) -> dict[tuple[int, int, int], float]:
+def trilinear_weights(content: Tensor, shape: tuple[int, ...], y: int, x: int) -> dict[tuple[int, int, int], float]:
     """{cell: weight} of the eight cells around a pixel."""
-    place = positions(content, shape, y, x)
-    found: dict[tuple[int, int, int], float] = {}
+    weights: dict[tuple[int, int, int], float] = {}
     for corner in range(8):
         cell, weight = [], 1.0
-        for axis, at in enumerate(place):
+        for axis, at in enumerate(position(content, shape, y, x)):
             low = min(int(at), shape[1 + axis] - 2)
             upper = corner >> axis & 1
             cell.append(low + upper)
             weight *= at - low if upper else 1 - (at - low)
-        found[cell[0], cell[1], cell[2]] = weight
-    return found
+        weights[cell[0], cell[1], cell[2]] = weight
+    return weights
 
 
 @pytest.mark.parametrize(("height", "width", "cell", "levels"), SIZES)
-def test_slicing(height, width, cell, levels):
+def test_slicing_is_trilinear_interpolation(height, width, cell, levels):
     content = colours(height, width)
     grid = BilateralGrid(content, cell, levels)
     assert grid.shape == (12, levels, -(-height // cell) + 1, -(-width // cell) + 1)
     maps = random(*grid.shape)
-    wanted = torch.zeros(3, height, width).double()
+    expected = torch.zeros(3, height, width).double()
     for y in range(height):
         for x in range(width):
             colour = torch.cat([content[:, y, x], torch.ones(1).double()])
-            for (d, i, j), weight in shares(content, grid.shape, y, x).items():
-                wanted[:, y, x] += weight * maps[:, d, i, j].view(3, 4) @ colour
-    torch.testing.assert_close(grid(maps), wanted, atol=1e-12, rtol=0)
+            for (d, i, j), weight in trilinear_weights(content, grid.shape, y, x).items():
+                expected[:, y, x] += weight * maps[:, d, i, j].view(3, 4) @ colour
+    torch.testing.assert_close(grid(maps), expected, atol=1e-12, rtol=0)
 
 
-def test_gradient():
+def test_slicing_has_an_exact_gradient():
     grid = BilateralGrid(colours(5, 6), 3, 3)
     assert torch.autograd.gradcheck(grid, random(*grid.shape).requires_grad_())
 
@@ -80,7 +79,7 @@ def test_fit_is_the_least_squares_solution_of_every_cell(height, width, cell, le
     for y in range(height):
         for x in range(width):
             colour = torch.cat([content[:, y, x], torch.ones(1).double()])
-            for (d, i, j), weight in shares(content, grid.shape, y, x).items():
+            for (d, i, j), weight in trilinear_weights(content, grid.shape, y, x).items():
                 missed = maps[:, :, d, i, j] @ colour - image[:, y, x]
                 slope[:, :, d, i, j] += weight * missed[:, None] * colour
     assert float(slope.abs().max()) < 1e-9
@@ -98,7 +97,7 @@ def test_cells_without_pixels_are_the_identity():
     content = 0.1 * colours(20, 24)
     maps = BilateralGrid(content, 8, 8).fit(random(3, 20, 24))
     identity = torch.eye(3, 4).flatten().double()[:, None, None, None]
-    assert float((maps[:, 2:] - identity).abs().max()) < 1e-12, "above a lightness of 1/7 there is nothing"
+    assert float((maps[:, 2:] - identity).abs().max()) < 1e-12, "cells above a luma of 1/7 are not the identity"
     assert float((maps[:, :2] - identity).abs().max()) > 0.1
 
 
@@ -113,11 +112,11 @@ def test_fit_reproduces_a_recolouring_of_the_whole_photo(size):
     image = torch.einsum("oc,chw->ohw", mix, content) + torch.tensor([0.1, -0.05, 0.02])[:, None, None]
     grid = BilateralGrid(content)
     assert rms(image - content) > 0.05 and rms(grid(grid.fit(image)) - image) < 3e-3
-    assert rms(grid(grid.fit(image, 1e-6)) - image) < 1e-4, "all that is missed is the ridge's"
+    assert rms(grid(grid.fit(image, 1e-6)) - image) < 1e-4, "the ridge does not explain the error"
 
 
-def test_fit_reproduces_what_varies_over_place_and_lightness():
-    """Affine maps that fade from left to right and from dark to light, which no single one can be."""
+def test_fit_reproduces_maps_that_vary_over_position_and_luma():
+    """Affine maps that fade from left to right and from dark to light, unlike any single map."""
     content = day(96, 128).pixels.double()
     across = torch.linspace(0, 1, 128).double()
     luma = 0.299 * content[0] + 0.587 * content[1] + 0.114 * content[2]
@@ -129,7 +128,7 @@ def test_fit_reproduces_what_varies_over_place_and_lightness():
 
 
 def test_fit_of_another_photo_keeps_the_contents_edges_only():
-    """What is no recolouring of the content cannot be said; its colours at the grid's scale can."""
+    """The grid can only recolour the content: it matches the other photo's colours at its own scale, not its edges."""
     content, other = day().pixels, dusk(48, 64).pixels
     grid = BilateralGrid(content)
     made = grid(grid.fit(other))
@@ -137,7 +136,16 @@ def test_fit_of_another_photo_keeps_the_contents_edges_only():
     assert rms(made - other) < rms(content - other)
 
 
-def test_nothing_is_left_of_gradients_in_what_fit_returns():
+def test_a_fitted_grid_does_not_require_a_gradient():
     grid = BilateralGrid(day().pixels)
     with torch.no_grad():
         assert not grid.fit(dusk(48, 64).pixels).requires_grad
+
+
+def test_the_grids_tensors_are_buffers():
+    """`.to()` and `state_dict()` see them."""
+    content = day().pixels
+    grid = BilateralGrid(content)
+    assert {name for name, _ in grid.named_buffers()} == {"coordinates", "colours"}
+    maps = grid.fit(content)
+    torch.testing.assert_close(grid.double()(maps.double()).float(), BilateralGrid(content)(maps), atol=1e-5, rtol=0)

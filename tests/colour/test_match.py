@@ -1,4 +1,4 @@
-"""Colour transfer by region: the style's moments and distribution, and what happens at borders and in between."""
+"""Colour transfer by region: Monge-Kantorovich maps, the curves after them, and blending at borders."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from torch import Tensor
 
 from fastphoto.colour.match import match_colours, monge_kantorovich
 from fastphoto.colour.spaces import OPPONENT
-from fastphoto.colour.statistics import blend_regions, interpolated, quantiles, some_pixels
-from fastphoto.colour.statistics import moments as weighted_moments
 
 
 def muted(photo: Rendered) -> Tensor:
-    """Its pixels with less contrast, so that no mapped colour leaves [0, 1]."""
+    """The photo's pixels with less contrast, so that no mapped colour leaves [0, 1]."""
     return 0.35 + 0.3 * photo.pixels
 
 
@@ -25,89 +23,65 @@ def moments(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return values.mean(1), torch.cov(values, correction=0)
 
 
+def linear_map(before: Tensor, after: Tensor, inside: Tensor) -> Tensor:
+    """The matrix (3, 3) of the affine map between the colours of two images, by least squares inside a mask."""
+    colours = before[:, inside].double()
+    colours = torch.cat([colours, torch.ones(1, colours.shape[1])])
+    return torch.linalg.lstsq(colours.T, after[:, inside].double().T).solution.T[:, :3]
+
+
+CONSTANT_PAIRS = ("flat content", "flat style", "both flat")
+
+
+def constant_pair(pair: str, level: float) -> tuple[Tensor, Tensor]:
+    """Content and style (3, 20, 24), one of them or both of one colour."""
+    flat, textured = torch.full((3, 20, 24), level), muted(day(20, 24))
+    return {"flat content": (flat, textured), "flat style": (textured, flat), "both flat": (flat, 1 - flat)}[pair]
+
+
+# ---- the linear map
+
+
 def test_mapped_regions_have_the_styles_mean_and_covariance():
     content, style = day(), dusk()
     mapped = monge_kantorovich(muted(content), muted(style), content.regions, style.regions, gain=100.0)
     assert mapped.shape == content.pixels.shape and mapped.dtype == torch.float32
-    assert mapped.min() > 0.05 and mapped.max() < 0.95, "nothing was clamped"
+    assert mapped.min() > 0.05 and mapped.max() < 0.95, "colours were clamped, which spoils the comparison"
     for mine, theirs in zip(content.regions, style.regions, strict=True):
         mean, covariance = moments(mapped, mine)
-        wanted_mean, wanted_covariance = moments(muted(style), theirs)
-        assert (mean - wanted_mean).abs().max() < 1e-5
-        assert (covariance - wanted_covariance).abs().max() < 1e-3 * wanted_covariance.abs().max()
+        expected_mean, expected_covariance = moments(muted(style), theirs)
+        assert (mean - expected_mean).abs().max() < 1e-5
+        assert (covariance - expected_covariance).abs().max() < 1e-3 * expected_covariance.abs().max()
 
 
-def test_map_is_the_one_that_moves_colours_least():
-    """In the space of the measure the optimal matrix is symmetric and positive; other maps turn colours around."""
+def test_the_map_moves_colours_least():
+    """In the opponent space the optimal matrix is symmetric and positive definite; other maps turn colours around."""
     content, style = day(), dusk()
     everywhere = torch.ones(1, 48, 64), torch.ones(1, 56, 48)
     mapped = monge_kantorovich(muted(content), muted(style), *everywhere, gain=100.0)
-    colours = torch.cat([muted(content).flatten(1), torch.ones(1, 48 * 64)]).double()
-    matrix = torch.linalg.lstsq(colours.T, mapped.flatten(1).double().T).solution.T[:, :3]
     space = OPPONENT.double()
-    matrix = space @ matrix @ torch.linalg.inv(space)
+    matrix = space @ linear_map(muted(content), mapped, everywhere[0][0] > 0) @ torch.linalg.inv(space)
     assert (matrix - matrix.T).abs().max() < 1e-3 * matrix.abs().max()
     assert (torch.linalg.eigvalsh(matrix) > 0).all()
 
 
 def test_published_map_in_rgb_has_the_styles_moments_and_is_symmetric():
-    """Each region's, exactly: the map that moves RGB least has no bound on its gains."""
+    """With an infinite gain in RGB each region's moments are exactly the style's."""
     content, style = day(), dusk()
     mapped = monge_kantorovich(muted(content), muted(style), content.regions, style.regions, math.inf, torch.eye(3))
-    assert mapped.min() > 0.05 and mapped.max() < 0.95, "nothing was clamped"
+    assert mapped.min() > 0.05 and mapped.max() < 0.95, "colours were clamped, which spoils the comparison"
     for mine, theirs in zip(content.regions, style.regions, strict=True):
-        for found, wanted in zip(moments(mapped, mine), moments(muted(style), theirs), strict=True):
-            assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
-        colours = muted(content)[:, mine > 0].double()
-        colours = torch.cat([colours, torch.ones(1, colours.shape[1])])
-        matrix = torch.linalg.lstsq(colours.T, mapped[:, mine > 0].double().T).solution.T[:, :3]
+        for got, expected in zip(moments(mapped, mine), moments(muted(style), theirs), strict=True):
+            assert (got - expected).abs().max() < 1e-4 * expected.abs().max()
+        matrix = linear_map(muted(content), mapped, mine > 0)
         assert (matrix - matrix.T).abs().max() < 1e-3 * matrix.abs().max()
         assert (torch.linalg.eigvalsh(matrix) > 0).all()
     default = monge_kantorovich(muted(content), muted(style), content.regions, style.regions, math.inf)
-    assert (default - mapped).abs().max() > 0.003, "the space matters"
-
-
-def test_moments_of_a_soft_mask_are_those_of_repeated_pixels():
-    photo = muted(day(6, 7))
-    counts = torch.arange(42).reshape(6, 7) % 4
-    repeated = photo.flatten(1).repeat_interleave(counts.flatten(), 1).double()
-    mean, covariance = weighted_moments(photo, counts / 3)
-    assert torch.allclose(mean, repeated.mean(1), atol=1e-12)
-    assert torch.allclose(covariance, torch.cov(repeated, correction=0), atol=1e-12)
-
-
-def test_quantiles_and_interpolation_by_hand():
-    values, weights = torch.tensor([3.0, 1.0, 2.0]), torch.tensor([1.0, 1.0, 2.0])
-    # Middles of the shares lie at 0.5, 2 and 3.5 of 4; those asked for at 0.5, 1.5, 2.5 and 3.5.
-    wanted = torch.tensor([1.0, 1 + 1 / 1.5, 2 + 0.5 / 1.5, 3.0])
-    assert torch.allclose(quantiles(values, weights, 4), wanted)
-    x, y = torch.tensor([0.0, 1.0, 3.0]), torch.tensor([5.0, 7.0, 1.0])
-    found = interpolated(torch.tensor([-1.0, 0.0, 0.25, 1.0, 2.0, 9.0]), x, y)
-    assert torch.allclose(found, torch.tensor([5.0, 5.0, 5.5, 7.0, 4.0, 1.0]))
-
-
-@pytest.mark.parametrize("number", [1, 16384, 16385, 100_000])
-def test_some_pixels_are_spread_evenly(number):
-    pixels = torch.arange(number) + 7
-    some = some_pixels(pixels)
-    assert len(some) == min(number, 16384)
-    assert some.min() >= 7 and some.max() < number + 7
-    tenths = torch.bincount((some - 7) * 10 // number, minlength=10)
-    assert number == 1 or tenths.max() - tenths.min() <= 3
-
-
-def test_blended_regions_by_hand():
-    """Four pixels: of none, of half a region, of two halves, and of two whole ones."""
-    content, masks = torch.full((3, 1, 4), 0.5), torch.tensor([[[0.0, 0.5, 0.5, 1.0]], [[0.0, 0.0, 0.5, 1.0]]])
-    images = torch.full((3, 1, 4), 0.1), torch.full((3, 1, 4), 0.9)
-    blended = blend_regions(content, masks, zip(images, masks, strict=True))
-    assert torch.allclose(blended, torch.tensor([0.5, 0.3, 0.5, 0.5]).expand(3, 1, 4))
-    high = torch.full((3, 1, 4), 7.0)
-    assert blend_regions(content, masks, zip((high, -high), masks, strict=True)).max() == 1
+    assert (default - mapped).abs().max() > 0.003, "the opponent space gives the map of RGB"
 
 
 @pytest.mark.parametrize("gain", [1.5, 100.0])
-def test_style_that_is_the_content_changes_nothing(gain):
+def test_a_style_equal_to_the_content_changes_nothing(gain):
     photo = day()
     mapped = monge_kantorovich(photo.pixels, photo.pixels, photo.regions, photo.regions, gain)
     assert (mapped - photo.pixels).abs().max() < 1e-4
@@ -117,13 +91,13 @@ def test_style_that_is_the_content_changes_nothing(gain):
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_constant_photos(level):
-    flat, textured = torch.full((3, 20, 24), level), muted(day(20, 24))
+@pytest.mark.parametrize("pair", CONSTANT_PAIRS)
+def test_maps_of_constant_photos(level, pair):
+    content, style = constant_pair(pair, level)
     mask = torch.ones(1, 20, 24)
-    for content, style in ((flat, textured), (textured, flat), (flat, 1 - flat)):
-        mapped = monge_kantorovich(content, style, mask, mask)
-        assert torch.isfinite(mapped).all() and mapped.min() >= 0 and mapped.max() <= 1
-        assert (mapped.mean((1, 2)) - style.mean((1, 2))).abs().max() < 0.02, "clamping cost more than it must"
+    mapped = monge_kantorovich(content, style, mask, mask)
+    assert torch.isfinite(mapped).all() and mapped.min() >= 0 and mapped.max() <= 1
+    assert (mapped.mean((1, 2)) - style.mean((1, 2))).abs().max() < 0.02, "clamping changed the mean too much"
 
 
 def test_gain_limits_how_much_contrast_is_amplified():
@@ -137,7 +111,7 @@ def test_gain_limits_how_much_contrast_is_amplified():
     assert torch.isfinite(monge_kantorovich(grey, style, mask, mask, 1e6)).all()
 
 
-def test_light_stays_light_where_a_channel_has_no_contrast():
+def test_light_stays_light_if_a_channel_has_no_contrast():
     """A yellow ramp whose red hardly varies becomes a red ramp in the same order, not amplified red noise."""
     ramp = torch.linspace(0.2, 0.8, 60).expand(30, 60)
     noise = 0.03 * torch.randn(30, 60, generator=torch.Generator().manual_seed(1))
@@ -155,19 +129,21 @@ def test_grey_style_leaves_no_colour():
     assert (mapped - mapped.mean(0)).abs().max() < 1e-4
 
 
-def test_pixels_of_no_region_keep_their_colour():
+# ---- regions
+
+
+@pytest.mark.parametrize("transfer", [monge_kantorovich, match_colours])
+def test_pixels_outside_all_masks_keep_their_colour_and_do_not_count(transfer):
     content, style = day(), dusk()
     masks = content.regions.clone()
     masks[:, 10:30, 5:40] = 0
-    mapped = monge_kantorovich(muted(content), muted(style), masks, style.regions)
     free = masks.sum(0) == 0
-    assert torch.equal(mapped[:, free], muted(content)[:, free])
-    assert (mapped - muted(content)).abs().amax(0)[~free].mean() > 0.02
-    # Nor do they count for the mean of a region.
     spoiled = muted(content).clone()
     spoiled[:, free] = 0.99
-    again = monge_kantorovich(spoiled, muted(style), masks, style.regions)
-    assert torch.allclose(again[:, ~free], mapped[:, ~free], atol=1e-6)
+    mapped, again = (transfer(c, muted(style), masks, style.regions) for c in (muted(content), spoiled))
+    assert torch.equal(mapped[:, free], muted(content)[:, free]), "pixels outside all masks were changed"
+    assert (mapped - muted(content)).abs().amax(0)[~free].mean() > 0.02
+    assert torch.allclose(again[:, ~free], mapped[:, ~free], atol=1e-6), "pixels outside all masks count"
 
 
 def test_regions_blend_at_soft_borders():
@@ -178,7 +154,7 @@ def test_regions_blend_at_soft_borders():
     alone = [
         monge_kantorovich(muted(content), muted(style), masks[r : r + 1], style.regions[r : r + 1]) for r in (0, 1)
     ]
-    # Alone, a region's map is mixed with the content by the rest of its mask.
+    # One region alone blends with the content by the rest of its mask.
     assert torch.allclose(both, alone[0] + alone[1] - muted(content), atol=1e-5)
 
 
@@ -190,16 +166,19 @@ def test_overlapping_regions_are_averaged():
     assert torch.allclose(both, (each[0] + each[1]) / 2, atol=1e-6)
 
 
-def test_result_is_clamped_and_inputs_are_kept():
+def test_the_result_is_clamped_and_the_inputs_stay_unchanged():
     content, style = day(), dusk()
     before = [t.clone() for t in (content.pixels, style.pixels)]
     mapped = monge_kantorovich(content.pixels, style.pixels, content.regions, style.regions)
     assert mapped.min() >= 0 and mapped.max() <= 1
-    assert torch.equal(before[0], content.pixels) and torch.equal(before[1], style.pixels)
+    assert torch.equal(before[0], content.pixels) and torch.equal(before[1], style.pixels), "an input was changed"
+
+
+# ---- curves
 
 
 def lights(size: int, share: float, seed: int) -> Tensor:
-    """A grey photo: dark, with some lights that take the given share of it."""
+    """A dark grey photo with some lights, which cover the given share of it."""
     random = torch.Generator().manual_seed(seed)
     grey = 0.1 + 0.1 * torch.rand(size, size, generator=random)
     grey = torch.where(torch.rand(size, size, generator=random) < share, grey + 0.6, grey)
@@ -211,7 +190,7 @@ def distance(a: Tensor, b: Tensor) -> float:
     return float((a.flatten().sort()[0] - b.flatten().sort()[0]).abs().mean())
 
 
-def test_curves_match_what_mean_and_covariance_do_not():
+def test_curves_match_distributions_beyond_mean_and_covariance():
     """An evenly grey photo becomes dark with lights."""
     content, style = muted(day(60, 60)), lights(60, 0.1, seed=1)
     mask = torch.ones(1, 60, 60)
@@ -219,10 +198,10 @@ def test_curves_match_what_mean_and_covariance_do_not():
     assert torch.equal(linear, monge_kantorovich(content, style, mask, mask, 100.0)[0])
     assert distance(curved, style[0]) < 0.3 * distance(linear, style[0])
     ranks = torch.stack([x.flatten().argsort().argsort().float() for x in (linear, curved)])
-    assert torch.corrcoef(ranks)[0, 1] > 0.95, "light stays light"
+    assert torch.corrcoef(ranks)[0, 1] > 0.95, "the curves changed the order of light and dark"
 
 
-def test_a_style_like_the_content_needs_no_curves():
+def test_curves_do_nothing_for_a_style_equal_to_the_content():
     photo = day()
     mapped = match_colours(photo.pixels, photo.pixels, photo.regions, photo.regions)
     assert (mapped - photo.pixels).abs().max() < 1e-4
@@ -238,43 +217,31 @@ def test_curves_are_neither_steeper_nor_flatter_than_allowed(slope):
     inside = (linear > 0.01) & (linear < 0.99) & (curved > 0.01) & (curved < 0.99)
     slopes = curved.diff()[inside[1:] & inside[:-1]] / linear.diff()[inside[1:] & inside[:-1]]
     assert slopes.max() < slope * 1.05 and slopes.min() > 0.95 / slope
-    assert slopes.max() > slope * 0.95, "the limit is reached, so that this test could fail"
+    assert slopes.max() > slope * 0.95, "the limit was not reached, so this test proves nothing"
 
 
+@pytest.mark.parametrize("masks", ["whole", "content pixel", "style pixel"])
+@pytest.mark.parametrize("pair", CONSTANT_PAIRS)
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_curves_of_constant_photos_and_single_pixels(level):
-    flat, textured, mask = torch.full((3, 20, 24), level), muted(day(20, 24)), torch.ones(1, 20, 24)
-    pixel = torch.zeros(1, 20, 24)
+def test_curves_of_constant_photos_and_single_pixels(level, pair, masks):
+    whole, pixel = torch.ones(1, 20, 24), torch.zeros(1, 20, 24)
     pixel[0, 3, 4] = 1
-    for content, style in ((flat, textured), (textured, flat), (flat, 1 - flat)):
-        for mine, theirs in ((mask, mask), (pixel, mask), (mask, pixel)):
-            mapped = match_colours(content, style, mine, theirs)
-            assert torch.isfinite(mapped).all() and mapped.min() >= 0 and mapped.max() <= 1
+    mine, theirs = {"whole": (whole, whole), "content pixel": (pixel, whole), "style pixel": (whole, pixel)}[masks]
+    mapped = match_colours(*constant_pair(pair, level), mine, theirs)
+    assert torch.isfinite(mapped).all() and mapped.min() >= 0 and mapped.max() <= 1
 
 
-def test_curves_are_drawn_through_all_columns():
-    """Stripes in step with the image's width: pixels taken at a fixed step would all be of one colour."""
+@pytest.mark.parametrize("shift", [0, 10])
+def test_curves_are_drawn_through_all_columns(shift):
+    """Stripes in step with the image's width: pixels taken at a fixed step would all have one colour."""
     content = torch.rand(3, 400, 700, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.4
     stripes = (torch.arange(700) % 20 < 3).float().expand(3, 400, 700) * 0.8 + 0.1
     mask = torch.ones(1, 400, 700)
-    for shift in (0, 10):
-        mapped = match_colours(content, stripes.roll(shift, 2), mask, mask, 100.0, 100.0)
-        assert float(mapped.mean()) == pytest.approx(float(stripes.mean()), abs=0.02)
+    mapped = match_colours(content, stripes.roll(shift, 2), mask, mask, 100.0, 100.0)
+    assert float(mapped.mean()) == pytest.approx(float(stripes.mean()), abs=0.02)
 
 
 def test_curves_let_gradients_through():
     content = day().pixels.clone().requires_grad_()
     match_colours(content, dusk().pixels, day().regions, dusk().regions).sum().backward()
     assert torch.isfinite(content.grad).all() and content.grad.abs().sum() > 0
-
-
-def test_curves_heed_only_their_region():
-    content, style = day(), dusk()
-    masks = content.regions.clone()
-    masks[:, 10:30, 5:40] = 0
-    free = masks.sum(0) == 0
-    spoiled = muted(content).clone()
-    spoiled[:, free] = 0.99
-    first, second = (match_colours(c, muted(style), masks, style.regions) for c in (muted(content), spoiled))
-    assert torch.equal(first[:, free], muted(content)[:, free])
-    assert torch.allclose(first[:, ~free], second[:, ~free], atol=1e-6)

@@ -1,8 +1,8 @@
-"""Builds the package with its CUDA kernels compiled for the CPU, into a folder to put on PYTHONPATH.
+"""Build the package with its CUDA kernels compiled for the CPU, into a folder to put on PYTHONPATH.
 
     python tests/cuda_emulation/build.py FOLDER [--sanitize]
 
-The kernels' sources are compiled as they are, against the headers in this folder instead of CUDA's.
+The kernels are compiled from the same sources as for CUDA, but against the headers in this folder.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-san
 
 
 def build(folder: Path, sanitize: bool) -> None:
-    # Convolutions have no kernel of ours on a GPU, so that those for the CPU stand in for cuDNN's.
+    """Compile what has changed since the last call, link it, and copy the package beside it."""
+    # On a GPU cuDNN computes convolutions, and fastphoto has no kernel; here its CPU kernel stands in.
     sources = [ROOT / "csrc" / "library.cpp", ROOT / "csrc" / "cpu" / "convolution.cpp", HERE / "runtime.cpp"]
     sources += sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
     headers = [*ROOT.glob("csrc/**/*.*h"), *HERE.rglob("*.h"), Path(__file__)]

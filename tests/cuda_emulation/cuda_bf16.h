@@ -1,4 +1,4 @@
-// bfloat16 for the emulation: the rounding of CUDA's type, to nearest even.
+// bfloat16 for the emulation, rounded as by CUDA's type: to nearest even.
 #pragma once
 
 #include "cuda_runtime.h"
@@ -21,11 +21,5 @@ struct __nv_bfloat16 {
     return value;
   }
 };
-struct alignas(4) __nv_bfloat162 {
-  __nv_bfloat16 x, y;
-};
 inline float __bfloat162float(__nv_bfloat16 value) { return value; }
 inline __nv_bfloat16 __float2bfloat16(float value) { return value; }
-inline __nv_bfloat16 __float2bfloat16_rn(float value) { return value; }
-inline float2 __bfloat1622float2(__nv_bfloat162 value) { return {value.x, value.y}; }
-inline __nv_bfloat162 __floats2bfloat162_rn(float x, float y) { return {x, y}; }

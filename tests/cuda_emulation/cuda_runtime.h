@@ -1,9 +1,10 @@
 // A stand-in for CUDA's runtime that runs kernels on the CPU, so that their indexing, barriers and arithmetic
-// can be tested, also under AddressSanitizer, where there is no GPU. It says nothing about speed.
+// can be tested without a GPU, also under AddressSanitizer. It says nothing about speed, and has only what
+// the kernels use.
 //
 // Blocks run one after the other; the threads of a block are fibers that switch at barriers and warp
-// intrinsics. The order in which threads run between two barriers is shuffled, so a missing barrier gives
-// wrong results, and a barrier that not all threads reach is an error.
+// intrinsics. The order in which threads run between two barriers is shuffled, so that a missing barrier
+// gives wrong results, and a barrier that not all threads reach is an error.
 #pragma once
 
 #include <setjmp.h>
@@ -24,13 +25,9 @@
 #define __global__
 #define __device__
 #define __host__
-#define __forceinline__ inline __attribute__((always_inline))
-#define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
 #define __shared__ static
-#define __constant__ static
-#define __restrict__ __restrict
 
 struct uint3 {
   unsigned x, y, z;
@@ -39,23 +36,6 @@ struct dim3 {
   unsigned x, y, z;
   dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
-#define FASTPHOTO_VECTOR_TYPES(T, NAME)              \
-  struct alignas(2 * sizeof(T)) NAME##2 { T x, y; }; \
-  struct NAME##3 { T x, y, z; };                     \
-  struct alignas(16) NAME##4 { T x, y, z, w; };
-FASTPHOTO_VECTOR_TYPES(float, float)
-FASTPHOTO_VECTOR_TYPES(double, double)
-FASTPHOTO_VECTOR_TYPES(int, int)
-struct alignas(8) uint2 {
-  unsigned x, y;
-};
-struct alignas(16) uint4 {
-  unsigned x, y, z, w;
-};
-#undef FASTPHOTO_VECTOR_TYPES
-inline float2 make_float2(float x, float y) { return {x, y}; }
-inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
-inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
 using cudaError_t = int;
 using cudaStream_t = void*;
@@ -80,19 +60,19 @@ namespace emulation {
   std::abort();
 }
 
-// A block's threads. `waiting` counts how many stand at the block's barrier, `lanes` at their warp's.
+// The threads of a block, and which of them wait at the barrier of the block or of their warp.
 class Block {
  public:
   static constexpr size_t kStack = 128 * 1024;
 
   struct Fiber {
-    ucontext_t context;  // for the start; from then on jumps, which make no system call
-    jmp_buf place;
+    ucontext_t context;  // for the start; later switches are jumps, which make no system call
+    jmp_buf jump;
     bool started = false;
     uint3 thread;
     bool finished = false;
     bool at_barrier = false, at_warp = false;
-    alignas(16) unsigned char offered[256];  // what this lane shows to its warp
+    alignas(16) unsigned char offered[256];  // the value that this lane shows to its warp
   };
 
   explicit Block(dim3 block) : block_(block), fibers_(block.x * block.y * block.z) {
@@ -144,7 +124,7 @@ class Block {
     const size_t first = running_ / warpSize * warpSize;
     const auto result = look(
         [&](size_t lane) -> const T& { return *reinterpret_cast<const T*>(fibers_[first + lane].offered); });
-    warp_barrier();  // none may show its next value before all have looked at this one
+    warp_barrier();  // no lane may show its next value before all have looked at this one
     return result;
   }
 
@@ -160,17 +140,17 @@ class Block {
   void resume(Fiber& fiber) { swapcontext(&home_context_, &fiber.context); }
 #else
   void leave() {
-    if (_setjmp(fibers_[running_].place) == 0) _longjmp(home_, 1);
+    if (_setjmp(fibers_[running_].jump) == 0) _longjmp(home_, 1);
   }
   void resume(Fiber& fiber) {
     if (_setjmp(home_) != 0) return;
-    if (fiber.started) _longjmp(fiber.place, 1);
+    if (fiber.started) _longjmp(fiber.jump, 1);
     fiber.started = true;
     setcontext(&fiber.context);
   }
 #endif
 
-  // Runs every thread that can run, in a random order; whether any is left.
+  // Runs every thread that does not wait, in a random order; returns whether any thread is unfinished.
   bool advance() {
     std::vector<size_t> order;
     for (size_t i = 0; i < fibers_.size(); ++i)
@@ -242,62 +222,11 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
 }
 
 inline void __syncthreads() { emulation::here().barrier(); }
-inline void __syncwarp(unsigned = 0xffffffffu) { emulation::here().warp_barrier(); }
-template <class T>
-T __shfl_sync(unsigned, T value, int source, int width = warpSize) {
-  const int lane = static_cast<int>(emulation::here().lane());
-  return emulation::here().exchange(value,
-                                    [&](auto of) { return of(lane / width * width + source % width); });
-}
-template <class T>
-T __shfl_xor_sync(unsigned, T value, int mask, int = warpSize) {
-  const size_t lane = emulation::here().lane();
-  return emulation::here().exchange(value, [&](auto of) { return of(lane ^ static_cast<size_t>(mask)); });
-}
 template <class T>
 T __shfl_down_sync(unsigned, T value, unsigned delta, int width = warpSize) {
   const size_t lane = emulation::here().lane(), n = static_cast<size_t>(width);
   return emulation::here().exchange(value,
                                     [&](auto of) { return lane % n + delta < n ? of(lane + delta) : value; });
-}
-template <class T>
-T __shfl_up_sync(unsigned, T value, unsigned delta, int width = warpSize) {
-  const size_t lane = emulation::here().lane(), n = static_cast<size_t>(width);
-  return emulation::here().exchange(value,
-                                    [&](auto of) { return lane % n >= delta ? of(lane - delta) : value; });
-}
-inline unsigned __ballot_sync(unsigned, int predicate) {
-  return emulation::here().exchange(predicate != 0, [&](auto of) {
-    unsigned votes = 0;
-    for (size_t lane = 0; lane < warpSize; ++lane) votes |= static_cast<unsigned>(of(lane)) << lane;
-    return votes;
-  });
-}
-inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
-inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) == 0xffffffffu; }
-
-template <class T>
-T __ldg(const T* address) {
-  return *address;
-}
-template <class T>
-T __ldcs(const T* address) {
-  return *address;
-}
-template <class T>
-void __stcs(T* address, T value) {
-  *address = value;
-}
-inline float __fmaf_rn(float a, float b, float c) { return std::fmaf(a, b, c); }
-inline int __float_as_int(float value) {
-  int bits;
-  std::memcpy(&bits, &value, 4);
-  return bits;
-}
-inline float __int_as_float(int bits) {
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
 }
 template <class T>
 T min(T a, T b) {

@@ -1,8 +1,7 @@
-// Tensor-core matrix fragments for the emulation: the interface of nvcuda::wmma, with the rounding of its
-// operands.
+// Tensor-core matrix fragments for the emulation: the interface of nvcuda::wmma, with its operands' rounding.
 //
-// As on the device, which element of a matrix a lane holds is nobody's business; here lane l holds elements
-// l, l + 32, l + 64, ... in reading order.
+// Kernels may not rely on which elements of a matrix a lane holds. Here lane l holds every 32nd element, from
+// element l on, in reading order.
 #pragma once
 
 #include "cuda_bf16.h"
@@ -89,7 +88,7 @@ void store_matrix_sync(T* to, const F& f, unsigned stride, layout_t layout) {
 }
 
 inline float operand(precision::tf32, float value) {
-  uint32_t bits;  // the unit ignores the lower bits of what was not rounded before
+  uint32_t bits;  // the unit ignores the lower bits, of numbers that were not rounded before
   std::memcpy(&bits, &value, 4);
   bits &= 0xffffe000u;
   std::memcpy(&value, &bits, 4);

@@ -1,4 +1,4 @@
-// What a torch without CUDA lacks: a current stream, a device to guard, and the check of CUDA's errors.
+// Functions that a torch without CUDA lacks: the current stream, the guard of a device, and the error check.
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/c/shim.h>
 

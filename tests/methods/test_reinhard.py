@@ -48,12 +48,12 @@ def pixel_list(image: Tensor) -> list[list[float]]:
 
 def spread(axes: list[tuple[float, ...]], weights: list[float]) -> list[tuple[float, float]]:
     """Weighted mean and standard deviation along each axis."""
-    found = []
+    along_axes = []
     for values in zip(*axes, strict=True):
         mean = sum(w * x for w, x in zip(weights, values, strict=True)) / sum(weights)
         variance = sum(w * (x - mean) ** 2 for w, x in zip(weights, values, strict=True)) / sum(weights)
-        found.append((mean, math.sqrt(variance)))
-    return found
+        along_axes.append((mean, math.sqrt(variance)))
+    return along_axes
 
 
 def defined(content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor) -> Tensor:
@@ -67,10 +67,10 @@ def defined(content: Tensor, style: Tensor, content_masks: Tensor, style_masks: 
     result = []
     for number, (colour, axes) in enumerate(zip(pixel_list(content), mine, strict=True)):
         mixed = [(1 - sum(mask[number] for mask in masks)) * c for c in colour]
-        for mask, (ours, wanted) in zip(masks, moments, strict=True):
+        for mask, (ours, expected) in zip(masks, moments, strict=True):
             moved = [
                 (x - mean) * (style_deviation / deviation) + style_mean
-                for x, (mean, deviation), (style_mean, style_deviation) in zip(axes, ours, wanted, strict=True)
+                for x, (mean, deviation), (style_mean, style_deviation) in zip(axes, ours, expected, strict=True)
             ]
             mixed = [m + mask[number] * c for m, c in zip(mixed, colour_of(moved), strict=True)]
         result.append([min(max(c, 0.0), 1.0) for c in mixed])
@@ -90,11 +90,11 @@ def test_definition_pixel_by_pixel(masks):
         regions = torch.rand(2, 8, 11, generator=random) / 2, torch.rand(2, 9, 7, generator=random)
         regions[0][:, 3] = 0
     mapped = reinhard_transfer(content, style, *regions)
-    wanted = defined(content, style, *regions)
+    expected = defined(content, style, *regions)
     assert mapped.dtype == torch.float32
-    assert (mapped - wanted).abs().max() < 1e-5
-    assert (mapped - content).abs().mean() > 0.1
-    assert wanted.max() == 1, "some colours are clamped"
+    assert (mapped - expected).abs().max() < 1e-5
+    assert (mapped - content).abs().mean() > 0.1, "the example would hide that nothing moved"
+    assert expected.max() == 1, "the example clamps no colour"
 
 
 def axes_moments(pixels: Tensor, mask: Tensor) -> Tensor:
@@ -102,16 +102,16 @@ def axes_moments(pixels: Tensor, mask: Tensor) -> Tensor:
     return torch.tensor(spread([l_alpha_beta(c) for c in inside], [1.0] * len(inside)))
 
 
-@pytest.mark.parametrize("by_region", [False, True])
+@pytest.mark.parametrize("by_region", [False, True], ids=["global", "by region"])
 def test_moments_become_those_of_the_style(by_region):
     content, style = day(), dusk()
     masks = (content.regions, style.regions) if by_region else (torch.ones(1, 48, 64), torch.ones(1, 56, 48))
     mapped = reinhard_transfer(muted(content), muted(style), *masks)
-    assert mapped.min() > 0.05 and mapped.max() < 0.95, "nothing was clamped"
-    for mine, theirs in zip(*masks, strict=True):
-        wanted = axes_moments(muted(style), theirs)
-        assert (axes_moments(mapped, mine) - wanted).abs().max() < 1e-5
-        assert (axes_moments(muted(content), mine) - wanted).abs().max() > 0.05
+    assert mapped.min() > 0.05 and mapped.max() < 0.95, "the example is clamped"
+    for mask, style_mask in zip(*masks, strict=True):
+        expected = axes_moments(muted(style), style_mask)
+        assert (axes_moments(mapped, mask) - expected).abs().max() < 1e-5
+        assert (axes_moments(muted(content), mask) - expected).abs().max() > 0.05, "the example would hide a copy"
 
 
 def test_style_that_is_the_content_changes_nothing():
@@ -120,7 +120,7 @@ def test_style_that_is_the_content_changes_nothing():
     assert (mapped - photo.pixels).abs().max() < 1e-5
 
 
-def test_pixels_of_no_region_keep_their_colour_and_do_not_count():
+def test_pixels_outside_all_regions_keep_their_colour_and_do_not_count():
     content, style = day(), dusk()
     masks = content.regions.clone()
     masks[:, 10:30, 5:40] = 0
@@ -128,23 +128,41 @@ def test_pixels_of_no_region_keep_their_colour_and_do_not_count():
     spoiled = muted(content)
     spoiled[:, free] = 0.0
     first, second = (reinhard_transfer(c, muted(style), masks, style.regions) for c in (muted(content), spoiled))
-    assert torch.equal(first[:, free], muted(content)[:, free])
+    assert torch.equal(first[:, free], muted(content)[:, free]), "a pixel outside all regions changed"
     assert torch.allclose(first[:, ~free], second[:, ~free], atol=1e-6)
 
 
-@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_constant_photos_and_single_pixels_take_on_the_styles_mean(level):
-    flat, textured = torch.full((3, 3, 3), level), muted(dusk(20, 24))
-    whole, pixel = torch.ones(1, 20, 24), torch.zeros(1, 20, 24)
-    pixel[0, 3, 4] = 1
+LEVELS = pytest.mark.parametrize("level", [0.0, 0.5, 1.0], ids=["black", "grey", "white"])
+
+
+@LEVELS
+def test_a_content_of_one_colour_takes_on_the_styles_mean(level):
+    flat, textured, whole = torch.full((3, 3, 3), level), muted(dusk(20, 24)), torch.ones(1, 20, 24)
     mapped = reinhard_transfer(flat, textured, torch.ones(1, 3, 3), whole)
-    wanted = torch.tensor(colour_of(axes_moments(textured, whole[0])[:, 0].tolist()))
-    assert (mapped - wanted[:, None, None]).abs().max() < 1e-5
-    for content, masks in ((flat, torch.ones(1, 3, 3)), (textured, whole), (textured, pixel)):
-        mapped = reinhard_transfer(content, textured, masks, pixel)
-        assert (mapped - textured[:, 3:4, 4:5]).abs()[:, masks[0] > 0].max() < 1e-5
-    mapped = reinhard_transfer(textured, flat, whole, torch.ones(1, 3, 3))
+    expected = torch.tensor(colour_of(axes_moments(textured, whole[0])[:, 0].tolist()))
+    assert (mapped - expected[:, None, None]).abs().max() < 1e-5
+
+
+@LEVELS
+def test_a_style_of_one_colour_gives_it_to_the_content(level):
+    flat, textured = torch.full((3, 3, 3), level), muted(dusk(20, 24))
+    mapped = reinhard_transfer(textured, flat, torch.ones(1, 20, 24), torch.ones(1, 3, 3))
     assert (mapped - level).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("content", ["black", "grey", "white", "textured", "single pixel"])
+def test_a_style_of_a_single_pixel_gives_its_colour_to_the_content(content):
+    textured, pixel = muted(dusk(20, 24)), torch.zeros(1, 20, 24)
+    pixel[0, 3, 4] = 1
+    photo, masks = {
+        "black": (torch.zeros(3, 3, 3), torch.ones(1, 3, 3)),
+        "grey": (torch.full((3, 3, 3), 0.5), torch.ones(1, 3, 3)),
+        "white": (torch.ones(3, 3, 3), torch.ones(1, 3, 3)),
+        "textured": (textured, torch.ones(1, 20, 24)),
+        "single pixel": (textured, pixel),
+    }[content]
+    mapped = reinhard_transfer(photo, textured, masks, pixel)
+    assert (mapped - textured[:, 3:4, 4:5]).abs()[:, masks[0] > 0].max() < 1e-5
 
 
 def test_contrast_that_is_stretched_without_bound_stays_finite():

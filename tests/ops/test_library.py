@@ -1,4 +1,4 @@
-"""The native library as built: what it reports, what it registers, and what happens without it."""
+"""The native library as built: what it reports, exports and registers, and the error without it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ import fastphoto.ops
 from fastphoto import ops
 
 
+def test_all_is_exact():
+    """Every public name of fastphoto.ops but its modules is in __all__, in order."""
+    public = {name for name in vars(ops) if name[0] != "_"}
+    modules = {path.stem for path in Path(ops.__file__).parent.glob("*.py")}
+    assert ops.__all__ == sorted(public - modules)
+
+
 def test_build_info_is_true():
     info = ops.build_info()
     assert set(info) == {"version", "torch", "compiler", "cuda", "cpu_features"}
@@ -27,25 +34,35 @@ def test_build_info_is_true():
 
 
 @pytest.mark.skipif(not shutil.which("nm") or sys.platform != "linux", reason="no nm, or another linker's symbols")
-def test_library_shows_its_entry_point_alone():
-    """A crash on a machine whose compiler links a static C++ library: its symbols mixed with those torch had loaded."""
+def test_library_exports_its_entry_point_alone():
+    """Exported symbols of a static C++ library once mixed with those that torch had loaded, and crashed."""
     library = sys.modules["fastphoto.ops._C"].__file__
     listed = subprocess.run(["nm", "-D", "--defined-only", library], check=True, capture_output=True, text=True).stdout
     assert [line.split()[-1] for line in listed.splitlines()] == ["PyInit__C"]
 
 
-CPU_ONLY = {"convolution", "convolution_weights"}  # cuDNN's are as good
+SCHEMAS = re.findall(r'm\.def\(\s*"(\w+)\(', (ROOT / "csrc" / "library.cpp").read_text(encoding="utf-8"))
+CPU_ONLY = {"convolution", "convolution_weights"}  # on a GPU the encoders use cuDNN
 
 
-def test_every_schema_has_a_kernel_and_a_fake_kernel():
-    schemas = re.findall(r'm\.def\(\s*"(\w+)\(', (ROOT / "csrc" / "library.cpp").read_text(encoding="utf-8"))
-    assert len(schemas) == len(set(schemas)) >= 12
-    for name in schemas:
-        operator = f"fastphoto::{name}"
-        assert torch._C._dispatch_has_kernel_for_dispatch_key(operator, "CPU"), name
-        assert torch._library.utils.has_fake_kernel(getattr(torch.ops.fastphoto, name).default), name
-        if ops.build_info()["cuda"] is not None and name not in CPU_ONLY:
-            assert torch._C._dispatch_has_kernel_for_dispatch_key(operator, "CUDA"), name
+def test_schemas_are_found():
+    assert len(SCHEMAS) == len(set(SCHEMAS)) >= 12
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_schema_has_a_kernel_for_the_cpu(name):
+    assert torch._C._dispatch_has_kernel_for_dispatch_key(f"fastphoto::{name}", "CPU")
+
+
+@pytest.mark.skipif(ops.build_info()["cuda"] is None, reason="fastphoto is built without CUDA")
+@pytest.mark.parametrize("name", [name for name in SCHEMAS if name not in CPU_ONLY])
+def test_every_schema_has_a_kernel_for_cuda(name):
+    assert torch._C._dispatch_has_kernel_for_dispatch_key(f"fastphoto::{name}", "CUDA")
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_schema_has_a_fake_kernel(name):
+    assert torch._library.utils.has_fake_kernel(getattr(torch.ops.fastphoto, name).default)
 
 
 def test_missing_library_is_explained(tmp_path):
@@ -53,7 +70,7 @@ def test_missing_library_is_explained(tmp_path):
     shutil.copytree(
         package, tmp_path / "fastphoto", ignore=shutil.ignore_patterns("*.so", "*.pyd", "demo", "__pycache__")
     )
-    # An editable installation would still find the library in its own place.
+    # Without its finder, which would still find the library of an editable installation.
     script = (
         "import sys; sys.path.insert(0, '.');"
         "sys.meta_path[:] = [finder for finder in sys.meta_path if 'editable' not in repr(finder)];"

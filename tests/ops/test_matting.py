@@ -1,30 +1,30 @@
-"""The matting Laplacian in both forms: its definition, properties, derivatives, layouts and errors."""
+"""The matting Laplacian's operators in both forms: definition, accuracy, derivatives, layouts, threads and errors."""
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from locations import ROOT
-from scipy import sparse
 from torch import Tensor
 
 import fastphoto
 from fastphoto import ops
 from fastphoto.errors import InputError
 from fastphoto.ops import reference
-from fastphoto.ops.laplacian import MattingLaplacian
 from fastphoto.photos.read import read_photo
 
 SIZES = [(3, 3), (3, 9), (8, 3), (4, 4), (5, 5), (17, 70), (37, 21)]
-FORMS = ["on_the_fly", "stencil"]
+both_forms = pytest.mark.parametrize("form", ["on_the_fly", "stencil"])
+
+Product = Callable[[Tensor], Tensor]
+Energy = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def laplacian(form: str, image: Tensor, epsilon: float = 1e-7):
-    """(product, energy) of one form of the operator, as functions of x."""
+def laplacian(form: str, image: Tensor, epsilon: float = 1e-7) -> tuple[Product, Energy]:
+    """Return the product and the energy of one form of the operator, as functions of x."""
     if form == "on_the_fly":
         return (
             lambda x: ops.matting_laplacian(image, x, epsilon),
@@ -34,120 +34,111 @@ def laplacian(form: str, image: Tensor, epsilon: float = 1e-7):
     return lambda x: ops.stencil_product(stencil, x), lambda x: ops.stencil_energy(stencil, x)
 
 
-def planar(*size: int, seed: int = 0, dtype=torch.float64, device="cpu") -> Tensor:
-    """Random (H, W, K) in the layout the operators work in."""
+def planar(*size: int, seed: int = 0, dtype: torch.dtype = torch.float64, device: str = "cpu") -> Tensor:
+    """Return random numbers, (H, W, K), in the layout that the operators work in."""
     height, width, planes = size
     values = torch.rand(planes, height, width, generator=torch.Generator().manual_seed(seed), dtype=dtype)
     return values.permute(1, 2, 0).to(device)
 
 
-def definition(image: Tensor, epsilon: float = 1e-7) -> sparse.csr_matrix:
-    """L as a float64 matrix, pair by pair as in Levin et al."""
-    values = image.double().numpy()
-    height, width, _ = values.shape
-    number = np.arange(height * width).reshape(height, width)
-    rows, columns, entries = [], [], []
-    for y in range(1, height - 1):
-        for x in range(1, width - 1):
-            colours = values[y - 1 : y + 2, x - 1 : x + 2].reshape(9, 3)
-            pixels = number[y - 1 : y + 2, x - 1 : x + 2].ravel()
-            d = colours - colours.mean(0)
-            # Whitened: an explicit inverse is too inaccurate on grey edges, even in double.
-            whitened = np.linalg.solve(np.linalg.cholesky(d.T @ d / 9 + epsilon / 9 * np.eye(3)), d.T)
-            rows.append(np.repeat(pixels, 9))
-            columns.append(np.tile(pixels, 9))
-            entries.append((np.eye(9) - (1 + whitened.T @ whitened) / 9).ravel())
-    entries, rows, columns = (np.concatenate(part) for part in (entries, rows, columns))
-    return sparse.csr_matrix((entries, (rows, columns)), shape=(height * width,) * 2)
+# ---- values
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("form", FORMS)
+@both_forms
 def test_product_and_energy_equal_the_definition(form, size, device, dtype):
     image, x = planar(*size, 3, seed=1), planar(*size, 2, seed=2)
-    wanted_energy, wanted = reference.matting_laplacian_energy(image, x, 1e-3)
+    expected_energy, expected = reference.matting_laplacian_energy(image, x, 1e-3)
     product, energy = laplacian(form, image.to(device, dtype), 1e-3)
     tolerance = 2e-6 if dtype == torch.float32 else 1e-11
-    close = {"rtol": tolerance, "atol": tolerance * wanted.abs().max().item()}
+    close = {"rtol": tolerance, "atol": tolerance * expected.abs().max().item()}
     got_energy, got = energy(x.to(device, dtype))
-    torch.testing.assert_close(got.cpu().double(), wanted, **close)
-    torch.testing.assert_close(product(x.to(device, dtype)).cpu().double(), wanted, **close)
-    torch.testing.assert_close(got_energy.cpu().double(), wanted_energy, rtol=10 * tolerance, atol=0)
+    torch.testing.assert_close(got.cpu().double(), expected, **close)
+    torch.testing.assert_close(product(x.to(device, dtype)).cpu().double(), expected, **close)
+    torch.testing.assert_close(got_energy.cpu().double(), expected_energy, rtol=10 * tolerance, atol=0)
 
 
 @pytest.mark.parametrize("size", [(3, 3), (4, 3), (3, 5), (6, 7)], ids=str)
 def test_stencil_holds_the_matrix_entries_in_the_documented_order(size, device, dtype):
     image = planar(*size, 3, seed=3)
-    wanted = reference.matting_laplacian_stencil(image, 1e-3)
+    expected = reference.matting_laplacian_stencil(image, 1e-3)
     got = ops.matting_laplacian_stencil(image.to(device, dtype), 1e-3)
     assert got.shape == (12, *size) and got.dtype == dtype
-    torch.testing.assert_close(got.cpu().double(), wanted, rtol=0, atol=1e-6 if dtype == torch.float32 else 1e-12)
+    torch.testing.assert_close(got.cpu().double(), expected, rtol=0, atol=1e-6 if dtype == torch.float32 else 1e-12)
 
 
-def hard_images(photo: Tensor) -> dict[str, Tensor]:
-    """8-bit pictures whose windows are badly conditioned in different ways."""
+HARD_IMAGES = ["photograph", "rendered photo", "smooth", "grey checkerboard", "constant"]
+
+
+@pytest.fixture(params=HARD_IMAGES)
+def hard_image(request: pytest.FixtureRequest, photo: Tensor) -> Tensor:
+    """An 8-bit picture, (40, 56, 3), whose windows are badly conditioned."""
     y, x = torch.meshgrid(torch.arange(40), torch.arange(56), indexing="ij")
     ramp = torch.stack([x / 70 + 0.1, y / 80 + 0.2, (x + y) / 130], -1)
     checker = ((x + y) % 2).float()[..., None].expand(-1, -1, 3)
     demo = Path(fastphoto.__file__).parent / "photos" / "demo" / "lake-at-sunset" / "content.jpg"
     photograph = read_photo(demo).pixels[:, 120:160, 250:306]  # a snowy peak against the sky
-    return {
+    images = {
         "photograph": photograph.permute(1, 2, 0).contiguous(),
         "rendered photo": photo,
         "smooth": torch.round(ramp * 255) / 255,
         "grey checkerboard": checker.contiguous(),
         "constant": torch.full((40, 56, 3), 0.6),
     }
+    return images[request.param]
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["photograph", "rendered photo", "smooth", "grey checkerboard", "constant"])
-def test_float32_error_against_the_float64_matrix_on_hard_images(name, form, photo, device):
-    image = hard_images(photo)[name]
+@both_forms
+def test_float32_error_against_the_float64_matrix_on_hard_images(form, hard_image, device, laplacian_matrix):
     x = planar(40, 56, 3, seed=4).float()
-    matrix = definition(image)
     columns = x.double().numpy().reshape(-1, 3)
-    wanted = matrix @ columns
-    energy, got = laplacian(form, image.to(device))[1](x.to(device))
-    error = np.linalg.norm(got.cpu().double().numpy().reshape(-1, 3) - wanted) / np.linalg.norm(wanted)
+    expected = laplacian_matrix(hard_image) @ columns
+    energy, got = laplacian(form, hard_image.to(device))[1](x.to(device))
+    error = np.linalg.norm(got.cpu().double().numpy().reshape(-1, 3) - expected) / np.linalg.norm(expected)
     assert error <= (1e-6 if form == "stencil" else 1e-5)
-    assert energy.item() == pytest.approx((columns * wanted).sum(), rel=1e-4)
+    assert energy.item() == pytest.approx((columns * expected).sum(), rel=1e-4)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["photograph", "rendered photo", "smooth", "grey checkerboard", "constant"])
-def test_colours_affine_in_the_image_are_nearly_free(name, form, photo, device):
-    image = hard_images(photo)[name]
-    x = image @ torch.tensor([[0.5, 0.1, 0.0], [0.2, 0.7, 0.1], [0.1, 0.0, 0.6]]) + 0.1
-    energy, product = laplacian(form, image.to(device))[1](x.to(device))
+@both_forms
+def test_colours_affine_in_the_image_are_nearly_free(form, hard_image, device, laplacian_matrix):
+    x = hard_image @ torch.tensor([[0.5, 0.1, 0.0], [0.2, 0.7, 0.1], [0.1, 0.0, 0.6]]) + 0.1
+    energy, product = laplacian(form, hard_image.to(device))[1](x.to(device))
     columns = x.double().numpy().reshape(-1, 3)
-    wanted = definition(image) @ columns
-    assert np.abs(product.cpu().double().numpy().reshape(-1, 3) - wanted).max() <= 1e-6
-    assert energy.item() == pytest.approx((columns * wanted).sum(), rel=1e-4, abs=1e-6)
+    expected = laplacian_matrix(hard_image) @ columns
+    assert np.abs(product.cpu().double().numpy().reshape(-1, 3) - expected).max() <= 1e-6
+    assert energy.item() == pytest.approx((columns * expected).sum(), rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_symmetric_positive_and_zero_on_constants(form, photo, device):
+@both_forms
+def test_symmetric_and_positive(form, photo, device):
     product, energy = laplacian(form, photo.to(device))
     x, y = planar(40, 56, 1, seed=5).float().to(device), planar(40, 56, 1, seed=6).float().to(device)
     assert (x * product(y)).sum().item() == pytest.approx((y * product(x)).sum().item(), rel=1e-5)
     assert energy(x)[0].item() > 0
-    constant = torch.full_like(x, 0.3)
-    bound = 0 if form == "stencil" else 1e-7
+
+
+@pytest.mark.parametrize(("form", "bound"), [("on_the_fly", 1e-7), ("stencil", 0)])
+def test_zero_on_constants(form, bound, photo, device):
+    product, energy = laplacian(form, photo.to(device))
+    constant = torch.full((40, 56, 1), 0.3, device=device)
     assert product(constant).abs().max().item() <= bound
     assert 0 <= energy(constant)[0].item() <= bound
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_first_and_second_derivatives(form, device):
+# ---- derivatives
+
+
+@pytest.mark.parametrize("output", ["product", "energy", "both"])
+@both_forms
+def test_first_and_second_derivatives(form, output, device):
     product, energy = laplacian(form, planar(5, 6, 3, seed=7, device=device), 1e-2)
+    function = {"product": product, "energy": lambda x: energy(x)[0], "both": energy}[output]
     x = planar(5, 6, 2, seed=8, device=device).requires_grad_()
-    for function in (product, energy, lambda x: energy(x)[0]):
-        assert torch.autograd.gradcheck(function, x)
-        assert torch.autograd.gradgradcheck(function, x)
+    assert torch.autograd.gradcheck(function, x)
+    assert torch.autograd.gradgradcheck(function, x)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@both_forms
 def test_gradient_of_the_energy_is_twice_the_product(form, photo):
     _, energy = laplacian(form, photo)
     x = planar(40, 56, 3, seed=9).float().requires_grad_()
@@ -156,38 +147,45 @@ def test_gradient_of_the_energy_is_twice_the_product(form, photo):
     torch.testing.assert_close(x.grad, 2 * product.detach(), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_any_memory_layout_gives_the_same_bits(form, photo):
+# ---- layouts, threads, torch.compile
+
+
+@pytest.mark.parametrize("layout", ["interleaved", "strided", "transposed"])
+@both_forms
+def test_any_memory_layout_gives_the_same_bits(form, layout, photo):
     product, _ = laplacian(form, photo)
     x = planar(40, 56, 4, seed=10).float()
-    wanted = product(x)
-    assert wanted.permute(2, 0, 1).is_contiguous(), "results are views of planes"
-    interleaved = x.contiguous()
     wide = torch.zeros(80, 60, 8)
     wide[::2, 3:59, ::2] = x
-    for layout in (interleaved, wide[::2, 3:59, ::2], x.transpose(0, 1).contiguous().transpose(0, 1)):
-        torch.testing.assert_close(product(layout), wanted, rtol=0, atol=0)
+    laid = {
+        "interleaved": x.contiguous(),
+        "strided": wide[::2, 3:59, ::2],
+        "transposed": x.transpose(0, 1).contiguous().transpose(0, 1),
+    }[layout]
+    torch.testing.assert_close(product(laid), product(x), rtol=0, atol=0)
+
+
+@both_forms
+def test_repeated_planes_and_an_interleaved_image_give_the_same_bits(form, photo):
+    product, _ = laplacian(form, photo)
+    x = planar(40, 56, 4, seed=10).float()
+    expected = product(x)
+    assert expected.permute(2, 0, 1).is_contiguous(), "the result is not a view of contiguous planes"
     repeated = x[..., :1].expand(-1, -1, 4)
-    torch.testing.assert_close(product(repeated), wanted[..., :1].expand(-1, -1, 4), rtol=0, atol=0)
-    interleaved_image = laplacian(form, photo.contiguous())[0]
-    torch.testing.assert_close(interleaved_image(x), wanted, rtol=0, atol=0)
+    torch.testing.assert_close(product(repeated), expected[..., :1].expand(-1, -1, 4), rtol=0, atol=0)
+    of_interleaved_image, _ = laplacian(form, photo.contiguous())
+    torch.testing.assert_close(of_interleaved_image(x), expected, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_results_do_not_depend_on_the_number_of_threads(form):
+@both_forms
+def test_results_do_not_depend_on_the_number_of_threads(form, assert_independent_of_threads):
     image, x = planar(75, 90, 3, seed=11).float(), planar(75, 90, 3, seed=12).float()
-    threads = torch.get_num_threads()
-    results = []
-    try:
-        for count in (1, 2, 5):
-            torch.set_num_threads(count)
-            product, energy = laplacian(form, image)
-            results.append([product(x), *energy(x)])
-    finally:
-        torch.set_num_threads(threads)
-    for other in results[1:]:
-        for one, two in zip(results[0], other, strict=True):
-            assert torch.equal(one, two)
+
+    def compute() -> list[Tensor]:
+        product, energy = laplacian(form, image)
+        return [product(x), *energy(x)]
+
+    assert_independent_of_threads(compute)
 
 
 def test_operators_follow_the_rules_of_torch():
@@ -214,91 +212,64 @@ def test_compiles_without_graph_breaks(photo):
     torch.testing.assert_close(compiled.grad, eager.grad)
 
 
+# ---- errors
+
 IMAGE, X, STENCIL = torch.rand(5, 6, 3), torch.rand(5, 6, 2), torch.rand(12, 5, 6)
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    ("image", "x", "message"),
     [
-        (
-            lambda: ops.matting_laplacian(IMAGE[..., :2], X),
-            r"matting_laplacian: image is \(5, 6, 2\), wanted",
-        ),
-        (lambda: ops.matting_laplacian(IMAGE[:2], X[:2]), r"image is \(2, 6, 3\).*at least 3"),
-        (lambda: ops.matting_laplacian(IMAGE, X[0]), r"x is \(6, 2\), wanted \(H, W, K\)"),
-        (
-            lambda: ops.matting_laplacian(IMAGE, X[:4]),
-            r"x is \(4, 6, 2\), wanted the height and width of image",
-        ),
-        (
-            lambda: ops.matting_laplacian(IMAGE, X.double()),
-            r"x has dtype Double, wanted that of image, Float",
-        ),
-        (
-            lambda: ops.matting_laplacian(IMAGE.half(), X.half()),
-            r"image has dtype Half, wanted Float or Double",
-        ),
-        (lambda: ops.matting_laplacian(IMAGE, X, 0.0), r"epsilon is 0, wanted a finite number above 0"),
-        (lambda: ops.matting_laplacian(IMAGE, X, float("nan")), r"epsilon is nan"),
-        (lambda: ops.matting_laplacian_energy(IMAGE, X, -1.0), r"matting_laplacian_energy: epsilon is -1"),
-        (
-            lambda: ops.matting_laplacian_stencil(IMAGE, float("inf")),
-            r"matting_laplacian_stencil: epsilon is inf",
-        ),
-        (lambda: ops.matting_laplacian(IMAGE, X[..., :0]), r"x is \(5, 6, 0\).*no empty dimension"),
-        (
-            lambda: ops.stencil_product(STENCIL[:9], X),
-            r"stencil_product: stencil is \(9, 5, 6\), wanted \(12, H, W\)",
-        ),
-        (
-            lambda: ops.stencil_product(STENCIL, X[:, :5]),
-            r"x is \(5, 5, 2\), wanted \(H, W, K\) of the stencil",
-        ),
-        (lambda: ops.stencil_energy(STENCIL, X.double()), r"x has dtype Double, wanted that of stencil"),
-        (lambda: ops.stencil_product(STENCIL[:, :2], X[:2]), r"wanted H and W at least 3"),
+        pytest.param(IMAGE[..., :2], X, r"image is \(5, 6, 2\), expected \(H, W, 3\)", id="two colours"),
+        pytest.param(IMAGE[:2], X[:2], r"image is \(2, 6, 3\).*at least 3", id="too small"),
+        pytest.param(IMAGE, X[0], r"x is \(6, 2\), expected \(H, W, K\)", id="rank"),
+        pytest.param(IMAGE, X[:4], r"x is \(4, 6, 2\), expected the height and width of image", id="other size"),
+        pytest.param(IMAGE, X[..., :0], r"x is \(5, 6, 0\).*no empty dimension", id="no planes"),
+        pytest.param(IMAGE, X.double(), r"x has dtype Double, expected that of image, Float", id="other dtype"),
+        pytest.param(IMAGE.half(), X.half(), r"image has dtype Half, expected Float or Double", id="half"),
     ],
 )
-def test_bad_arguments_are_named(call, message):
-    with pytest.raises(RuntimeError, match=message):
-        call()
+def test_wrong_tensors_are_named(image, x, message):
+    with pytest.raises(RuntimeError, match=f"fastphoto::matting_laplacian: {message}"):
+        ops.matting_laplacian(image, x)
 
 
-def test_constants_must_not_require_a_gradient():
-    image, stencil = IMAGE.clone().requires_grad_(), STENCIL.clone().requires_grad_()
-    for call in (
-        lambda: ops.matting_laplacian(image, X),
-        lambda: ops.matting_laplacian_energy(image, X),
-        lambda: ops.matting_laplacian_stencil(image),
-        lambda: ops.stencil_product(stencil, X),
-        lambda: ops.stencil_energy(stencil, X),
-    ):
-        with pytest.raises(InputError, match=r"requires a gradient.*detach"):
-            call()
+@pytest.mark.parametrize(("epsilon", "shown"), [(0.0, "0"), (-1.0, "-1"), (float("nan"), "nan"), (float("inf"), "inf")])
+@pytest.mark.parametrize("name", ["matting_laplacian", "matting_laplacian_energy", "matting_laplacian_stencil"])
+def test_wrong_epsilon_is_named(name, epsilon, shown):
+    arguments = (IMAGE,) if name == "matting_laplacian_stencil" else (IMAGE, X)
+    with pytest.raises(RuntimeError, match=rf"{name}: epsilon is {shown}, expected a finite number above 0"):
+        getattr(ops, name)(*arguments, epsilon)
+
+
+@pytest.mark.parametrize(
+    ("stencil", "x", "message"),
+    [
+        pytest.param(STENCIL[:9], X, r"stencil is \(9, 5, 6\), expected \(12, H, W\)", id="nine planes"),
+        pytest.param(STENCIL, X[:, :5], r"x is \(5, 5, 2\), expected \(H, W, K\) of the stencil", id="other size"),
+        pytest.param(STENCIL, X.double(), "x has dtype Double, expected that of stencil, Float", id="other dtype"),
+        pytest.param(STENCIL[:, :2], X[:2], "expected H and W at least 3", id="too small"),
+    ],
+)
+@pytest.mark.parametrize("name", ["stencil_product", "stencil_energy"])
+def test_wrong_stencils_are_named(name, stencil, x, message):
+    with pytest.raises(RuntimeError, match=f"{name}: .*{message}"):
+        getattr(ops, name)(stencil, x)
+
+
+@pytest.mark.parametrize(
+    ("name", "constant", "others"),
+    [
+        ("matting_laplacian", IMAGE, (X,)),
+        ("matting_laplacian_energy", IMAGE, (X,)),
+        ("matting_laplacian_stencil", IMAGE, ()),
+        ("stencil_product", STENCIL, (X,)),
+        ("stencil_energy", STENCIL, (X,)),
+    ],
+)
+def test_constants_must_not_require_a_gradient(name, constant, others):
+    constant = constant.clone().requires_grad_()
+    with pytest.raises(InputError, match=rf"{name}: .* requires a gradient.*detach"):
+        getattr(ops, name)(constant, *others)
     with torch.no_grad():
-        ops.matting_laplacian(image, X)
-
-
-@pytest.mark.parametrize("low_memory", [False, True])
-def test_module_and_linear_operator_are_the_matrix(low_memory, photo):
-    matrix = definition(photo)
-    module = MattingLaplacian(photo, low_memory=low_memory)
-    x = planar(40, 56, 2, seed=16)
-    columns = x.numpy().reshape(-1, 2)
-    operator = module.linear_operator()
-    assert operator.shape == matrix.shape and operator.dtype == np.float64
-    np.testing.assert_allclose(operator @ columns, matrix @ columns, rtol=0, atol=2e-6)
-    np.testing.assert_allclose(operator @ columns[:, 0], matrix @ columns[:, 0], rtol=0, atol=2e-6)
-    np.testing.assert_allclose(module.diagonal().numpy().ravel(), matrix.diagonal(), rtol=1e-5)
-    energy = module(x.float())
-    assert energy.item() == pytest.approx((columns * (matrix @ columns)).sum(), rel=1e-4)
-    np.testing.assert_allclose(module.product(x.float()).numpy().reshape(-1, 2), matrix @ columns, rtol=0, atol=1e-5)
-
-
-def test_example_of_closed_form_matting_finds_the_alpha(tmp_path, capsys):
-    path = ROOT / "examples" / "closed_form_matting.py"
-    spec = importlib.util.spec_from_file_location("closed_form_matting", path)
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    residual, error = example.main(["--size", "40"])
-    assert residual < 1e-5 and error < 1e-3
-    assert "mean squared error" in capsys.readouterr().out
+        getattr(ops, name)(constant, *others)

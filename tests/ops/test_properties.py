@@ -1,4 +1,4 @@
-"""Every operator against its definition in float64, at sizes, memory layouts, types and masks that Hypothesis draws."""
+"""Every operator against its definition in float64; Hypothesis draws sizes, memory layouts, types and masks."""
 
 from __future__ import annotations
 
@@ -42,29 +42,29 @@ LAYOUTS = st.sampled_from([torch.Tensor.contiguous, planar, spaced, inside, reve
 PAIRS = st.tuples(LAYOUTS, LAYOUTS)
 
 
-def close(got: Tensor, wanted: Tensor, dtype: torch.dtype, single: float = 2e-5) -> None:
-    """Relative to the size of the whole."""
-    assert got.shape == wanted.shape and got.dtype == dtype and bool(got.isfinite().all())
+def assert_close(got: Tensor, expected: Tensor, dtype: torch.dtype, single: float = 2e-5) -> None:
+    """Compare, relative to the norm of all expected values."""
+    assert got.shape == expected.shape and got.dtype == dtype and bool(got.isfinite().all())
     tolerance = single if dtype == torch.float32 else 1e-9
-    assert (got.double() - wanted).norm() <= tolerance * wanted.norm() + 1e-12
+    assert (got.double() - expected).norm() <= tolerance * expected.norm() + 1e-12
 
 
 @DRAWS
 @given(height=SIDES, width=SIDES, count=st.integers(1, 5), layouts=PAIRS, dtype=DTYPES, seed=SEEDS)
 def test_matting_laplacian(height, width, count, layouts, dtype, seed):
     image, x = values(seed, height, width, 3).to(dtype), values(seed + 1, height, width, count).to(dtype)
-    epsilon = 1e-3  # with the default one the definition itself loses digits
+    epsilon = 1e-3  # with the default of 1e-7 the definition itself loses digits
     laid = layouts[0](image), layouts[1](x)
-    wanted = reference.matting_laplacian(image.double(), x.double(), epsilon)
+    expected = reference.matting_laplacian(image.double(), x.double(), epsilon)
     energy = reference.matting_laplacian_energy(image.double(), x.double(), epsilon)[0]
     got_energy, product = ops.matting_laplacian_energy(*laid, epsilon)
     stencil = ops.matting_laplacian_stencil(laid[0], epsilon)
     stencil_energy, stencil_product = ops.stencil_energy(layouts[1](stencil), laid[1])
-    close(stencil, reference.matting_laplacian_stencil(image.double(), epsilon), dtype, 2e-4)
+    assert_close(stencil, reference.matting_laplacian_stencil(image.double(), epsilon), dtype, 2e-4)
     for got in (ops.matting_laplacian(*laid, epsilon), product, stencil_product, ops.stencil_product(stencil, laid[1])):
-        close(got, wanted, dtype, 2e-4)
+        assert_close(got, expected, dtype, 2e-4)
     for got in (got_energy, stencil_energy):
-        close(got, energy, dtype, 2e-4)
+        assert_close(got, energy, dtype, 2e-4)
         assert got >= 0
 
 
@@ -77,17 +77,17 @@ def test_masked_gram(height, width, channels, regions, layout, dtype, kind, seed
     features = (values(seed, channels, height, width) - 0.3).to(dtype)
     masks = values(seed + 1, regions, height, width)
     if kind != "soft":
-        number = (masks[0] * regions).long()
-        masks = torch.stack([number == r for r in range(regions)]).double()
+        region_map = (masks[0] * regions).long()
+        masks = torch.stack([region_map == r for r in range(regions)]).double()
     if kind == "empty":
         masks[0] = 0
     if kind == "holes":
         masks[:, ::2] = 0
     masks = masks.to(dtype)
-    wanted = reference.masked_gram(features.double(), masks.double())
+    expected = reference.masked_gram(features.double(), masks.double())
     laid = layout(features)
     got = ops.masked_gram(laid, layout(masks))
-    close(got, wanted, dtype)
+    assert_close(got, expected, dtype)
     assert torch.equal(got, got.mT) and torch.equal(got, ops.masked_gram(laid, ops.list_pixels(masks)))
 
 
@@ -110,9 +110,9 @@ def test_convolution(batch, sizes, channels, padding, reflect, relu, bias, dtype
     weight = (values(seed + 1, channels[1], channels[0], 3, 3) - 0.5).to(dtype)
     offset = (values(seed + 2, channels[1]) - 0.5).to(dtype) if bias else None
     got = ops.convolution(x, ops.convolution_weights(weight), offset, channels[1], padding, reflect, relu)
-    told = None if offset is None else offset.double()
-    wanted = reference.convolution(x.double(), weight.double(), told, padding, reflect, relu)
-    close(got, wanted, dtype)
+    exact_offset = None if offset is None else offset.double()
+    expected = reference.convolution(x.double(), weight.double(), exact_offset, padding, reflect, relu)
+    assert_close(got, expected, dtype)
 
 
 @DRAWS
@@ -139,11 +139,11 @@ def test_max_pool(batch, sizes, channels, ceil, ties, dtype, seed):
 def test_local_affine_maps(sizes, coarse, radius, layouts, dtype, seed):
     content, result = (values(seed + n, *sizes, 3).to(dtype) for n in (0, 1))
     laid = layouts[0](content), layouts[1](result)
-    close(ops.local_affine_fit(*laid, radius, 0.1), reference.local_affine_fit(
+    assert_close(ops.local_affine_fit(*laid, radius, 0.1), reference.local_affine_fit(
         content.double(), result.double(), radius, 0.1), dtype, 5e-4)  # fmt: skip
     maps = values(seed + 2, *coarse, 3, 4).to(dtype)
     applied = ops.local_affine_apply(layouts[0](maps.flatten(2)).unflatten(2, (3, 4)), laid[0])
-    close(applied, reference.local_affine_apply(maps.double(), content.double()), dtype)
+    assert_close(applied, reference.local_affine_apply(maps.double(), content.double()), dtype)
 
 
 @DRAWS
@@ -155,6 +155,6 @@ def test_local_affine_maps(sizes, coarse, radius, layouts, dtype, seed):
 def test_window_sums(sizes, count, radius, layouts, space, colour, dtype, seed):
     guide, x = values(seed, *sizes, 3).to(dtype), values(seed + 1, *sizes, count).to(dtype)
     laid = layouts[0](guide), layouts[1](x)
-    close(ops.box_sum(laid[1], radius), reference.box_sum(x.double(), radius), dtype)
-    wanted = reference.bilateral_sum(guide.double(), x.double(), radius, space, colour)
-    close(ops.bilateral_sum(*laid, radius, space, colour), wanted, dtype)
+    assert_close(ops.box_sum(laid[1], radius), reference.box_sum(x.double(), radius), dtype)
+    expected = reference.bilateral_sum(guide.double(), x.double(), radius, space, colour)
+    assert_close(ops.bilateral_sum(*laid, radius, space, colour), expected, dtype)

@@ -5,20 +5,20 @@ Where there is no GPU this is checked on the CPU, by looking at every operator t
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 import torch
+from prepared_pairs import full_size_objective
 from rendered_photos import day, dusk
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastphoto.encoders.encoder import load_encoder
 from fastphoto.optimisation.cuda_graph import capture_graph
+from fastphoto.optimisation.descent import Descent
 from fastphoto.optimisation.presets import preset_settings
-from fastphoto.optimisation.solvers import LBFGS, Adam, Descent
-
-module = importlib.import_module("fastphoto.pipeline")  # the name in the package is that of the function
+from fastphoto.optimisation.solvers import LBFGS, Adam
+from fastphoto.optimisation.start import start_image
+from fastphoto.regions.pair import PhotoPair
 
 READING_BACK = {
     "_local_scalar_dense",
@@ -51,13 +51,13 @@ def objective(device: torch.device, **settings):
     content, style = (photo(40, 56).pixels.to(device) for photo in (day, dusk))
     masks = torch.zeros(2, 40, 56, device=device)
     masks[0, :22], masks[1, 20:] = 1, 1
+    pair = PhotoPair(content, style, ("a", "b"), masks, masks)
     chosen = preset_settings("fast", **settings)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     network = load_encoder("embedded", dtype=dtype, channel_multiple=8).to(device)
     with torch.no_grad():
-        run = module._Run(chosen, network, content, style, masks, masks, 0, None)
-        start = run._start()
-        return run._objective("photorealism", content, start), start
+        start = start_image(pair, chosen)
+        return full_size_objective(pair, network, chosen, start=start), start
 
 
 def state(descent: Descent) -> dict[str, Tensor]:

@@ -13,16 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from prepared_pairs import full_size_objective, rendered_pair
 from rendered_photos import day, dusk
 from torch import Tensor
 from torch.nn import functional as F
 
 import fastphoto
 from fastphoto.encoders.encoder import Encoder, load_encoder
+from fastphoto.optimisation.descent import minimise
 from fastphoto.optimisation.presets import preset_settings
-from fastphoto.optimisation.solvers import LBFGS, minimise
+from fastphoto.optimisation.solvers import LBFGS
+from fastphoto.optimisation.start import start_image
 from fastphoto.photos.resize import fit_size
-from fastphoto.pipeline import _Run
+from fastphoto.regions.pair import PhotoPair
 from fastphoto.regions.palette import PALETTE
 from fastphoto.regions.reading import read_masks
 from fastphoto.regions.resizing import layer_masks
@@ -191,11 +194,8 @@ def test_gradient_is_the_published_one(caffe, height, width):
     wanted = published_parts(x, bgr[1], bgr[2], content_mask, style_mask, tensors)
 
     network = load_encoder("vgg19", caffe)
-    run = _Run(
-        preset_settings("paper"), network, content, style,
-        labels(content_mask, names), labels(style_mask, names), 0, None,
-    )  # fmt: skip
-    objective = run._objective("photorealism", content, content)
+    pair = PhotoPair(content, style, names, labels(content_mask, names), labels(style_mask, names))
+    objective = full_size_objective(pair, network, preset_settings("paper"))
     pixels = image * 256
     _, gradient, parts = objective.value_and_gradient(pixels)
 
@@ -209,7 +209,8 @@ def test_gradient_is_the_published_one(caffe, height, width):
         assert (got.flip(0) - alone).norm() <= 1e-4 * alone.norm(), name
     (total,) = torch.autograd.grad(sum(wanted.values()), x)
     assert (gradient.flip(0) - total).norm() <= 1e-4 * total.norm()
-    assert set(run._objective("style", content, content).image_losses) == {"total variation"}
+    first_stage = full_size_objective(pair, network, preset_settings("paper"), "style")
+    assert set(first_stage.image_losses) == {"total variation"}
 
 
 def test_published_scale_is_that_of_caffe_only(caffe, tmp_path):
@@ -223,17 +224,8 @@ def test_published_scale_is_that_of_caffe_only(caffe, tmp_path):
     content, style = day(), dusk()
 
     def losses(network: Encoder) -> dict[str, Tensor]:
-        run = _Run(
-            preset_settings("paper"),
-            network,
-            content.pixels,
-            style.pixels,
-            content.regions,
-            style.regions,
-            0,
-            None,
-        )
-        return run._objective("style", content.pixels, content.pixels).value_and_gradient(style_like(content) * 256)[2]
+        objective = full_size_objective(rendered_pair(content, style), network, preset_settings("paper"), "style")
+        return objective.value_and_gradient(style_like(content) * 256)[2]
 
     def style_like(photo) -> Tensor:
         return photo.pixels.flip(2)
@@ -311,21 +303,9 @@ def test_published_constants():
     )
 
 
-def test_noise_start_is_the_mean_colour_in_the_published_range(caffe):
-    content, style = day(), dusk()
-    network = load_encoder("vgg19", caffe)
-
+def test_noise_start_is_the_mean_colour_in_the_published_range():
     def start(seed: int) -> Tensor:
-        return _Run(
-            preset_settings("paper"),
-            network,
-            content.pixels,
-            style.pixels,
-            content.regions,
-            style.regions,
-            seed,
-            None,
-        )._start()
+        return start_image(rendered_pair(day(), dusk()), preset_settings("paper"), seed)
 
     centred = start(1).flip(0).double() * 256 - MEAN[:, None, None]
     assert centred.std() == pytest.approx(1e-4, rel=0.15), "float32 near 124 keeps steps of 8e-6"

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from fastphoto.errors import FastPhotoError
-from fastphoto.optimisation.solvers import LBFGS, MAXIMUM_RESTARTS, Adam, GradientDescent, minimise
+from fastphoto.optimisation.descent import MAXIMUM_RESTARTS, minimise
+from fastphoto.optimisation.solvers import LBFGS, Adam, GradientDescent
 
 
 def lbfgs(history: int = 10, first: float | None = 0.03, longest: float = math.inf) -> LBFGS:

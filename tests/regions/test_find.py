@@ -1,33 +1,116 @@
-"""Regions found as masks of their own: at the photos' sizes, shared by both, and what a transfer works with."""
+"""Where regions come from: arguments checked, regions found for a pair, and as masks of the photos' own sizes."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from rendered_photos import day, dusk
+from rendered_photos import SKY, day, dusk
 
 import fastphoto
-from fastphoto.errors import InputError
+from fastphoto.errors import FastPhotoWarning, InputError
 from fastphoto.photos.read import read_photo
-from fastphoto.regions import find as finding
-from fastphoto.regions.pair import prepare_pair
+from fastphoto.regions.find import find_regions, region_finder
+from fastphoto.regions.pair import PhotoPair, prepare_pair
 
 CONTENT, STYLE = day(120, 160), dusk(140, 120)
+CPU = torch.device("cpu")
 
 
-def test_masks_have_the_photos_own_sizes_and_one_set_of_names():
-    ours, theirs = fastphoto.find_regions(CONTENT.pixels, STYLE.pixels, size=64)
-    assert ours.names == theirs.names and len(set(ours.names)) == len(ours.names) > 1
-    for found, photo in ((ours, CONTENT), (theirs, STYLE)):
-        assert found.masks.shape == (len(found.names), *photo.pixels.shape[1:])
-        assert torch.equal(found.masks.sum(0), torch.ones_like(found.masks[0]))
-        assert set(found.masks.unique().tolist()) == {0.0, 1.0}
+@pytest.fixture
+def pair() -> PhotoPair:
+    return prepare_pair(read_photo(CONTENT.pixels), read_photo(STYLE.pixels, "style"), None, None, 160)
 
 
-def test_a_transfer_with_the_masks_found_is_that_of_regions_auto():
-    labels = fastphoto.find_regions(CONTENT.pixels, STYLE.pixels)
-    by_masks = fastphoto.transfer(CONTENT.pixels, STYLE.pixels, *labels, steps=4)
+# Arguments
+
+
+@pytest.mark.parametrize("source", ["auto", "none", "semantic"])
+def test_regions_are_found_or_given_but_not_both(source):
+    with pytest.raises(InputError, match=f'regions: "{source}" takes no masks, but masks are given'):
+        region_finder(source, CONTENT.mask, None)
+    with pytest.raises(InputError, match=f'regions: "{source}" takes no masks, but masks are given'):
+        fastphoto.transfer(CONTENT.pixels, STYLE.pixels, CONTENT.mask, STYLE.mask, regions=source)
+
+
+def test_unknown_sources_are_refused():
+    with pytest.raises(InputError, match="regions: must be one of masks, auto, semantic, none, got 'sky'"):
+        region_finder("sky", None, None)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="regions: must be one of masks, auto, semantic, none, got 'sky'"):
+        fastphoto.transfer(CONTENT.pixels, STYLE.pixels, regions="sky")  # type: ignore[arg-type]
+
+
+def test_a_model_is_for_semantic_regions_only():
+    with pytest.raises(InputError, match='segmentation_model: only regions="semantic" uses one'):
+        region_finder("auto", None, None, "some/model")
+    with pytest.raises(InputError, match='segmentation_model: only regions="semantic" uses one'):
+        fastphoto.transfer(CONTENT.pixels, STYLE.pixels, regions="auto", segmentation_model="some/model")
+
+
+def test_semantic_regions_need_transformers(monkeypatch):
+    monkeypatch.setattr("fastphoto.regions.find.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"semantic regions need transformers: pip install fastphoto\[segment\]"):
+        region_finder("semantic", None, None)
+    with pytest.raises(InputError, match=r"semantic regions need transformers: pip install fastphoto\[segment\]"):
+        fastphoto.transfer(CONTENT.pixels, STYLE.pixels, regions="semantic")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param({"regions": "everything"}, "regions: must be one of", id="source"),
+        pytest.param({"device": "tpu"}, "device 'tpu'", id="device"),
+        pytest.param({"size": 3}, "size: must be", id="size"),
+    ],
+)
+def test_find_regions_refuses_bad_arguments(arguments, message):
+    with pytest.raises(InputError, match=message):
+        find_regions(CONTENT.pixels, **arguments)
+
+
+# Regions for a pair
+
+
+@pytest.mark.parametrize("source", ["masks", "none"])
+def test_a_pair_keeps_its_regions_if_none_are_to_be_found(source, pair):
+    assert region_finder(source, None, None)(pair, CPU) is pair
+
+
+def test_clustering_replaces_the_regions(pair):
+    found = region_finder("auto", None, None)(pair, CPU)
+    assert len(found.names) > 1 and found.content is pair.content and found.style is pair.style
+
+
+def test_the_semantic_network_gets_its_model_and_device(pair, monkeypatch):
+    """What the network finds is tested in test_semantic.py."""
+    calls = []
+
+    def find_semantic_regions(*arguments):
+        calls.append(arguments)
+        return replace(pair, names=("sky", "land"), content_masks=CONTENT.regions, style_masks=STYLE.regions)
+
+    monkeypatch.setattr("fastphoto.regions.semantic.find_semantic_regions", find_semantic_regions)
+    found = region_finder("semantic", None, None, "folder/of/model")(pair, CPU)
+    assert calls == [(pair, "folder/of/model", CPU)] and found.names == ("sky", "land")
+
+
+# Regions as masks of their own
+
+
+def test_masks_have_the_photos_own_sizes_and_the_same_names():
+    content, style = find_regions(CONTENT.pixels, STYLE.pixels, size=64)
+    assert content.names == style.names and len(set(content.names)) == len(content.names) > 1
+    for regions, photo in ((content, CONTENT), (style, STYLE)):
+        assert regions.masks.shape == (len(regions.names), *photo.pixels.shape[1:])
+        assert torch.equal(regions.masks.sum(0), torch.ones_like(regions.masks[0]))
+        assert set(regions.masks.unique().tolist()) == {0.0, 1.0}
+
+
+def test_a_transfer_with_the_masks_is_that_with_the_source():
+    masks = find_regions(CONTENT.pixels, STYLE.pixels)
+    by_masks = fastphoto.transfer(CONTENT.pixels, STYLE.pixels, *masks, steps=4)
     assert torch.equal(by_masks, fastphoto.transfer(CONTENT.pixels, STYLE.pixels, regions="auto", steps=4))
     whole = fastphoto.transfer(CONTENT.pixels, STYLE.pixels, regions="none", steps=4)
     assert torch.equal(whole, fastphoto.transfer(CONTENT.pixels, STYLE.pixels, steps=4))
@@ -35,59 +118,49 @@ def test_a_transfer_with_the_masks_found_is_that_of_regions_auto():
 
 
 def test_one_photo_has_regions_of_its_own():
-    ours, theirs = fastphoto.find_regions(CONTENT.pixels)
-    assert torch.equal(ours.masks, theirs.masks) and len(ours.names) > 1
+    content, style = find_regions(CONTENT.pixels)
+    assert torch.equal(content.masks, style.masks) and len(content.names) > 1
 
 
 def test_given_masks_are_matched():
-    with pytest.warns(fastphoto.FastPhotoWarning, match="the style has no region for 2"):
-        ours, theirs = fastphoto.find_regions(
-            CONTENT.pixels,
-            STYLE.pixels,
-            CONTENT.labels + (np.arange(160) > 80) * (CONTENT.labels == 1),
-            STYLE.labels,
-            regions="masks",
-        )
-    assert ours.names == theirs.names == ("0", "1")
-    assert torch.equal(ours.masks, CONTENT.regions)
+    mask = CONTENT.labels + (np.arange(160) > 80) * (CONTENT.labels == 1)
+    with pytest.warns(FastPhotoWarning, match="the style has no region for 2"):
+        content, style = find_regions(CONTENT.pixels, STYLE.pixels, mask, STYLE.labels, regions="masks")
+    assert content.names == style.names == ("0", "1")
+    assert torch.equal(content.masks, CONTENT.regions)
 
 
-def test_what_alpha_hides_is_of_no_region():
-    alpha = np.full((120, 160, 1), 255, np.uint8)
+def test_a_mask_of_one_photo_warns_once():
+    small = np.ascontiguousarray(CONTENT.mask[::2, ::2])
+    with pytest.warns(FastPhotoWarning) as caught:
+        find_regions(CONTENT.pixels, content_mask=small, regions="masks")
+    assert len(caught) == 1 and "content mask" in str(caught[0].message)
+
+
+# Alpha
+
+
+def with_alpha(array: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    return np.concatenate([array, alpha.astype(np.uint8)[..., None]], 2)
+
+
+def test_what_alpha_hides_belongs_to_no_region():
+    alpha = np.full((120, 160), 255)
     alpha[:, :70] = 0
-    colours = (CONTENT.pixels.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    ours, _ = fastphoto.find_regions(np.concatenate([colours, alpha], 2), STYLE.pixels, size=80)
-    assert float(ours.masks[:, :, :70].sum()) == 0
-    assert torch.equal(ours.masks[:, :, 70:].sum(0), torch.ones(120, 90))
+    content, _ = find_regions(with_alpha(CONTENT.array, alpha), STYLE.pixels, size=80)
+    assert float(content.masks[:, :, :70].sum()) == 0
+    assert torch.equal(content.masks[:, :, 70:].sum(0), torch.ones(120, 90))
 
 
-def test_regions_of_a_network_are_those_of_what_is_seen(monkeypatch):
-    """Its own work is tested in test_semantic_regions.py; here it is what becomes of it."""
-    pair = prepare_pair(*(read_photo(p.pixels, "photo") for p in (CONTENT, STYLE)), None, None, 160)
-    asked = {}
-
-    def found(content, style, *, model, device):
-        asked.update(model=model, device=device)
-        return tuple(finding.RegionMasks(("sky", "grass"), p.regions) for p in (CONTENT, STYLE))
-
-    monkeypatch.setattr("fastphoto.regions.semantic.semantic_regions", found)
-    seen = pair.content_masks.clone()
-    seen[0, :, :50] = 0
-    hidden = finding.replace(pair, content_masks=seen)
-    result = finding.assign_regions(hidden, "semantic", "folder/of/model", torch.device("cpu"))
-    assert result.names == ("sky", "grass") and asked["model"] == "folder/of/model"
-    assert torch.equal(result.content_masks, CONTENT.regions * seen[0])
-    assert torch.equal(result.style_masks, STYLE.regions)
-    seen[0] = CONTENT.regions[1]  # all of the sky is hidden
-    assert finding.assign_regions(hidden, "semantic", None, torch.device("cpu")).names == ("grass",)
-    seen[0] = 0
-    assert finding.assign_regions(hidden, "semantic", None, torch.device("cpu")) is hidden
+def test_half_transparent_photos_have_no_holes():
+    content, _ = find_regions(with_alpha(CONTENT.array, np.full((120, 160), 153)), STYLE.pixels, size=64)
+    assert torch.equal(content.masks.sum(0), torch.ones(120, 160))
 
 
-def test_bad_arguments_are_refused():
-    with pytest.raises(InputError, match="regions: must be one of"):
-        fastphoto.find_regions(CONTENT.pixels, regions="everything")
-    with pytest.raises(InputError, match="device 'tpu'"):
-        fastphoto.find_regions(CONTENT.pixels, device="tpu")
-    with pytest.raises(InputError, match="size: must be"):
-        fastphoto.find_regions(CONTENT.pixels, size=3)
+def test_a_region_that_alpha_hides_is_that_of_a_transfer():
+    photo = with_alpha(STYLE.array, np.where(STYLE.labels == 1, 0, 255))
+    content, style = find_regions(CONTENT.pixels, photo, CONTENT.mask, STYLE.mask, regions="masks")
+    for name, mask in zip((SKY, "green"), STYLE.regions, strict=True):
+        assert torch.equal(style.masks[style.names.index(name)], mask), name
+    direct = fastphoto.transfer(CONTENT.pixels, photo, CONTENT.mask, STYLE.mask, steps=3)
+    assert torch.equal(fastphoto.transfer(CONTENT.pixels, photo, content, style, steps=3), direct)

@@ -1,4 +1,4 @@
-"""How well the regions of two photos match: nothing for the same, more for swapped ones, a warning where hopeless."""
+"""Unlikeness of matched regions: none for the same pixels, more for swapped regions, a warning above a limit."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import warnings
 import pytest
 import torch
 from locations import SHARED
+from PIL import Image
 from rendered_photos import day, dusk
 
 import fastphoto
 from fastphoto.cli import command as cli
+from fastphoto.errors import FastPhotoWarning
 from fastphoto.photos.demo import demo_pairs
 from fastphoto.photos.read import read_photo
-from fastphoto.regions import mismatch as likeness
-from fastphoto.regions.find import assign_regions
+from fastphoto.regions import mismatch
+from fastphoto.regions.find import region_finder
 from fastphoto.regions.mismatch import overall_unlikeness, region_unlikeness
 from fastphoto.regions.pair import prepare_pair
 
@@ -22,16 +24,19 @@ PAIRS = SHARED / "pairs"
 CONTENT, STYLE = day(120, 160), dusk(140, 120)
 
 
-def test_the_same_regions_are_alike_and_swapped_ones_are_not():
+def test_the_same_regions_are_alike():
     same = region_unlikeness(CONTENT.pixels, CONTENT.pixels, CONTENT.regions, CONTENT.regions)
     assert same.shape == (2,) and same.abs().max() < 1e-5
+
+
+def test_swapped_regions_are_less_alike_than_matching_ones():
     matched = region_unlikeness(CONTENT.pixels, STYLE.pixels, CONTENT.regions, STYLE.regions)
     swapped = region_unlikeness(CONTENT.pixels, STYLE.pixels, CONTENT.regions, STYLE.regions.flip(0))
     assert (matched > 0).all() and (matched < 1).all() and swapped.min() > 1.5 * matched.max()
 
 
 def test_light_and_size_hardly_count():
-    photo = read_photo(demo_pairs()[0] / "content.jpg", "photo").pixels
+    photo = read_photo(demo_pairs()[0] / "content.jpg").pixels
     whole = torch.ones(1, *photo.shape[1:])
     dark = float(region_unlikeness(photo, 0.4 * photo, whole, whole))
     small = torch.nn.functional.interpolate(photo[None], scale_factor=0.5, mode="area")[0]
@@ -39,62 +44,85 @@ def test_light_and_size_hardly_count():
     assert dark < 0.01 and shrunk < 0.001
 
 
-def test_a_region_of_no_pixel_has_none_and_the_whole_is_the_mean_by_area():
-    masks = torch.cat([CONTENT.regions, torch.zeros(1, 120, 160)])
-    others = torch.cat([STYLE.regions, STYLE.regions[:1]])
-    each = region_unlikeness(CONTENT.pixels, STYLE.pixels, masks, others)
-    assert each[2] == 0
+def test_a_region_without_pixels_has_no_unlikeness():
+    content_masks = torch.cat([CONTENT.regions, torch.zeros(1, 120, 160)])
+    style_masks = torch.cat([STYLE.regions, STYLE.regions[:1]])
+    assert region_unlikeness(CONTENT.pixels, STYLE.pixels, content_masks, style_masks)[2] == 0
+
+
+def test_overall_unlikeness_is_the_mean_by_area():
     shares = CONTENT.regions.mean((1, 2))
-    assert overall_unlikeness(each, masks) == pytest.approx(float(each[0] * shares[0] + each[1] * shares[1]), rel=1e-5)
+    expected = float(0.1 * shares[0] + 0.3 * shares[1])
+    assert overall_unlikeness(torch.tensor([0.1, 0.3]), CONTENT.regions) == pytest.approx(expected, rel=1e-5)
     assert overall_unlikeness(torch.zeros(1), torch.zeros(1, 4, 4)) == 0
 
 
-def test_a_hopeless_pair_is_told_before_the_work(monkeypatch):
+# The warning
+
+
+def test_matching_photos_do_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fastphoto.find_regions(CONTENT.pixels, STYLE.pixels)
-    monkeypatch.setattr(likeness, "HOPELESS", 1e-4)
-    told = []
-    with pytest.warns(fastphoto.FastPhotoWarning, match=r"hardly show anything alike \(unlikeness 0\.0"):
-        fastphoto.transfer(
-            CONTENT.pixels, STYLE.pixels, regions="auto", steps=4, callback=lambda p: told.append("step") or True
-        )
-    assert told == ["step"]
-    told.clear()
-    monkeypatch.setattr("fastphoto.regions.mismatch.warn", lambda text: told.append("warning"))
+
+
+def test_the_warning_comes_before_the_work(monkeypatch):
+    monkeypatch.setattr(mismatch, "UNLIKENESS_LIMIT", 1e-4)
+    events = []
+    monkeypatch.setattr(mismatch, "warn", events.append)
     fastphoto.transfer(
-        CONTENT.pixels, STYLE.pixels, regions="auto", steps=4, callback=lambda p: told.append("step") or True
+        CONTENT.pixels, STYLE.pixels, regions="auto", steps=4, callback=lambda _: events.append("step") or True
     )
-    assert told == ["warning", "step"], "it comes before the work"
-    for way in ({}, {"regions": "none"}, {"content_mask": CONTENT.labels, "style_mask": STYLE.labels}):
-        with warnings.catch_warnings():  # nothing was found, so nothing is said
-            warnings.simplefilter("error")
-            fastphoto.transfer(CONTENT.pixels, STYLE.pixels, steps=4, callback=lambda p: True, **way)
+    assert len(events) == 2 and "hardly show anything alike (unlikeness 0.0" in events[0] and events[1] == "step"
 
 
-def test_the_command_says_how_well_regions_match(tmp_path, capsys):
-    from PIL import Image
-
-    for name, photo in (("content", CONTENT), ("style", STYLE)):
-        Image.fromarray(photo.array).save(tmp_path / f"{name}.png")
-        Image.fromarray(photo.mask).save(tmp_path / f"{name}_mask.png")
-    words = [str(tmp_path / name) for name in ("content.png", "style.png", "out", "content_mask.png", "style_mask.png")]
-    assert cli.main(["regions", *words[:2], "-o", words[2], "--content-mask", words[3], "--style-mask", words[4]]) == 0
-    each = region_unlikeness(CONTENT.pixels, STYLE.pixels, CONTENT.regions, STYLE.regions)
-    said = capsys.readouterr().err
-    assert f"green {each[1]:.3f}" in said and f"lightblue {each[0]:.3f}" in said
+def test_the_warning_is_one_of_this_package(monkeypatch):
+    monkeypatch.setattr(mismatch, "UNLIKENESS_LIMIT", 1e-4)
+    with pytest.warns(FastPhotoWarning, match=r"hardly show anything alike \(unlikeness 0\.0\d\d, above 0\.0001\)"):
+        fastphoto.find_regions(CONTENT.pixels, STYLE.pixels)
 
 
-@pytest.mark.skipif(not PAIRS.is_dir(), reason="needs the published photo pairs")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param({}, id="no masks"),
+        pytest.param({"regions": "none"}, id="none"),
+        pytest.param({"content_mask": CONTENT.labels, "style_mask": STYLE.labels}, id="masks"),
+    ],
+)
+def test_regions_that_are_not_found_do_not_warn(arguments, monkeypatch):
+    monkeypatch.setattr(mismatch, "UNLIKENESS_LIMIT", 1e-4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fastphoto.transfer(CONTENT.pixels, STYLE.pixels, steps=4, callback=lambda _: True, **arguments)
+
+
+@pytest.mark.skipif(not PAIRS.is_dir(), reason=f"no photo pairs at {PAIRS}")
 @pytest.mark.parametrize(
     ("content", "style", "hopeless"), [("8", "8", False), ("13", "13", False), ("12", "8", True), ("33", "13", True)]
 )
-def test_published_pairs_are_told_from_hopeless_ones(content, style, hopeless):
-    pair = prepare_pair(
-        read_photo(PAIRS / content / "content.png", "content"), read_photo(PAIRS / style / "style.png", "style"),
-        None, None, 350,
-    )  # fmt: skip
-    with warnings.catch_warnings(record=True) as told:
+def test_published_pairs_stay_below_the_limit_and_mixed_ones_exceed_it(content, style, hopeless):
+    photos = read_photo(PAIRS / content / "content.png"), read_photo(PAIRS / style / "style.png", "style")
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assign_regions(pair, "auto", None, torch.device("cpu"))
-    assert any("hardly show anything alike" in str(w.message) for w in told) == hopeless
+        region_finder("auto", None, None)(prepare_pair(*photos, None, None, 350), torch.device("cpu"))
+    assert any("hardly show anything alike" in str(warning.message) for warning in caught) == hopeless
+
+
+# The command
+
+
+def test_the_command_prints_the_unlikeness_of_each_region(tmp_path, capsys):
+    for name, photo in (("content", CONTENT), ("style", STYLE)):
+        Image.fromarray(photo.array).save(tmp_path / f"{name}.png")
+        Image.fromarray(photo.mask).save(tmp_path / f"{name}_mask.png")
+    content, style, content_mask, style_mask, out = (
+        str(tmp_path / name) for name in ("content.png", "style.png", "content_mask.png", "style_mask.png", "out")
+    )
+    assert (
+        cli.main(["regions", content, style, "-o", out, "--content-mask", content_mask, "--style-mask", style_mask])
+        == 0
+    )
+    sky, land = region_unlikeness(CONTENT.pixels, STYLE.pixels, CONTENT.regions, STYLE.regions)
+    printed = capsys.readouterr().err
+    assert f"green {land:.3f}" in printed and f"lightblue {sky:.3f}" in printed

@@ -1,4 +1,4 @@
-"""Photo pairs made ready for work: sizes, regions by name, what alpha hides, and what is refused."""
+"""Content and style prepared as a pair: sizes, regions matched by name, alpha, and inference mode."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from fastphoto.methods.registry import METHODS, apply_method
 from fastphoto.photos.demo import demo_pairs
 from fastphoto.photos.photo import Photo
 from fastphoto.photos.read import read_photo
+from fastphoto.regions.masks import MaskSource
+from fastphoto.regions.matching import Orphans
 from fastphoto.regions.pair import PhotoPair, prepare_pair
 
 
@@ -24,14 +26,18 @@ def photo(rendered: Rendered, alpha: Tensor | None = None) -> Photo:
 
 
 def prepared(
-    content: Rendered | Photo, style: Rendered | Photo, masks: tuple = (None, None), size: int = 700, **options
+    content: Rendered | Photo,
+    style: Rendered | Photo,
+    masks: tuple[MaskSource, MaskSource] = (None, None),
+    size: int = 700,
+    orphans: Orphans = "merge",
 ) -> PhotoPair:
-    both = [p if isinstance(p, Photo) else photo(p) for p in (content, style)]
-    return prepare_pair(*both, *masks, size, **options)
+    photos = [each if isinstance(each, Photo) else photo(each) for each in (content, style)]
+    return prepare_pair(photos[0], photos[1], *masks, size, orphans)
 
 
 def block_means(x: Tensor) -> Tensor:
-    """(R, H, W) to half the size, each pixel the mean of four."""
+    """(R, H, W) at half the size, each pixel the mean of four."""
     height, width = x.shape[1:]
     return x.reshape(-1, height // 2, 2, width // 2, 2).mean((2, 4))
 
@@ -40,7 +46,7 @@ def block_means(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    "size, content, style",
+    ("size", "content", "style"),
     [
         (32, (24, 32), (32, 27)),
         (50, (38, 50), (50, 43)),
@@ -48,6 +54,7 @@ def block_means(x: Tensor) -> Tensor:
         (np.int64(64), (48, 64), (56, 48)),
         (1000, (48, 64), (56, 48)),
     ],
+    ids=["32", "50", "60", "np.int64(64)", "1000"],
 )
 def test_photos_are_shrunk_to_a_long_side_and_never_enlarged(size, content, style):
     pair = prepared(day(), dusk(), (day().mask, dusk().mask), size)
@@ -69,17 +76,17 @@ def test_photos_that_are_small_enough_stay_as_they_are():
 def test_shrunk_photos_show_the_same():
     pair = prepared(day(), dusk(80, 64), size=32)
     for small, whole in ((pair.content, day().pixels), (pair.style[:, :, 1:], dusk(80, 64).pixels)):
-        wanted = torch.nn.functional.adaptive_avg_pool2d(whole, tuple(small.shape[1:]))
-        assert (small - wanted).abs().mean() < 0.03 < (small.flip(1) - wanted).abs().mean()
+        expected = torch.nn.functional.adaptive_avg_pool2d(whole, tuple(small.shape[1:]))
+        assert (small - expected).abs().mean() < 0.03 < (small.flip(1) - expected).abs().mean()
 
 
 @pytest.mark.parametrize("size", [15, 0, -40, 40.0, True, None, "40", float("nan")])
-def test_sizes_that_are_none_are_refused(size):
+def test_unusable_sizes_are_refused(size):
     with pytest.raises(InputError, match=r"^size: must be a whole number of 16 pixels or more, got "):
         prepared(day(), dusk(), size=size)
 
 
-def test_photos_too_narrow_for_a_size_are_named_with_the_size_that_they_need():
+def test_photos_too_narrow_for_a_size_are_refused_with_the_size_that_they_need():
     narrow = replace(photo(day(20, 90)), name="narrow.png")
     with pytest.raises(InputError, match=r"^narrow\.png: at size 60, 90x20 pixels shrink to 60x13, .* at least 72$"):
         prepared(narrow, dusk(), size=60)
@@ -93,19 +100,20 @@ def test_photos_too_narrow_for_a_size_are_named_with_the_size_that_they_need():
 
 def test_regions_are_paired_by_name_whatever_their_order():
     content, style = day(), dusk()
-    mine = {"sky": content.regions[0].numpy(), "land": content.regions[1].numpy()}
-    theirs = {"land": style.regions[1].numpy(), "sky": style.regions[0].numpy()}
-    pair = prepared(content, style, (mine, theirs))
+    content_mask = {"sky": content.regions[0].numpy(), "land": content.regions[1].numpy()}
+    style_mask = {"land": style.regions[1].numpy(), "sky": style.regions[0].numpy()}
+    pair = prepared(content, style, (content_mask, style_mask))
     assert pair.names == ("sky", "land") and pair.orphans == ()
     assert torch.equal(pair.content_masks, content.regions) and torch.equal(pair.style_masks, style.regions)
 
 
 def test_soft_masks_are_shrunk_to_means_over_areas():
     random = np.random.default_rng(1)
-    mine, theirs = random.random((2, 48, 64), np.float32), random.random((2, 64, 40), np.float32)
-    pair = prepared(day(), dusk(64, 40), (dict(zip("ab", mine, strict=True)), dict(zip("ba", theirs, strict=True))), 32)
-    assert torch.allclose(pair.content_masks, block_means(torch.from_numpy(mine)), atol=1e-6)
-    assert torch.allclose(pair.style_masks, block_means(torch.from_numpy(theirs)).flip(0), atol=1e-6)
+    content, style = random.random((2, 48, 64), np.float32), random.random((2, 64, 40), np.float32)
+    masks = {"a": content[0], "b": content[1]}, {"b": style[0], "a": style[1]}
+    pair = prepared(day(), dusk(64, 40), masks, 32)
+    assert torch.allclose(pair.content_masks, block_means(torch.from_numpy(content)), atol=1e-6)
+    assert torch.allclose(pair.style_masks, block_means(torch.from_numpy(style)).flip(0), atol=1e-6)
 
 
 def test_without_masks_the_whole_photo_is_one_region():
@@ -115,39 +123,62 @@ def test_without_masks_the_whole_photo_is_one_region():
     assert torch.equal(pair.style_masks, torch.ones(1, 32, 27))
 
 
-@pytest.mark.parametrize(
-    "orphans, names, lacking",
-    [("merge", ("sky", "land"), ()), ("drop", ("sky", "land"), ()), ("global", ("house", "sky", "land"), ("house",))],
-)
-def test_regions_that_the_style_lacks(orphans, names, lacking):
-    house = torch.zeros(48, 64)
-    house[30:40, 20:40] = 1
-    sky, land = day().regions * (1 - house)
-    mine = {"house": house, "sky": sky, "land": land}
+HOUSE = torch.zeros(48, 64)
+HOUSE[30:40, 20:40] = 1
+
+
+def pair_with_a_house_in_the_content(orphans: Orphans) -> PhotoPair:
+    sky, land = day().regions * (1 - HOUSE)
+    masks = {"house": HOUSE, "sky": sky, "land": land}, {"sky": dusk().regions[0], "land": dusk().regions[1]}
     with pytest.warns(FastPhotoWarning, match=r"no region for house \(6\.5%\)"):
-        pair = prepared(day(), dusk(), (mine, dict(zip(("sky", "land"), dusk().regions, strict=True))), orphans=orphans)
-    assert pair.names == names and pair.orphans == lacking
-    found = dict(zip(pair.names, zip(pair.content_masks, pair.style_masks, strict=True), strict=True))
-    assert torch.equal(found["land"][0], land + house if orphans == "merge" else land)
-    assert torch.equal(found["sky"][0], sky) and torch.equal(found["sky"][1], dusk().regions[0])
-    if orphans == "global":
-        assert torch.equal(found["house"][0], house) and torch.equal(found["house"][1], torch.ones(56, 48))
+        return prepared(day(), dusk(), masks, orphans=orphans)
+
+
+@pytest.mark.parametrize(("orphans", "house_in_land"), [("merge", True), ("drop", False)])
+def test_an_orphan_is_merged_or_dropped(orphans, house_in_land):
+    pair = pair_with_a_house_in_the_content(orphans)
+    assert pair.names == ("sky", "land") and pair.orphans == ()
+    sky, land = day().regions * (1 - HOUSE)
+    assert torch.equal(pair.content_masks, torch.stack([sky, land + HOUSE * house_in_land]))
+    assert torch.equal(pair.style_masks, dusk().regions)
+
+
+def test_an_orphan_takes_the_whole_style():
+    pair = pair_with_a_house_in_the_content("global")
+    assert pair.names == ("house", "sky", "land") and pair.orphans == ("house",)
+    assert torch.equal(pair.content_masks, torch.stack([HOUSE, *day().regions * (1 - HOUSE)]))
+    assert torch.equal(pair.style_masks, torch.stack([torch.ones(56, 48), *dusk().regions]))
 
 
 @pytest.mark.parametrize(
-    "masks, options, words",
+    ("masks", "orphans", "message"),
     [
-        ((day().mask, dusk().mask[:, :30]), {}, "style mask: 30x56 pixels do not fit the photo's 48x56$"),
-        ((dusk().mask, day().mask), {}, "content mask: .* swapped"),
-        ((day().mask, None), {}, "style mask: missing, but the content has one; give both or neither"),
-        ((None, dusk().mask), {}, "content mask: missing, but the style has one; give both or neither"),
-        ((day().mask, dusk().regions[:1]), {"orphans": "error"}, "style mask: no region for "),
-        ((day().mask, dusk().mask), {"orphans": "keep"}, "orphans: got 'keep'; give merge, "),
+        pytest.param(
+            (day().mask, dusk().mask[:, :30]),
+            "merge",
+            "style mask: 30x56 pixels do not fit the photo's 48x56$",
+            id="another aspect",
+        ),
+        pytest.param((dusk().mask, day().mask), "merge", "content mask: .* swapped", id="swapped"),
+        pytest.param(
+            (day().mask, None),
+            "merge",
+            "style mask: missing, but the content has one; give both or neither",
+            id="content only",
+        ),
+        pytest.param(
+            (None, dusk().mask),
+            "merge",
+            "content mask: missing, but the style has one; give both or neither",
+            id="style only",
+        ),
+        pytest.param((day().mask, dusk().regions[:1]), "error", "style mask: no region for ", id="orphan"),
+        pytest.param((day().mask, dusk().mask), "keep", "orphans: got 'keep'; give merge, ", id="orphans"),
     ],
 )
-def test_masks_that_cannot_be_used_are_refused(masks, options, words):
-    with pytest.raises(InputError, match=f"^{words}"):
-        prepared(day(), dusk(), masks, **options)
+def test_unusable_masks_are_refused(masks, orphans, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        prepared(day(), dusk(), masks, orphans=orphans)
 
 
 # Alpha
@@ -159,21 +190,26 @@ def blocky(height: int, width: int, seed: int) -> Tensor:
     return values.repeat_interleave(2, 0).repeat_interleave(2, 1)
 
 
-@pytest.mark.parametrize("size, step", [(64, 1), (32, 2)])
-def test_what_alpha_hides_is_of_no_region(size, step):
+@pytest.mark.parametrize(("size", "step"), [(64, 1), (32, 2)], ids=["full size", "half size"])
+def test_masks_are_multiplied_by_alpha(size, step):
     """Masks and alpha are flat on blocks, so that shrinking changes neither."""
-    mine, theirs = (torch.stack([blocky(48, 64, seed), blocky(48, 64, seed + 1)]) for seed in (1, 3))
+    content, style = (torch.stack([blocky(48, 64, seed), blocky(48, 64, seed + 1)]) for seed in (1, 3))
     alpha, style_alpha = blocky(48, 64, 5), (blocky(48, 64, 6) > 0.5).float()
-    pair = prepared(photo(day(), alpha), photo(dusk(48, 64), style_alpha), (mine, theirs), size)
-    assert torch.allclose(pair.content_masks, (mine * alpha)[:, ::step, ::step], atol=1e-6)
-    assert torch.allclose(pair.style_masks, (theirs * style_alpha)[:, ::step, ::step], atol=1e-6)
-    alone = prepared(photo(day(), alpha), dusk(48, 64), size=size)
-    assert torch.allclose(alone.content_masks[0], alpha[::step, ::step], atol=1e-6)
-    assert torch.equal(alone.style_masks, torch.ones_like(alone.style_masks))
-    assert torch.allclose(alone.content_alpha, alpha[None, ::step, ::step], atol=1e-6) and alone.style_alpha is None
+    pair = prepared(photo(day(), alpha), photo(dusk(48, 64), style_alpha), (content, style), size)
+    assert torch.allclose(pair.content_masks, (content * alpha)[:, ::step, ::step], atol=1e-6)
+    assert torch.allclose(pair.style_masks, (style * style_alpha)[:, ::step, ::step], atol=1e-6)
 
 
-def test_region_that_is_wholly_hidden_stays():
+@pytest.mark.parametrize(("size", "step"), [(64, 1), (32, 2)], ids=["full size", "half size"])
+def test_without_masks_the_region_is_alpha(size, step):
+    alpha = blocky(48, 64, 5)
+    pair = prepared(photo(day(), alpha), dusk(48, 64), size=size)
+    assert torch.allclose(pair.content_masks[0], alpha[::step, ::step], atol=1e-6)
+    assert torch.equal(pair.style_masks, torch.ones_like(pair.style_masks))
+    assert torch.allclose(pair.content_alpha, alpha[None, ::step, ::step], atol=1e-6) and pair.style_alpha is None
+
+
+def test_a_region_that_is_completely_hidden_stays():
     sky, land = dusk().regions
     alpha = land.clone()
     alpha[:, :20] = 0
@@ -185,31 +221,32 @@ def test_region_that_is_wholly_hidden_stays():
 # Photos decoded already, and inference mode
 
 
-def test_decoded_photos_are_taken_as_they_are():
+def test_a_decoded_photo_is_returned_as_it_is():
     decoded = read_photo(day().array)
     assert read_photo(decoded, "style") is decoded
     assert torch.equal(read_photo(day().array, "style").pixels, decoded.pixels)
+
+
+def test_messages_name_the_role_of_a_photo():
     with pytest.raises(InputError, match="^matched frame: cannot read a photo from int"):
         read_photo(3, "matched frame")
 
 
 @pytest.mark.parametrize("size", [64, 40])
-@pytest.mark.parametrize("where", ["reading", "preparing"])
-def test_pair_of_inference_mode_is_usable(size, where):
-    alpha = blocky(48, 64, 1)
+@pytest.mark.parametrize("preparing", [True, False], ids=["prepared under it", "decoded under it"])
+def test_a_pair_made_under_inference_mode_can_be_optimised(size, preparing):
+    alpha, masks = blocky(48, 64, 1), (day().mask, dusk().mask)
     with torch.inference_mode():
         photos = photo(day(), alpha * 1.0), photo(dusk())
-        if where == "preparing":
-            pair = prepared(*photos, (day().mask, dusk().mask), size)
-    if where == "reading":
-        pair = prepared(*photos, (day().mask, dusk().mask), size)
-    outside = prepared(photo(day(), alpha), photo(dusk()), (day().mask, dusk().mask), size)
+        with torch.inference_mode(preparing):
+            pair = prepared(*photos, masks, size)
+    outside = prepared(photo(day(), alpha), photo(dusk()), masks, size)
     for name in ("content", "style", "content_masks", "style_masks"):
         values = getattr(pair, name)
-        assert torch.equal(values, getattr(outside, name))
+        assert torch.equal(values, getattr(outside, name)), name
         factor = torch.ones(1, requires_grad=True)
-        (values * factor).sum().backward()  # what multiplies a variable is saved, as inference tensors cannot be
-        assert float(factor.grad) == pytest.approx(float(values.sum()))
+        (values * factor).sum().backward()  # saves what multiplies a variable, which inference tensors refuse
+        assert float(factor.grad) == pytest.approx(float(values.sum())), name
     quick = replace(METHODS["fastphoto"], settings={"steps": 1})
     assert torch.equal(apply_method(quick, pair), apply_method(quick, outside))
 
@@ -217,16 +254,18 @@ def test_pair_of_inference_mode_is_usable(size, where):
 # The pairs in the package
 
 
-def test_demo_pairs_are_complete_and_share_their_regions():
-    folders = demo_pairs()
-    assert len(folders) >= 2 and folders == sorted(folders)
-    for folder in folders:
-        roles = "content", "style"
-        assert {f"{role}{end}" for role in roles for end in (".jpg", "_mask.png")} == {p.name for p in folder.iterdir()}
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", FastPhotoWarning)  # as of regions that the style lacks
-            photos = [read_photo(folder / f"{role}.jpg", role) for role in roles]
-            pair = prepare_pair(*photos, *(folder / f"{role}_mask.png" for role in roles), 120)
-        assert len(pair.names) >= 2 and max(pair.content.shape) == max(pair.style.shape) == 120
-        for masks in (pair.content_masks, pair.style_masks):
-            assert torch.allclose(masks.sum(0), torch.ones(masks.shape[1:]), atol=1e-5), "every pixel has a region"
+def test_the_package_has_two_demo_pairs_or_more():
+    assert len(demo_pairs()) >= 2 and demo_pairs() == sorted(demo_pairs())
+
+
+@pytest.mark.parametrize("folder", demo_pairs(), ids=lambda folder: folder.name)
+def test_demo_pairs_are_complete_and_share_their_regions(folder):
+    names = {"content.jpg", "content_mask.png", "style.jpg", "style_mask.png"}
+    assert names == {path.name for path in folder.iterdir()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FastPhotoWarning)  # such as that of regions that the style lacks
+        photos = read_photo(folder / "content.jpg"), read_photo(folder / "style.jpg", "style")
+        pair = prepare_pair(*photos, folder / "content_mask.png", folder / "style_mask.png", 120)
+    assert len(pair.names) >= 2 and max(pair.content.shape) == max(pair.style.shape) == 120
+    for masks in (pair.content_masks, pair.style_masks):
+        assert torch.allclose(masks.sum(0), torch.ones(masks.shape[1:]), atol=1e-5), "a pixel has no region"

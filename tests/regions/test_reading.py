@@ -1,24 +1,19 @@
-"""Masks read: every kind of source, lossy and blended pictures, and masks that cannot be used."""
+"""Masks read from every kind of source, and sources that cannot be used."""
 
 from __future__ import annotations
 
-import io
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from locations import SHARED
+from painted_masks import SIZE, encoded, numbered, painted
 from PIL import Image
 
 from fastphoto.errors import FastPhotoWarning, FileError, InputError
-from fastphoto.photos.read import read_photo
 from fastphoto.regions.masks import RegionMasks
 from fastphoto.regions.palette import PALETTE
 from fastphoto.regions.reading import read_masks
-
-SIZE = (90, 120)
-PAIRS = SHARED / "pairs"
 
 
 @pytest.fixture(autouse=True)
@@ -28,295 +23,304 @@ def no_unexpected_warnings():
         yield
 
 
-def painted(names=("blue", "black", "white", "red"), size=SIZE) -> tuple[np.ndarray, np.ndarray]:
-    """Slanted stripes, one per name, with a disc of the last: labels (H, W) and colours (H, W, 3)."""
-    y, x = np.mgrid[: size[0], : size[1]]
-    stripes = max(1, len(names) - 1)
-    index = np.minimum((x + y // 3) * stripes // (size[1] + size[0] // 3), stripes - 1)
-    index[(y - size[0] // 2) ** 2 + (x - size[1] // 2) ** 2 < (size[0] // 6) ** 2] = len(names) - 1
-    colours = np.array([PALETTE[n] for n in names], np.uint8)
-    return index, colours[index]
-
-
-def hard(labels: RegionMasks, names) -> np.ndarray:
-    """RegionMasks as numbers in the order of `names`, -1 where a pixel belongs to none."""
-    assert set(labels.names) <= set(names)
-    result = np.full(labels.masks.shape[1:], -1)
-    for name, mask in zip(labels.names, labels.masks.numpy(), strict=True):
-        assert set(np.unique(mask)) <= {0, 1}
-        assert (result[mask == 1] == -1).all()
-        result[mask == 1] = list(names).index(name)
-    return result
-
-
-def encoded(image: Image.Image, kind: str, **options) -> Image.Image:
-    data = io.BytesIO()
-    image.save(data, kind, **options)
-    data.seek(0)
-    return Image.open(data)
-
-
-# Reading
-
-
 def test_no_mask_is_one_region():
-    labels = read_masks(None, SIZE)
-    assert labels.names == ("all",) and labels.masks.shape == (1, *SIZE) and bool((labels.masks == 1).all())
+    regions = read_masks(None, SIZE)
+    assert regions.names == ("all",) and torch.equal(regions.masks, torch.ones(1, *SIZE))
 
 
-@pytest.mark.parametrize("names", [tuple(PALETTE), ("black",), ("grey", "purple"), ("black", "grey", "white")])
-def test_the_palette_in_every_container(names, tmp_path):
-    index, rgb = painted(names)
-    image = Image.fromarray(rgb)
-    image.save(tmp_path / "mask.png")
-    indexed = image.quantize(16, dither=Image.Dither.NONE)
-    sources = [tmp_path / "mask.png", str(tmp_path / "mask.png"), image, image.convert("RGBA"), indexed, rgb]
-    sources += [
-        rgb / 255,
-        torch.from_numpy(rgb),
-        rgb.astype(np.int64),
-        encoded(image, "TIFF"),
-        encoded(image, "GIF"),
-    ]
-    if set(names) <= {"black", "grey", "white"}:
-        sources += [image.convert("L")]
-    for source in sources:
-        labels = read_masks(source, SIZE)
-        assert labels.names == tuple(n for n in PALETTE if n in names)
-        np.testing.assert_array_equal(hard(labels, names), index)
+# Palette colours
 
 
-def test_a_thin_line_of_an_exact_mask_is_kept():
-    _, rgb = painted()
-    rgb[10] = PALETTE["purple"]
-    labels = read_masks(rgb, SIZE)
-    assert labels.masks[labels.names.index("purple")].sum() == SIZE[1]
+CONTAINERS = {
+    "image": lambda rgb: Image.fromarray(rgb),
+    "image with alpha": lambda rgb: Image.fromarray(rgb).convert("RGBA"),
+    "indexed image": lambda rgb: Image.fromarray(rgb).quantize(16, dither=Image.Dither.NONE),
+    "uint8 array": lambda rgb: rgb,
+    "int64 array": lambda rgb: rgb.astype(np.int64),
+    "float array": lambda rgb: rgb / 255,
+    "tensor": lambda rgb: torch.from_numpy(rgb),
+    "TIFF": lambda rgb: encoded(Image.fromarray(rgb), "TIFF"),
+    "GIF": lambda rgb: encoded(Image.fromarray(rgb), "GIF"),
+}
+COLOURS = [tuple(PALETTE), ("black",), ("grey", "purple"), ("black", "grey", "white")]
 
 
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        ("JPEG", {"quality": 75}), ("JPEG", {"quality": 95}), ("JPEG", {"quality": 40}),
-        ("WEBP", {"quality": 75}), ("WEBP", {"quality": 40}),
-    ],
-)  # fmt: skip
-def test_lossy_masks_snap_to_the_colours_in_use(kind, options):
-    names = ("blue", "green", "black", "white", "red", "yellow", "lightblue", "purple")
-    index, rgb = painted(names, (300, 420))
-    labels = read_masks(encoded(Image.fromarray(rgb), kind, **options), (300, 420))
-    assert set(labels.names) == set(names)
-    assert (hard(labels, names) == index).mean() > 0.99
+def check_palette_mask(source: object, names: tuple[str, ...], region_map: np.ndarray) -> None:
+    regions = read_masks(source, SIZE)
+    assert regions.names == tuple(name for name in PALETTE if name in names)
+    np.testing.assert_array_equal(numbered(regions, names), region_map)
 
 
-def test_a_grey_jpeg_is_in_palette_colours():
-    index, rgb = painted(("black", "white"))
-    labels = read_masks(encoded(Image.fromarray(rgb).convert("L"), "JPEG", quality=60), SIZE)
-    assert labels.names == ("black", "white")
-    assert (hard(labels, ("black", "white")) == index).mean() > 0.99
+@pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS)
+@pytest.mark.parametrize("names", COLOURS, ids=["all nine", "black", "grey and purple", "greys"])
+def test_palette_colours_in_every_container(names, container):
+    region_map, rgb = painted(names)
+    check_palette_mask(container(rgb), names, region_map)
 
 
-@pytest.mark.parametrize("resample", [Image.Resampling.BILINEAR, Image.Resampling.LANCZOS, Image.Resampling.BICUBIC])
-def test_blended_edges_never_become_another_region(resample):
-    names = ("black", "white")
-    index, rgb = painted(names, (360, 480))
-    small = Image.fromarray(rgb).resize((120, 90), resample)
-    for image in (small, small.convert("L"), small.convert("RGBA")):
-        labels = read_masks(image, SIZE)
-        assert labels.names == names  # their blends are exactly the palette's grey
-        assert (hard(labels, names) == index[2::4, 2::4]).mean() > 0.99
-    grown = Image.fromarray(rgb).resize((960, 720), resample)
-    assert read_masks(grown, (720, 960)).names == names
+@pytest.mark.parametrize("kind", [str, lambda path: path], ids=["str", "Path"])
+@pytest.mark.parametrize("names", COLOURS, ids=["all nine", "black", "grey and purple", "greys"])
+def test_palette_colours_in_a_file(names, kind, tmp_path):
+    region_map, rgb = painted(names)
+    Image.fromarray(rgb).save(tmp_path / "mask.png")
+    check_palette_mask(kind(tmp_path / "mask.png"), names, region_map)
 
 
-def test_blends_stay_out_of_a_grey_region_that_exists_elsewhere():
-    index = np.zeros((240, 320), int)
-    index[:, 160:] = 1
-    index[200:, :60] = 2
-    names = ("black", "white", "grey")
-    rgb = np.array([PALETTE[n] for n in names], np.uint8)[index]
-    small = Image.fromarray(rgb).resize((107, 80), Image.Resampling.LANCZOS)
-    labels = read_masks(small, (80, 107))
-    assert labels.names == ("black", "white", "grey")
-    grey = labels.masks[2]
-    assert grey[:64].sum() == 0 and abs(float(grey.mean()) - (index == 2).mean()) < 0.005
+@pytest.mark.parametrize("names", [("black",), ("black", "grey", "white")], ids=["black", "greys"])
+def test_palette_greys_in_a_grey_image(names):
+    region_map, rgb = painted(names)
+    check_palette_mask(Image.fromarray(rgb).convert("L"), names, region_map)
 
 
-def test_faint_colours_of_no_area_are_not_regions():
-    _, rgb = painted(("black", "white"))
-    rgb[40, 10:14] = (200, 30, 40)
-    rgb[70, 30] = PALETTE["red"]
-    rgb[0, 0] = (3, 1, 2)
-    assert read_masks(rgb, SIZE).names == ("black", "white")
+# Class ids
+
+
+def check_ids(source: object) -> None:
+    regions = read_masks(source, SIZE)
+    names = ("0", "3", "17", "200")
+    assert regions.names == names
+    np.testing.assert_array_equal(numbered(regions, names), painted()[0])
+
+
+def id_map(dtype: type) -> np.ndarray:
+    return np.array([0, 3, 17, 200])[painted()[0]].astype(dtype)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, np.uint16])
-def test_class_ids_keep_their_numbers(dtype, tmp_path):
-    ids = np.array([0, 3, 17, 200])[painted()[0]].astype(dtype)
-    wanted = ("0", "3", "17", "200")
-    sources: list = [ids]
-    if dtype != np.uint16:
-        sources += [torch.from_numpy(ids), torch.from_numpy(ids)[None].to(torch.int64)]
-    if dtype == np.uint8:
-        voc = Image.fromarray(ids, "P")
-        voc.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
-        for name, image in (("l.png", Image.fromarray(ids)), ("p.png", voc)):
-            image.save(tmp_path / name)
-            sources.append(tmp_path / name)
-    elif dtype == np.uint16:
-        Image.fromarray(ids).save(tmp_path / "m.png")
-        sources.append(tmp_path / "m.png")
-    for source in sources:
-        labels = read_masks(source, SIZE)
-        assert labels.names == wanted
-        np.testing.assert_array_equal(hard(labels, wanted), painted()[0])
+def test_class_ids_in_an_array_keep_their_numbers(dtype):
+    check_ids(id_map(dtype))
 
 
-@pytest.mark.parametrize("levels", [(0, 1), (0, 1, 2), (0, 1, 255), (4, 5)])
-def test_small_class_ids_in_a_grey_picture_are_not_taken_for_black(levels):
-    ids = np.array(levels, np.uint8)[painted([*PALETTE][: len(levels)])[0]]
-    assert read_masks(Image.fromarray(ids), SIZE).names == tuple(map(str, np.unique(ids)))
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+def test_class_ids_in_a_tensor_keep_their_numbers(dtype):
+    check_ids(torch.from_numpy(id_map(dtype)))
+    check_ids(torch.from_numpy(id_map(dtype))[None].to(torch.int64))
 
 
-def test_negative_ids_and_transparent_pixels_belong_to_no_region():
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_class_ids_in_a_grey_file_keep_their_numbers(dtype, tmp_path):
+    Image.fromarray(id_map(dtype)).save(tmp_path / "ids.png")
+    check_ids(tmp_path / "ids.png")
+
+
+def test_class_ids_in_an_indexed_file_keep_their_numbers(tmp_path):
+    indexed = Image.fromarray(id_map(np.uint8), "P")
+    indexed.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
+    indexed.save(tmp_path / "ids.png")
+    check_ids(tmp_path / "ids.png")
+
+
+@pytest.mark.parametrize("ids", [(0, 1), (0, 1, 2), (0, 1, 255), (4, 5)], ids=str)
+def test_small_class_ids_in_a_grey_picture_are_not_taken_for_black(ids):
+    picture = np.array(ids, np.uint8)[painted([*PALETTE][: len(ids)])[0]]
+    assert read_masks(Image.fromarray(picture), SIZE).names == tuple(map(str, np.unique(picture)))
+
+
+def test_negative_ids_belong_to_no_region():
     ids = painted()[0] - 1
-    labels = read_masks(ids, SIZE)
-    assert labels.names == ("0", "1", "2")
-    np.testing.assert_array_equal(labels.masks.sum(0) == 0, ids == -1)
-    index, rgb = painted()
-    alpha = np.where(index == 1, 0, 255).astype(np.uint8)
-    for source in (Image.fromarray(np.dstack([rgb, alpha])), np.dstack([rgb, alpha])):
-        labels = read_masks(source, SIZE)
-        assert labels.names == ("blue", "white", "red")
-        np.testing.assert_array_equal(labels.masks.sum(0) == 0, index == 1)
-    half = Image.fromarray(np.dstack([rgb, np.full(SIZE, 140, np.uint8)]))
+    regions = read_masks(ids, SIZE)
+    assert regions.names == ("0", "1", "2")
+    np.testing.assert_array_equal(regions.masks.sum(0) == 0, ids == -1)
+
+
+# Transparency and orientation
+
+
+@pytest.mark.parametrize("kind", [Image.fromarray, np.asarray], ids=["image", "array"])
+def test_transparent_pixels_belong_to_no_region(kind):
+    region_map, rgb = painted()
+    alpha = np.where(region_map == 1, 0, 255).astype(np.uint8)
+    regions = read_masks(kind(np.dstack([rgb, alpha])), SIZE)
+    assert regions.names == ("blue", "white", "red")
+    np.testing.assert_array_equal(regions.masks.sum(0) == 0, region_map == 1)
+
+
+def stroked() -> np.ndarray:
+    """(H, W, 4): strokes of not quite palette colours on a transparent picture."""
+    picture = np.zeros((*SIZE, 4), np.uint8)
+    picture[8:11, 5:-5] = (253, 2, 2, 255)
+    picture[-9:-6, 5:-5] = (253, 2, 253, 255)
+    return picture
+
+
+@pytest.mark.parametrize("kind", [Image.fromarray, np.asarray], ids=["image", "array"])
+@pytest.mark.parametrize("beneath", ["photo", "brown", "black"])
+def test_strokes_are_read_whatever_colours_lie_under_transparent_pixels(beneath, kind):
+    strokes, photo = stroked(), np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    clear = strokes[..., 3] == 0
+    colours = {"photo": photo, "brown": np.full_like(photo, (200, 90, 40)), "black": np.zeros_like(photo)}[beneath]
+    strokes[clear, :3] = colours[clear]
+    regions = read_masks(kind(strokes), SIZE, kind="strokes")
+    assert regions.names == ("red", "purple")
+    for mask, rows in zip(regions.masks, (slice(8, 11), slice(-9, -6)), strict=True):
+        expected = torch.zeros(SIZE)
+        expected[rows, 5:-5] = 1
+        assert torch.equal(mask, expected)
+
+
+def test_strokes_blurred_by_compression_are_refused_and_not_another_colour():
+    strokes = stroked()
+    strokes[strokes[..., 3] == 0, :3] = (200, 90, 40)
+    with pytest.raises(InputError, match="far from the palette"):
+        read_masks(encoded(Image.fromarray(strokes), "WEBP", quality=80), SIZE)
+
+
+def test_strokes_of_an_indexed_picture_are_read(tmp_path):
+    strokes = stroked()
+    numbers = np.where(strokes[..., 3] == 0, 2, np.where(strokes[..., 2] > 100, 1, 0)).astype(np.uint8)
+    indexed = Image.fromarray(numbers, "P")
+    indexed.putpalette([*PALETTE["red"], *PALETTE["purple"], 10, 20, 30])
+    indexed.save(tmp_path / "indexed.png", transparency=2)
+    regions = read_masks(tmp_path / "indexed.png", SIZE)
+    assert regions.names == ("red", "purple")
+    np.testing.assert_array_equal(numbered(regions, regions.names), np.where(numbers == 2, -1, numbers.astype(int)))
+
+
+def test_half_transparent_pixels_are_part_of_their_region():
+    picture = Image.fromarray(np.dstack([painted()[1], np.full(SIZE, 140, np.uint8)]))
     with pytest.warns(FastPhotoWarning, match="transparent"):
-        assert bool((read_masks(half, SIZE).masks.sum(0) == 1).all())
-
-
-def test_soft_masks_keep_their_values(tmp_path):
-    soft = np.random.default_rng(0).random((3, *SIZE)).astype(np.float32)
-    for source in (soft, torch.from_numpy(soft), torch.from_numpy(soft).double(), soft.astype(np.float64)):
-        labels = read_masks(source, SIZE)
-        assert labels.names == ("0", "1", "2") and labels.masks.dtype == torch.float32
-        np.testing.assert_allclose(labels.masks, soft, atol=1e-7)
-    Image.fromarray((soft[0] * 255).astype(np.uint8)).save(tmp_path / "sky.png")
-    Image.fromarray((soft[1] * 65535).astype(np.uint16)).save(tmp_path / "sea.png")
-    named = {
-        "sky": tmp_path / "sky.png",
-        "sea": Image.open(tmp_path / "sea.png"),
-        "sand": torch.from_numpy(soft[2]),
-        "rock": soft[0] > 0.5,
-        "tree": (soft[1] * 255).astype(np.uint8),
-    }
-    labels = read_masks(named, SIZE)
-    assert labels.names == tuple(named)
-    for mask, wanted, error in zip(
-        labels.masks,
-        (soft[0], soft[1], soft[2], soft[0] > 0.5, soft[1]),
-        (4e-3, 2e-5, 0, 0, 4e-3),
-        strict=True,
-    ):
-        np.testing.assert_allclose(mask, wanted, atol=error)
+        assert bool((read_masks(picture, SIZE).masks.sum(0) == 1).all())
 
 
 def test_the_orientation_of_a_mask_is_applied(tmp_path):
-    index, rgb = painted()
+    region_map, rgb = painted()
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(np.rot90(rgb)).save(tmp_path / "m.png", exif=exif)
-    np.testing.assert_array_equal(hard(read_masks(tmp_path / "m.png", SIZE), ("blue", "black", "white", "red")), index)
+    Image.fromarray(np.rot90(rgb)).save(tmp_path / "mask.png", exif=exif)
+    regions = read_masks(tmp_path / "mask.png", SIZE)
+    np.testing.assert_array_equal(numbered(regions, ("blue", "black", "white", "red")), region_map)
 
 
-def test_sizes_that_differ():
+# Soft masks
+
+
+SOFT = np.random.default_rng(0).random((3, *SIZE)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [SOFT, SOFT.astype(np.float64), torch.from_numpy(SOFT), torch.from_numpy(SOFT).double()],
+    ids=["float32 array", "float64 array", "float32 tensor", "float64 tensor"],
+)
+def test_soft_masks_keep_their_values(source):
+    regions = read_masks(source, SIZE)
+    assert regions.names == ("0", "1", "2") and regions.masks.dtype == torch.float32
+    np.testing.assert_allclose(regions.masks, SOFT, atol=1e-7)
+
+
+def test_named_masks_are_read_from_every_kind(tmp_path):
+    Image.fromarray((SOFT[0] * 255).astype(np.uint8)).save(tmp_path / "sky.png")
+    Image.fromarray((SOFT[1] * 65535).astype(np.uint16)).save(tmp_path / "sea.png")
+    named = {
+        "sky": tmp_path / "sky.png",
+        "sea": Image.open(tmp_path / "sea.png"),
+        "sand": torch.from_numpy(SOFT[2]),
+        "rock": SOFT[0] > 0.5,
+        "tree": (SOFT[1] * 255).astype(np.uint8),
+    }
+    regions = read_masks(named, SIZE)
+    assert regions.names == tuple(named)
+    expected, errors = (SOFT[0], SOFT[1], SOFT[2], SOFT[0] > 0.5, SOFT[1]), (4e-3, 2e-5, 0, 0, 4e-3)
+    for name, mask, values, error in zip(named, regions.masks, expected, errors, strict=True):
+        np.testing.assert_allclose(mask, values, atol=error, err_msg=name)
+
+
+def test_region_masks_are_read_as_they_are():
+    regions = RegionMasks(("sky", "sea", "sand"), torch.from_numpy(SOFT))
+    again = read_masks(regions, SIZE)
+    assert again.names == regions.names and torch.equal(again.masks, regions.masks)
+
+
+@pytest.mark.parametrize(
+    ("names", "masks"),
+    [
+        pytest.param(("a",), torch.ones(2, *SIZE), id="too few names"),
+        pytest.param(("a", "a"), torch.ones(2, *SIZE), id="equal names"),
+        pytest.param(("a", "b"), torch.ones(SIZE), id="one mask"),
+    ],
+)
+def test_region_masks_without_a_name_for_each_mask_are_refused(names, masks):
+    with pytest.raises(InputError, match="a name of its own"):
+        read_masks(RegionMasks(names, masks), SIZE)
+
+
+# Sizes
+
+
+def test_a_larger_mask_is_resized_with_a_warning():
     names = ("black", "white")
-    index, rgb = painted(names, (180, 240))
+    region_map, rgb = painted(names, (180, 240))
     with pytest.warns(FastPhotoWarning, match="240x180 pixels, resized to the photo's 120x90"):
-        labels = read_masks(rgb, SIZE)
-    assert (hard(labels, names) == index[1::2, 1::2]).mean() > 0.98
+        regions = read_masks(rgb, SIZE)
+    assert (numbered(regions, names) == region_map[1::2, 1::2]).mean() > 0.98
+
+
+def test_a_mask_that_is_a_pixel_off_is_resized_with_a_warning():
     with pytest.warns(FastPhotoWarning, match="120x91"):
-        read_masks(painted(names, (91, 120))[1], SIZE)
+        read_masks(painted(("black", "white"), (91, 120))[1], SIZE)
+
+
+def test_a_larger_soft_mask_is_interpolated():
     with pytest.warns(FastPhotoWarning, match="resized"):
-        soft = read_masks({"a": np.tile(np.linspace(0, 1, 240), (180, 1))}, SIZE)
-    np.testing.assert_allclose(soft.masks[0, 5, 2:-2], np.linspace(0, 1, 120)[2:-2], atol=0.01)
+        regions = read_masks({"a": np.tile(np.linspace(0, 1, 240), (180, 1))}, SIZE)
+    np.testing.assert_allclose(regions.masks[0, 5, 2:-2], np.linspace(0, 1, 120)[2:-2], atol=0.01)
+
+
+def test_a_mask_of_another_aspect_is_refused():
     with pytest.raises(InputError, match="120x60 pixels do not fit the photo's 120x90$"):
-        read_masks(painted(names, (60, 120))[1], SIZE)
+        read_masks(painted(("black", "white"), (60, 120))[1], SIZE)
+
+
+def test_swapped_masks_are_recognised():
     with pytest.raises(InputError, match="swapped"):
-        read_masks(painted(names, (60, 120))[1], SIZE, "style", other_size=(60, 120))
+        read_masks(painted(("black", "white"), (60, 120))[1], SIZE, "style", other_size=(60, 120))
+
+
+@pytest.mark.parametrize("shrunk", [(45, 60), (31, 41)], ids=str)
+def test_masks_are_shrunk_to_means_over_areas(shrunk):
+    regions = read_masks(painted()[0], SIZE, shrunk=shrunk)
+    full = read_masks(painted()[0], SIZE)
+    assert regions.masks.shape == (4, *shrunk)
+    torch.testing.assert_close(regions.masks.mean((1, 2)), full.masks.mean((1, 2)), atol=1e-5, rtol=0)
+
+
+# What cannot be used
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (np.full((*SIZE, 3), (255, 128, 0), np.uint8), r"palette.*\(255, 128, 0\) 100"),
-        (np.arange(90 * 120).reshape(SIZE) % 65, "65 regions"),
-        (np.arange(90 * 120).reshape(SIZE), "10800 regions"),
-        (np.zeros((65, *SIZE), np.float32), "65 regions"),
-        (dict.fromkeys(map(str, range(65)), np.zeros(SIZE)), "65 regions"),
-        ({}, "empty"),
-        ({"sky": np.full(SIZE, 2.0)}, "'sky'.*0 to 2"),
-        ({"sky": np.full(SIZE, np.nan)}, "nan"),
-        ({"sky": np.zeros((3, *SIZE))}, "3x90x120"),
-        ({"sky": np.zeros(SIZE), "sea": np.zeros((45, 60))}, "'sea'.*60x45"),
-        ({"sky": 1}, "int"),
-        (np.full((2, *SIZE), -1.0), "-1"),
-        (np.zeros(SIZE), "float"),
-        (np.zeros(SIZE, complex), "complex"),
-        (np.zeros((2, 2, *SIZE)), "2x2x90x120"),
-        (np.full(SIZE, -1), "no pixel"),
-        (np.full((*SIZE, 3), 700), "700"),
-        (Image.new("F", SIZE[::-1]), "float"),
-        (Image.effect_noise(SIZE[::-1], 90), "regions"),
-        (7, "int"),
+        pytest.param(np.full((*SIZE, 3), (255, 128, 0), np.uint8), r"palette.*\(255, 128, 0\) 100", id="off palette"),
+        pytest.param(np.arange(90 * 120).reshape(SIZE) % 65, "65 regions", id="65 ids"),
+        pytest.param(np.arange(90 * 120).reshape(SIZE), "10800 regions", id="10800 ids"),
+        pytest.param(np.zeros((65, *SIZE), np.float32), "65 regions", id="65 soft masks"),
+        pytest.param(dict.fromkeys(map(str, range(65)), np.zeros(SIZE)), "65 regions", id="65 named masks"),
+        pytest.param({}, "empty", id="no named masks"),
+        pytest.param({"sky": np.full(SIZE, 2.0)}, "'sky'.*0 to 2", id="values above 1"),
+        pytest.param({"sky": np.full(SIZE, np.nan)}, "nan", id="NaN"),
+        pytest.param({"sky": np.zeros((3, *SIZE))}, "3x90x120", id="named mask of three axes"),
+        pytest.param({"sky": np.zeros(SIZE), "sea": np.zeros((45, 60))}, "'sea'.*60x45", id="two sizes"),
+        pytest.param({"sky": 1}, "int", id="named number"),
+        pytest.param(np.full((2, *SIZE), -1.0), "-1", id="negative values"),
+        pytest.param(np.zeros(SIZE), "float", id="one float mask"),
+        pytest.param(np.zeros(SIZE, complex), "complex", id="complex"),
+        pytest.param(np.zeros((2, 2, *SIZE)), "2x2x90x120", id="four axes"),
+        pytest.param(np.full(SIZE, -1), "no pixel", id="negative ids only"),
+        pytest.param(np.full((*SIZE, 3), 700), "700", id="colours above 255"),
+        pytest.param(Image.new("F", SIZE[::-1]), "float", id="float image"),
+        pytest.param(Image.effect_noise(SIZE[::-1], 90), "regions", id="noise"),
+        pytest.param(7, "int", id="number"),
     ],
 )
-def test_unusable_masks_are_one_line_that_names_the_cause(source, message):
+def test_unusable_masks_are_refused_in_one_line_that_names_the_cause(source, message):
     with pytest.raises(InputError, match=message) as caught:
         read_masks(source, SIZE, "style")
     assert str(caught.value).startswith("style mask") and "\n" not in str(caught.value)
 
 
-def test_off_palette_colours_are_listed_with_their_share():
-    _, rgb = painted()
-    rgb[:30, :40] = (255, 128, 0)
-    rgb[60:, 80:] = (90, 160, 90)
-    with pytest.raises(InputError, match=r"2\d%.*: \(90, 160, 90\) 1\d\.\d%, \(255, 128, 0\) 1\d\.\d%$"):
-        read_masks(rgb, SIZE)
-    _, rgb = painted()
-    rgb[:12, :20] = (255, 128, 0)
-    with pytest.warns(FastPhotoWarning, match="2.2%"):
-        labels = read_masks(rgb, SIZE)
-    assert bool((labels.masks.sum(0) == 1).all())
-
-
-def test_a_photo_given_as_mask_is_refused():
-    rng = np.random.default_rng(5)
-    coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((240, 180), Image.Resampling.BICUBIC)
-    with pytest.raises(InputError, match="palette"):
-        read_masks(coarse, (180, 240))
-    with pytest.raises(InputError, match="palette"):
-        read_masks(encoded(coarse, "JPEG"), (180, 240))
-
-
-def test_a_mask_file_that_cannot_be_read(tmp_path):
-    (tmp_path / "m.png").write_text("nothing")
-    with pytest.raises(FileError, match="m.png"):
-        read_masks(tmp_path / "m.png", SIZE)
-    with pytest.raises(FileError, match="m.png"):
-        read_masks({"sky": tmp_path / "m.png"}, SIZE)
-
-
-@pytest.mark.skipif(not PAIRS.is_dir(), reason=f"no photo pairs at {PAIRS}")
-@pytest.mark.parametrize("side", ["content", "style"])
-def test_real_masks_survive_recompression(side):
-    folders = sorted(p for p in PAIRS.iterdir() if p.is_dir())
-    assert len(folders) == 24
-    for folder in folders:
-        size = read_photo(folder / f"{side}.png").size
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FastPhotoWarning)  # one of the masks is a pixel short
-            first = read_masks(folder / f"{side}_mask.png", size, side)
-            with Image.open(folder / f"{side}_mask.png") as image:
-                again = read_masks(encoded(image.convert("RGB"), "JPEG", quality=75), size, side)
-        assert again.names == first.names, folder.name
-        assert (again.masks * first.masks).sum() / first.masks[0].numel() >= 0.995, folder.name
-        assert bool((first.masks.sum(0) == 1).all())
+@pytest.mark.parametrize("named", [False, True], ids=["alone", "in a mapping"])
+def test_a_mask_file_that_cannot_be_read_is_refused(named, tmp_path):
+    (tmp_path / "mask.png").write_text("nothing")
+    source = {"sky": tmp_path / "mask.png"} if named else tmp_path / "mask.png"
+    with pytest.raises(FileError, match="mask.png"):
+        read_masks(source, SIZE)

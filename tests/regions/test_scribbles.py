@@ -1,4 +1,4 @@
-"""Regions grown from strokes: the equation's solution, to the photo's edges, whatever the order and the size."""
+"""Regions grown from strokes: the solution of the equation, borders at the photo's edges, and what is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PHOTO = day(96, 128)
 
 
 def marked(size: tuple[int, int], *boxes: tuple[slice, slice]) -> Tensor:
-    """(R, H, W): a rectangle for each region."""
+    """Strokes (R, H, W), a rectangle for each region."""
     masks = torch.zeros(len(boxes), *size)
     for mask, box in zip(masks, boxes, strict=True):
         mask[box] = 1
@@ -32,9 +32,8 @@ def strokes_of_day() -> Tensor:
     return marked((96, 128), np.s_[20:22, 30:100], np.s_[84:86, 20:110])
 
 
-def agreement(grown: Tensor, regions: Tensor) -> list[float]:
-    """Intersection over union of each region."""
-    return (torch.minimum(grown, regions).sum((1, 2)) / torch.maximum(grown, regions).sum((1, 2))).tolist()
+def intersection_over_union(grown: Tensor, regions: Tensor) -> Tensor:
+    return torch.minimum(grown, regions).sum((1, 2)) / torch.maximum(grown, regions).sum((1, 2))
 
 
 def noisy(colours: Tensor, deviation: float) -> Tensor:
@@ -43,7 +42,7 @@ def noisy(colours: Tensor, deviation: float) -> Tensor:
 
 
 def test_shares_solve_the_equation(monkeypatch):
-    """Against L from its definition (Levin et al. 2008, eq. 12), window by window, and a dense solution in float64."""
+    """The reference has L by its definition (Levin et al. 2008, eq. 12), window by window, and solves it densely."""
     height, width = 9, 11
     random = np.random.default_rng(0)
     picture = random.random((height, width, 3)).astype(np.float32)
@@ -62,12 +61,12 @@ def test_shares_solve_the_equation(monkeypatch):
     known = scribbles._STROKE_WEIGHT * marks.sum(0).ravel()
     system = dense + np.diag(known + scribbles._LIKENESS_WEIGHT)
     right = known * marks.reshape(3, -1) + scribbles._LIKENESS_WEIGHT * likeness.reshape(3, -1)
-    wanted = np.linalg.solve(system, right.T).T.reshape(3, height, width)
+    expected = np.linalg.solve(system, right.T).T.reshape(3, height, width)
 
     tensors = [torch.from_numpy(a.astype(np.float32)) for a in (picture.transpose(2, 0, 1), marks, likeness)]
     monkeypatch.setattr(scribbles, "_TOLERANCE", 1e-9)
-    shares = scribbles._solved(*tensors, start=torch.zeros(3, height, width))
-    np.testing.assert_allclose(shares, wanted, atol=1e-4)
+    shares = scribbles._solved_shares(*tensors, start=torch.zeros(3, height, width))
+    np.testing.assert_allclose(shares, expected, atol=1e-4)
     np.testing.assert_allclose(shares.sum(0), 1, atol=1e-4)
 
 
@@ -82,24 +81,24 @@ def test_likeness_is_kernel_ridge_regression():
     for kind in (np.stack([(r + g + b) / 3, (r - g) / 2, (r + g) / 4 - b / 2]), np.stack([x, y])):
         centred = kind.reshape(len(kind), -1) - kind.mean((1, 2))[:, None]
         features.append(centred / np.sqrt((centred**2).sum(0).mean()))
-    places = np.concatenate(features).T
-    samples = [8, 9, 10, 33]
+    pixels = np.concatenate(features).T
+    samples = pixels[[8, 9, 10, 33]]
 
     def kernel(a, b):
         return np.exp(-((a[:, None] - b[None]) ** 2).sum(2) / (2 * scribbles._KERNEL_WIDTH**2))
 
     targets = np.array([[1, 0], [1, 0], [1, 0], [0, 1]])
-    gram = kernel(places[samples], places[samples]) + scribbles._RIDGE * np.eye(4)
-    values = (kernel(places, places[samples]) @ np.linalg.solve(gram, targets)).clip(0, 1).T
-    found = scribbles._likeness(torch.from_numpy(picture).float(), torch.from_numpy(marks).float())
-    np.testing.assert_allclose(found.flatten(1), values / values.sum(0), atol=1e-3)
+    gram = kernel(samples, samples) + scribbles._RIDGE * np.eye(4)
+    expected = (kernel(pixels, samples) @ np.linalg.solve(gram, targets)).clip(0, 1).T
+    likeness = scribbles._likeness(torch.from_numpy(picture).float(), torch.from_numpy(marks).float())
+    np.testing.assert_allclose(likeness.flatten(1), expected / expected.sum(0), atol=1e-3)
 
 
 def test_sky_and_land_from_a_line_each():
     grown = grow_scribbles(PHOTO.pixels, strokes_of_day())
     assert grown.names == ("0", "1") and grown.masks.dtype == torch.float32
     assert torch.equal(grown.masks.sum(0), torch.ones(96, 128)) and set(grown.masks.unique().tolist()) == {0, 1}
-    assert min(agreement(grown.masks, PHOTO.regions)) > 0.97
+    assert intersection_over_union(grown.masks, PHOTO.regions).min() > 0.97
 
 
 def test_strokes_keep_their_regions_even_where_colours_speak_against_it():
@@ -112,13 +111,13 @@ def test_strokes_keep_their_regions_even_where_colours_speak_against_it():
 
 @pytest.mark.parametrize("shift", [-24, 0, 24])
 def test_a_border_is_where_the_colours_change(shift):
-    """Not half-way between the strokes."""
+    """It is not half-way between the strokes."""
     colours = torch.tensor([0.55, 0.5, 0.4])[:, None, None].repeat(1, 80, 120)
     colours[:, :, 60 + shift :] = torch.tensor([0.4, 0.5, 0.55])[:, None, None]
     strokes = marked((80, 120), np.s_[30:50, 10:13], np.s_[30:50, 106:109])
     grown = grow_scribbles(noisy(colours, 0.02), strokes).masks
-    wanted = (torch.arange(120) >= 60 + shift).expand(80, -1)
-    assert (grown[1].bool() == wanted).float().mean() > 0.99
+    expected = (torch.arange(120) >= 60 + shift).expand(80, -1)
+    assert (grown[1].bool() == expected).float().mean() > 0.99
 
 
 def test_an_island_without_a_stroke_joins_what_looks_like_it():
@@ -144,44 +143,54 @@ def test_any_order_of_regions():
     assert all(0.25 < float(mask.mean()) < 0.42 for mask in grown.masks)
 
 
-def test_the_same_every_time_with_any_number_of_threads_and_nothing_changed():
-    strokes, photo, threads = strokes_of_day(), PHOTO.pixels.clone(), torch.get_num_threads()
+def test_the_result_is_the_same_every_time_with_any_number_of_threads():
+    threads, results = torch.get_num_threads(), []
     try:
-        found = []
-        for count in (1, 1, 3):
+        for seed, count in enumerate((1, 1, 3)):
             torch.set_num_threads(count)
-            torch.manual_seed(len(found))
-            found.append(grow_scribbles(photo, strokes).masks)
+            torch.manual_seed(seed)
+            results.append(grow_scribbles(PHOTO.pixels, strokes_of_day()).masks)
     finally:
         torch.set_num_threads(threads)
-    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
-    assert torch.equal(photo, PHOTO.pixels) and torch.equal(strokes, strokes_of_day())
+    assert torch.equal(results[0], results[1]), "another seed gives another result"
+    assert torch.equal(results[0], results[2]), "more threads give another result"
+
+
+def test_photo_and_strokes_are_only_read():
+    strokes, photo = strokes_of_day(), PHOTO.pixels.clone()
+    grow_scribbles(photo, strokes)
+    assert torch.equal(photo, PHOTO.pixels), "the photo changed although only read"
+    assert torch.equal(strokes, strokes_of_day()), "the strokes changed although only read"
 
 
 def test_a_large_photo_has_borders_at_its_own_pixels():
-    """Thin strokes and ragged borders, which the size that is solved at shows as parts of a pixel."""
+    """Thin strokes and ragged borders are parts of a pixel at the size that the equation is solved at."""
     y, x = np.mgrid[:900, :1200]
     land = torch.from_numpy(y > 500 + 60 * np.sin(x / 90) + 4 * np.sign(np.sin(x / 2)))
     colours = torch.where(
         land, torch.tensor([0.3, 0.45, 0.2])[:, None, None], torch.tensor([0.5, 0.6, 0.8])[:, None, None]
     )
     strokes = marked((900, 1200), np.s_[200:201, 300:900], np.s_[800:801, 300:900])
-    strokes[1, 199, 500] = 1  # within the same pixel of the small photo as the line of the sky
+    strokes[1, 199, 500] = 1  # in the same pixel of the small photo as the stroke of the sky
     grown = grow_scribbles(noisy(colours, 0.02), strokes).masks
     assert (grown[1].bool() != land)[300:].float().mean() < 0.0015
     assert torch.equal(grown * strokes, strokes)
 
 
-@pytest.mark.parametrize("size", [(16, 16), (16, 400), (130, 40)])
-def test_any_photo_has_regions(size):
+@pytest.mark.parametrize("size", [(16, 16), (16, 400), (130, 40)], ids=str)
+@pytest.mark.parametrize(
+    "colours",
+    [torch.zeros, lambda *size: torch.full(size, 0.5), torch.rand],
+    ids=["black", "grey", "noise"],
+)
+def test_any_photo_has_regions(colours, size):
     strokes = marked(size, np.s_[2:3, 2:6], np.s_[12:13, 9:14])
-    for photo in (torch.zeros(3, *size), torch.full((3, *size), 0.5), torch.rand(3, *size)):
-        grown = grow_scribbles(photo, strokes).masks
-        assert torch.equal(grown.sum(0), torch.ones(size)) and torch.equal(grown * strokes, strokes)
+    grown = grow_scribbles(colours(3, *size), strokes).masks
+    assert torch.equal(grown.sum(0), torch.ones(size)) and torch.equal(grown * strokes, strokes)
 
 
 def test_strokes_painted_on_a_transparent_picture(tmp_path):
-    """As a program for painting writes them, with blended rims; read by what reads masks."""
+    """Paint programs blend the rims of strokes into the transparent rest."""
     picture = np.zeros((96, 128, 4), np.uint8)
     for name, mask in zip((SKY, LAND), strokes_of_day().numpy() > 0, strict=True):
         picture[mask] = (*PALETTE[name], 255)
@@ -202,31 +211,45 @@ def buried() -> Tensor:
     return strokes
 
 
+SKY_ONLY = strokes_of_day() * torch.tensor([1.0, 0])[:, None, None]
+TWICE_SKY = RegionMasks(("sky", "sea"), strokes_of_day()[[0, 0]])
+FAINT = RegionMasks(("sky", "sea"), strokes_of_day() * 0.4)
+
+
 @pytest.mark.parametrize(
     ("photo", "strokes", "message"),
     [
-        (PHOTO.pixels, strokes_of_day()[:1], "strokes: 1 regions; paint at least 2"),
-        (PHOTO.pixels, strokes_of_day()[:0], "strokes: 0 regions"),
-        (PHOTO.pixels, torch.zeros(65, 96, 128), "strokes: 65 regions; paint at least 2 and at most 64"),
-        (PHOTO.pixels, strokes_of_day() * torch.tensor([1.0, 0])[:, None, None], "no pixel is marked as 1"),
-        (
+        pytest.param(PHOTO.pixels, strokes_of_day()[:1], "strokes: 1 regions; paint at least 2", id="one region"),
+        pytest.param(PHOTO.pixels, strokes_of_day()[:0], "strokes: 0 regions", id="no region"),
+        pytest.param(
             PHOTO.pixels,
-            RegionMasks(("sky", "sea"), strokes_of_day()[[0, 0]]),
-            "no pixel is marked as sea; paint a stroke in every region",
+            torch.zeros(65, 96, 128),
+            "strokes: 65 regions; paint at least 2 and at most 64",
+            id="65 regions",
         ),
-        (PHOTO.pixels, RegionMasks(("sky", "sea"), strokes_of_day() * 0.4), "no pixel is marked as sky, sea"),
-        (torch.rand(3, 600, 600), buried(), "those of 1 vanish between others"),
-        (PHOTO.pixels, strokes_of_day()[:, 1:], r"strokes: shape is \(2, 95, 128\), wanted \(regions, 96, 128\)"),
-        (PHOTO.pixels, strokes_of_day()[0], "strokes: shape is"),
-        (PHOTO.pixels[:1], strokes_of_day(), r"photo: shape is \(1, 96, 128\)"),
-        (torch.rand(3, 15, 40), torch.rand(2, 15, 40), "sides of at least 16"),
-        (PHOTO.pixels * 255, strokes_of_day(), "photo: values from .* wanted"),
-        (PHOTO.pixels * float("nan"), strokes_of_day(), "photo: values from nan"),
-        (PHOTO.pixels, strokes_of_day() / 0, "strokes: values from nan"),
-        (PHOTO.pixels, strokes_of_day() * 2, "strokes: values from 0 to 2"),
+        pytest.param(PHOTO.pixels, SKY_ONLY, "no pixel is marked as 1", id="region without a stroke"),
+        pytest.param(
+            PHOTO.pixels, TWICE_SKY, "no pixel is marked as sea; paint a stroke in every region", id="covered strokes"
+        ),
+        pytest.param(PHOTO.pixels, FAINT, "no pixel is marked as sky, sea", id="faint strokes"),
+        pytest.param(torch.rand(3, 600, 600), buried(), "those of 1 vanish between others", id="buried stroke"),
+        pytest.param(
+            PHOTO.pixels,
+            strokes_of_day()[:, 1:],
+            r"strokes: shape is \(2, 95, 128\), wanted \(regions, 96, 128\)",
+            id="another size",
+        ),
+        pytest.param(PHOTO.pixels, strokes_of_day()[0], "strokes: shape is", id="one mask"),
+        pytest.param(PHOTO.pixels[:1], strokes_of_day(), r"photo: shape is \(1, 96, 128\)", id="grey photo"),
+        pytest.param(torch.rand(3, 15, 40), torch.rand(2, 15, 40), "sides of at least 16", id="small photo"),
+        pytest.param(PHOTO.pixels * 255, strokes_of_day(), "photo: values from .* wanted", id="photo of 0 to 255"),
+        pytest.param(PHOTO.pixels * float("nan"), strokes_of_day(), "photo: values from nan", id="photo of NaN"),
+        pytest.param(PHOTO.pixels, strokes_of_day() / 0, "strokes: values from nan", id="strokes of NaN"),
+        pytest.param(PHOTO.pixels, strokes_of_day() * 2, "strokes: values from 0 to 2", id="strokes of 0 to 2"),
+        pytest.param("photo.jpg", strokes_of_day(), "got str and Tensor; give pixels of read_photo", id="path"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_grown_is_refused_in_one_line(photo, strokes, message):
+)
+def test_unusable_arguments_are_refused_in_one_line(photo, strokes, message):
     with pytest.raises(InputError, match=message) as caught:
         grow_scribbles(photo, strokes)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Contact sheets: where pictures and their captions stand, and that nothing runs into anything else."""
+"""Contact sheets: the positions of pictures and captions, and captions that fit their columns."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rendered_photos import day, dusk
 from fastphoto.reports.contact_sheet import make_contact_sheet
 
 HEIGHT, GAP, LINE, NARROWEST = 90, 8, 20, 80  # pixels
-TALL = "ÅÉ|gjpqy,"  # letters that reach far up and down
+TALL = "ÅÉ|gjpqy,"  # letters that reach far above and below the line
 
 
 def picture(width: int, seed: int = 0) -> Image.Image:
-    """As high as the sheet's pictures, so that it is shown pixel by pixel."""
+    """Return a picture as high as those of the sheet, so that it is shown pixel by pixel."""
     return Image.fromarray((day, dusk)[seed % 2](HEIGHT, width).array)
 
 
@@ -25,11 +25,12 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 
 def ink(part: np.ndarray) -> int:
-    """How much darker than white it is, in all."""
+    """Return how much darker than white all pixels are together."""
     return int((255 - part).sum())
 
 
 def columns_of(widths: list[int]) -> list[slice]:
+    """Return the columns of a sheet, as slices of its x axis."""
     lefts = accumulate([GAP, *(width + GAP for width in widths)])
     return [slice(left, left + width) for left, width in zip(lefts, widths, strict=False)]
 
@@ -48,15 +49,15 @@ def test_pictures_stand_in_rows_and_columns_with_captions_below():
         for (_, shown), column in zip(row, columns, strict=False):
             left = column.start + (column.stop - column.start - shown.width) // 2
             inside = np.s_[top : top + HEIGHT, left : left + shown.width]
-            assert np.array_equal(sheet[inside], pixels(shown)), "nor does a caption overlap it"
+            assert np.array_equal(sheet[inside], pixels(shown)), "the picture is covered or not where it belongs"
             below = np.s_[top + HEIGHT : top + HEIGHT + count * LINE + GAP // 2, column]
-            assert ink(sheet[below][:LINE]) > 0
+            assert ink(sheet[below][:LINE]) > 0, "no caption"
             rest[inside] = rest[below] = 255
-    assert ink(rest) == 0, "white elsewhere"
+    assert ink(rest) == 0, "the sheet is not white elsewhere"
 
 
 def test_lines_do_not_overlap_and_hold_the_whole_caption():
-    """What four words leave on the sheet is what they leave each by itself."""
+    """Four words in four lines have as much ink as the four words by themselves."""
     words = ["Winterberge", TALL * 2, "Wolkenwand", "gjpqy" * 3]
     alone = [make_contact_sheet([[(word, picture(150))]], HEIGHT) for word in words]
     assert all(sheet.height == HEIGHT + LINE + 2 * GAP for sheet in alone)
@@ -66,39 +67,46 @@ def test_lines_do_not_overlap_and_hold_the_whole_caption():
     assert ink(pixels(together)[below:]) == sum(ink(pixels(sheet)[below:]) for sheet in alone)
 
 
-@pytest.mark.parametrize("caption", ["W" * 60, "MW " * 30, "i" * 200, "x" * 20 + " W" * 5])
+@pytest.mark.parametrize(
+    "caption",
+    ["W" * 60, "MW " * 30, "i" * 200, "x" * 20 + " W" * 5],
+    ids=["a wide word", "short words", "narrow letters", "a long word and short ones"],
+)
 @pytest.mark.parametrize("width", [5, 90, 200])
 def test_captions_stay_within_their_columns_and_lose_nothing(caption, width):
     column = max(width, NARROWEST)
     sheet = make_contact_sheet([[(caption, picture(width)), (caption, picture(width, 1)), ("", picture(40))]], HEIGHT)
-    found = pixels(sheet)[GAP + HEIGHT :]
+    below = pixels(sheet)[GAP + HEIGHT :]
     first, second, third = columns_of([column, column, NARROWEST])
-    # A letter may reach a pixel beyond the room that it is given.
+    # A letter may reach a pixel beyond its advance width.
     gaps = [slice(0, first.start - 1), slice(first.stop + 1, second.start - 1), slice(second.stop + 1, sheet.width)]
-    assert [ink(found[:, gap]) for gap in gaps] == [0, 0, 0] and third.stop + GAP == sheet.width
-    drawn = ink(found[:, first.start - 1 : first.stop + 1])
-    assert drawn == ink(found[:, second.start - 1 : second.stop + 1])
+    assert [ink(below[:, gap]) for gap in gaps] == [0, 0, 0], "a caption leaves its column"
+    assert third.stop + GAP == sheet.width
+    drawn = ink(below[:, first.start - 1 : first.stop + 1])
+    assert drawn == ink(below[:, second.start - 1 : second.stop + 1])
     single = make_contact_sheet([[(caption, picture(6000))]], HEIGHT)
-    assert single.height == HEIGHT + LINE + 2 * GAP, "all on one line"
-    assert drawn == pytest.approx(ink(pixels(single)[GAP + HEIGHT :]), rel=0.1)
+    assert single.height == HEIGHT + LINE + 2 * GAP, "the caption to compare with is not on one line"
+    assert drawn == pytest.approx(ink(pixels(single)[GAP + HEIGHT :]), rel=0.1), "letters are lost"
 
 
 def test_captions_fill_their_lines():
-    """Twelve narrow letters and gaps go on one line of a column, not on one for so many letters of mean width."""
+    """Twelve narrow letters fit on one line, on which so many letters of mean width would not."""
     assert make_contact_sheet([[("i " * 12, picture(100))]], HEIGHT).height == HEIGHT + LINE + 2 * GAP
 
 
 @pytest.mark.parametrize(
-    "size, width", [((400, 200), 180), ((200, 400), 45), ((3, 2000), 1), ((2000, 30), 6000), ((30, 20), 135)]
+    "size, width",
+    [((400, 200), 180), ((200, 400), 45), ((3, 2000), 1), ((2000, 30), 6000), ((30, 20), 135)],
+    ids=["landscape", "portrait", "extremely tall", "extremely wide", "enlarged"],
 )
-def test_pictures_of_any_aspect_keep_it(size, width):
+def test_pictures_keep_their_aspect(size, width):
     sheet = make_contact_sheet([[("", Image.new("RGB", size, (200, 30, 60)))]], HEIGHT)
     column = max(width, NARROWEST)
     assert sheet.size == (column + 2 * GAP, HEIGHT + 2 * GAP)
-    wanted = np.full((sheet.height, sheet.width, 3), 255)
+    expected = np.full((sheet.height, sheet.width, 3), 255)
     left = GAP + (column - width) // 2
-    wanted[GAP : GAP + HEIGHT, left : left + width] = 200, 30, 60
-    assert np.array_equal(pixels(sheet), wanted)
+    expected[GAP : GAP + HEIGHT, left : left + width] = 200, 30, 60
+    assert np.array_equal(pixels(sheet), expected)
 
 
 def test_pictures_are_shrunk_smoothly():
@@ -109,7 +117,11 @@ def test_pictures_are_shrunk_smoothly():
     assert np.abs(shown - 127.5).max() < 20
 
 
-@pytest.mark.parametrize("captions, room", [(("", ""), 0), (("", "a"), LINE), (("  \n", ""), 0), (("a\nb", ""), LINE)])
+@pytest.mark.parametrize(
+    "captions, room",
+    [(("", ""), 0), (("", "a"), LINE), (("  \n", ""), 0), (("a\nb", ""), LINE)],
+    ids=["empty", "one caption", "only spaces", "a line break"],
+)
 def test_captions_take_room_only_in_rows_that_have_one(captions, room):
     plain = [("", picture(100))]
     sheet = pixels(make_contact_sheet([plain, [(c, picture(100)) for c in captions], plain], HEIGHT))
@@ -119,30 +131,34 @@ def test_captions_take_room_only_in_rows_that_have_one(captions, room):
         assert np.array_equal(sheet[top : top + HEIGHT, GAP : GAP + 100], pixels(picture(100)))
 
 
-def test_rows_without_pictures_leave_none_out():
+def test_rows_without_pictures_take_no_room():
     row = [("a", picture(100))]
     assert make_contact_sheet([[], row, []], HEIGHT).tobytes() == make_contact_sheet([row], HEIGHT).tobytes()
-    for nothing in ([], [[]]):
-        empty = make_contact_sheet(nothing)
-        assert ink(pixels(empty)) == 0 and min(empty.size) > 0
 
 
-def test_pictures_of_other_modes_are_shown_and_left_as_they_were():
+@pytest.mark.parametrize("rows", [[], [[]]], ids=["no row", "an empty row"])
+def test_sheet_without_pictures_is_white(rows):
+    sheet = make_contact_sheet(rows)
+    assert ink(pixels(sheet)) == 0 and min(sheet.size) > 0
+
+
+def test_grey_pictures_are_shown_and_not_changed():
     grey = picture(100).convert("L")
     before = grey.tobytes()
     sheet = make_contact_sheet([[("", grey)]], HEIGHT)
     assert np.array_equal(pixels(sheet)[GAP:-GAP, GAP:-GAP], pixels(grey.convert("RGB")))
-    assert grey.mode == "L" and grey.tobytes() == before
+    assert grey.mode == "L" and grey.tobytes() == before, "the picture was changed although only shown"
 
 
-def test_height_is_360_pixels_unless_said():
+def test_pictures_are_360_pixels_high_by_default():
     assert make_contact_sheet([[("", picture(90))]]).size == (360 + 2 * GAP, 360 + 2 * GAP)
 
 
 @pytest.mark.parametrize(
     ("caption", "shown"),
     [("Pitié, α / β = 1e-3", "Pitie, alpha / beta = 1e-3"), ("λ = 10²", "lambda = 102"), ("雪 ~|", "? ~|")],
+    ids=["accents and Greek", "lambda and superscripts", "others"],
 )
-def test_captions_in_letters_that_the_font_has(caption, shown):
+def test_captions_are_written_in_ascii(caption, shown):
     sheets = [make_contact_sheet([[(text, picture(300))]], HEIGHT) for text in (caption, shown)]
     assert (pixels(sheets[0]) == pixels(sheets[1])).all()

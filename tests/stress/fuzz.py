@@ -1,8 +1,9 @@
-"""Changes bytes of image and weight files and reads them: whatever comes, it is read or refused in one line of ours.
+"""Read image and weight files with changed bytes: each must be read, or refused with an error of one line.
 
-    python tests/fuzz.py [--images 500000] [--weights 20000] [--seed 0]
+    python tests/stress/fuzz.py [--images 500000] [--weights 20000] [--seed 0]
 
-Stops at the first file that escapes, and says where it is kept. Each file is read as a photo, or every third as a mask.
+Every third image is read as a mask, the others as photos. The first file that causes any other error ends the run with
+a traceback and is left in the temporary folder that is printed.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import time
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,11 +34,12 @@ from fastphoto.photos.read import read_photo
 from fastphoto.photos.sixteen_bits import can_read_sixteen_bits, encode_sixteen_bits
 from fastphoto.regions.reading import read_masks
 
-_STRANGE = (0, 1, 0x7F, 0x80, 0xFF)
+_EXTREME_BYTES = (0, 1, 0x7F, 0x80, 0xFF)
+_EXTREME_LENGTHS = (0, 1, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
 def images() -> list[bytes]:
-    """Small good files of every format and of many kinds."""
+    """Return small valid files of every format and of many kinds."""
     values = np.random.default_rng(0).integers(0, 256, (20, 24, 4)).astype(np.uint8)
     colour = Image.fromarray(values[..., :3])
     exif = Image.Exif()
@@ -45,7 +48,7 @@ def images() -> list[bytes]:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     text = PngImagePlugin.PngInfo()
     text.add_itxt("Comment", "text " * 20, zip=True)
-    kinds: list[tuple[Image.Image, str, dict]] = [
+    kinds: list[tuple[Image.Image, str, dict[str, Any]]] = [
         (colour, "PNG", {"exif": exif, "icc_profile": profile, "pnginfo": text, "dpi": (72, 72)}),
         (Image.fromarray(values), "PNG", {}),
         (colour.convert("P"), "PNG", {"transparency": 3}),
@@ -66,28 +69,26 @@ def images() -> list[bytes]:
     ]
     if features.check("avif"):
         kinds.append((colour, "AVIF", {}))
-    files = [_saved(image, file_format, options) for image, file_format, options in kinds]
+    files = [_encoded(image, file_format, options) for image, file_format, options in kinds]
     if can_read_sixteen_bits():
-        deep = values.astype(np.uint16) * 257
-        files += [
-            encode_sixteen_bits(deep[..., :3], kind, profile, False, (72, 72), None) for kind in SIXTEEN_BIT_FORMATS
-        ]
-        files.append(encode_sixteen_bits(deep, "PNG", None, False, None, None))
+        sixteen = values.astype(np.uint16) * 257
+        files += [encode_sixteen_bits(sixteen[..., :3], each, profile, dpi=(72, 72)) for each in SIXTEEN_BIT_FORMATS]
+        files.append(encode_sixteen_bits(sixteen, "PNG"))
     return files
 
 
-def _saved(image: Image.Image, file_format: str, options: dict) -> bytes:
+def _encoded(image: Image.Image, file_format: str, options: dict[str, Any]) -> bytes:
     stream = io.BytesIO()
     image.save(stream, file_format, **options)
     return stream.getvalue()
 
 
 def weights() -> list[bytes]:
-    """Small good weight files: safetensors, and PyTorch's of today and of before."""
-    random_ = torch.Generator().manual_seed(0)
+    """Return small valid weight files: safetensors, and PyTorch's current and former format."""
+    generator = torch.Generator().manual_seed(0)
     tensors = {"normalise.weight": torch.eye(3), "normalise.bias": torch.zeros(3)}
     for name, wide, narrow in (("conv1_1", 4, 3), ("conv1_2", 4, 4), ("conv2_1", 5, 4)):
-        tensors[f"{name}.weight"] = torch.randn(wide, narrow, 3, 3, generator=random_)
+        tensors[f"{name}.weight"] = torch.randn(wide, narrow, 3, 3, generator=generator)
         tensors[f"{name}.bias"] = torch.zeros(wide)
     files = [save(tensors, {"padding": "zeros"})]
     for zipped in (True, False):
@@ -97,30 +98,36 @@ def weights() -> list[bytes]:
     return files
 
 
-def mutated(files: list[bytes], chance: random.Random) -> Iterator[bytes]:
-    """Endlessly: files with bytes changed, cut out, doubled or lost, most of them near the beginning."""
-    for good in itertools.cycle(files):
-        data = bytearray(good)
-        for _ in range(chance.randint(1, 6)):
-            last = len(data) if chance.random() < 0.4 else min(len(data), 400)
-            at, how = chance.randrange(max(1, last)), chance.random()
-            if how < 0.6:
-                data[at : at + 1] = bytes([chance.choice(_STRANGE) if chance.random() < 0.4 else chance.randrange(256)])
-            elif how < 0.7:
-                data[at : at + 4] = struct.pack(">I", chance.choice([0, 1, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF]))
-            elif how < 0.8:
-                del data[at : at + chance.randint(1, 30)]
-            elif how < 0.9:
-                data[at:at] = data[at : at + chance.randint(1, 30)]
-            else:
-                del data[chance.randrange(len(data) + 1) :]
-        if data[:8] == b"\x89PNG\r\n\x1a\n" and chance.random() < 0.7:
-            data = _checksums_mended(data)
+def mutated(files: list[bytes], random_: random.Random) -> Iterator[bytes]:
+    """Yield files without end, in turn, each with one to six changes."""
+    for valid in itertools.cycle(files):
+        data = bytearray(valid)
+        for _ in range(random_.randint(1, 6)):
+            _mutate(data, random_)
+        if data[:8] == b"\x89PNG\r\n\x1a\n" and random_.random() < 0.7:
+            _correct_checksums(data)
         yield bytes(data)
 
 
-def _checksums_mended(data: bytearray) -> bytearray:
-    """A PNG file whose chunks have the right checksums, or every change would end at the first of them."""
+def _mutate(data: bytearray, random_: random.Random) -> None:
+    """Change, cut out, double or cut off bytes, mostly among the first 400, where the headers are."""
+    end = len(data) if random_.random() < 0.4 else min(len(data), 400)
+    at, choice = random_.randrange(max(1, end)), random_.random()
+    if choice < 0.6:
+        extreme = random_.random() < 0.4
+        data[at : at + 1] = bytes([random_.choice(_EXTREME_BYTES) if extreme else random_.randrange(256)])
+    elif choice < 0.7:
+        data[at : at + 4] = struct.pack(">I", random_.choice(_EXTREME_LENGTHS))
+    elif choice < 0.8:
+        del data[at : at + random_.randint(1, 30)]
+    elif choice < 0.9:
+        data[at:at] = data[at : at + random_.randint(1, 30)]
+    else:
+        del data[random_.randrange(len(data) + 1) :]
+
+
+def _correct_checksums(data: bytearray) -> None:
+    """Correct the checksums of a PNG file, because decoders stop at the first wrong one."""
     at = 8
     while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")
@@ -128,58 +135,62 @@ def _checksums_mended(data: bytearray) -> bytearray:
             break
         data[end : end + 4] = struct.pack(">I", zlib.crc32(data[at + 4 : end]))
         at = end + 4
-    return data
+
+
+def read_image(path: Path, number: int) -> None:
+    """Read an image, every third one as a mask, and check what was read."""
+    if number % 3:
+        pixels = read_photo(path).pixels
+        assert pixels.shape[0] == 3 and bool(pixels.isfinite().all()), "not a photo"
+    else:
+        masks = read_masks(path, (20, 24)).masks
+        assert masks.shape[1:] == (20, 24) and bool(masks.isfinite().all()), "not masks"
+
+
+def read_weight_file(path: Path, number: int) -> None:
+    """Read a weight file, and check what was read."""
+    convolutions = read_weights(path).convolutions
+    assert all(bool(tensor.isfinite().all()) for pair in convolutions.values() for tensor in pair), "not finite"
 
 
 def fuzz_images(count: int, seed: int, path: Path) -> Counter[str]:
-    """Reads so many changed images; returns how many were read and refused."""
-    found: Counter[str] = Counter()
-    warnings.simplefilter("ignore")
-    for number, data in enumerate(itertools.islice(mutated(images(), random.Random(seed)), count)):
-        path.write_bytes(data)
-        try:
-            if number % 3:
-                pixels = read_photo(path).pixels
-                assert pixels.shape[0] == 3 and bool(pixels.isfinite().all()), "not a photo"
-            else:
-                masks = read_masks(path, (20, 24)).masks
-                assert masks.shape[1:] == (20, 24) and bool(masks.isfinite().all()), "not masks"
-            found["read"] += 1
-        except (FileError, InputError) as error:
-            assert "\n" not in str(error) and str(error), repr(error)
-            found["refused"] += 1
-    return found
+    """Read `count` changed images from a temporary file; return how many were "read" and how many "refused"."""
+    return _fuzz(images(), read_image, count, seed, path)
 
 
 def fuzz_weights(count: int, seed: int, path: Path) -> Counter[str]:
-    """Reads so many changed weight files; returns how many were read and refused."""
-    found: Counter[str] = Counter()
+    """Read `count` changed weight files from a temporary file; return how many were "read" and how many "refused"."""
+    return _fuzz(weights(), read_weight_file, count, seed, path)
+
+
+def _fuzz(files: list[bytes], read: Callable[[Path, int], None], count: int, seed: int, path: Path) -> Counter[str]:
+    results: Counter[str] = Counter()
     warnings.simplefilter("ignore")
-    for data in itertools.islice(mutated(weights(), random.Random(seed)), count):
+    for number, data in enumerate(itertools.islice(mutated(files, random.Random(seed)), count)):
         path.write_bytes(data)
         try:
-            read = read_weights(path)
-            assert all(bool(t.isfinite().all()) for pair in read.convolutions.values() for t in pair), "not finite"
-            found["read"] += 1
+            read(path, number)
+            results["read"] += 1
         except (FileError, InputError) as error:
             assert "\n" not in str(error) and str(error), repr(error)
-            found["refused"] += 1
-    return found
+            results["refused"] += 1
+    return results
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=500_000, metavar="N")
-    parser.add_argument("--weights", type=int, default=20_000, metavar="N")
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    options = parser.parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, default=500_000, metavar="N", help="number of images (%(default)s)")
+    parser.add_argument("--weights", type=int, default=20_000, metavar="N", help="number of weight files (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the changes (%(default)s)")
+    args = parser.parse_args()
     torch.set_num_threads(1)
     folder = Path(tempfile.mkdtemp(prefix="fastphoto-fuzz-"))
-    for name, fuzz, count in (("images", fuzz_images, options.images), ("weights", fuzz_weights, options.weights)):
+    print(f"changed files are written to {folder}", flush=True)
+    for name, fuzz, count in (("images", fuzz_images, args.images), ("weights", fuzz_weights, args.weights)):
         begin = time.monotonic()
-        found = fuzz(count, options.seed, folder / name)  # left behind by whatever escapes
-        print(f"{name}: {dict(found)} in {time.monotonic() - begin:.0f} s", flush=True)
-        (folder / name).unlink()
+        results = fuzz(count, args.seed, folder / name)
+        print(f"{name}: {dict(results)} in {time.monotonic() - begin:.0f} s", flush=True)
+        (folder / name).unlink()  # not reached, and the file left behind, if reading it fails otherwise
     folder.rmdir()
 
 

@@ -1,16 +1,16 @@
-"""Kills processes that write an image, one after the other, and sees that a whole file is always there.
+"""Kill processes while they write an image, again and again: the file must be whole every time.
 
-    python tests/kill_writers.py FOLDER [TIMES]
+    python tests/stress/kill_writers.py FOLDER [TIMES]
 
-A child of this process writes two pictures in turn over the same file until it is killed, at another moment each time.
+Each child process writes two pictures in turn to the same file until it is killed after a random time.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -22,8 +22,8 @@ from fastphoto.photos.write import write_image
 PICTURES = [Image.new("RGB", (700, 500), colour) for colour in ("red", "blue")]
 
 
-def killed_writer(target: Path, delay: float) -> None:
-    """Starts a writer, kills it after so many seconds, and checks the file that it leaves."""
+def kill_writer(target: Path, delay: float) -> None:
+    """Start a writer, kill it after `delay` seconds, and check the file that it leaves."""
     child = os.fork()
     if child == 0:
         while True:
@@ -37,14 +37,18 @@ def killed_writer(target: Path, delay: float) -> None:
     assert (pixels == pixels[0, 0]).all(), "two pictures in one file"
 
 
-def main(folder: str, times: str = "300") -> None:
-    target, moments = Path(folder) / "killed.png", random.Random(0)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, help="existing folder to write in")
+    parser.add_argument("times", type=int, nargs="?", default=300, help="number of writers to kill (%(default)s)")
+    args = parser.parse_args()
+    target, random_ = args.folder / "killed.png", random.Random(0)
     write_image(target, PICTURES[0], "PNG", {})
-    for _ in range(int(times)):
-        killed_writer(target, moments.uniform(0, 0.03))
-    left = len(list(target.parent.glob(".fastphoto-*")))
-    print(f"{times} writers killed: the file was always whole; {left} of them left a temporary file")
+    for _ in range(args.times):
+        kill_writer(target, random_.uniform(0, 0.03))
+    left = len(list(args.folder.glob(".fastphoto-*")))
+    print(f"{args.times} writers killed: the file was always whole; {left} of them left a temporary file")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

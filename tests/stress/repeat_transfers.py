@@ -1,10 +1,11 @@
-"""Runs the same transfer again and again, with one thread and with two, and sees that its bits never change.
+"""Repeat one transfer, alternately with one thread and with two: its bits must never change.
 
-python tests/repeat_transfers.py [TIMES]
+python tests/stress/repeat_transfers.py [TIMES]
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 import numpy as np
@@ -15,26 +16,27 @@ from fastphoto.photos.demo import demo_pairs
 
 
 def repeat(times: int, size: int = 150) -> int:
-    """How many of so many runs gave the same bits as the first, threads changing from run to run."""
+    """Return how many of `times` runs, their number of threads alternating, gave the same bits as the first."""
     pair = demo_pairs()[0]
     photos = [pair / "content.jpg", pair / "style.jpg", pair / "content_mask.png", pair / "style_mask.png"]
-    before, first, same = torch.get_num_threads(), None, 0
+    threads, results = torch.get_num_threads(), []
     try:
         for number in range(times):
             torch.set_num_threads(1 + number % 2)
-            result = np.asarray(fastphoto.transfer(*photos, size=size)).tobytes()
-            first = first or result
-            same += result == first
+            results.append(np.asarray(fastphoto.transfer(*photos, size=size)).tobytes())
     finally:
-        torch.set_num_threads(before)
-    return same
+        torch.set_num_threads(threads)
+    return results.count(results[0])
 
 
-def main(times: str = "100") -> None:
-    same = repeat(int(times))
-    print(f"{same} of {times} runs gave the same bits, with one thread and with two")
-    sys.exit(same != int(times))
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("times", type=int, nargs="?", default=100, help="number of runs (%(default)s)")
+    args = parser.parse_args()
+    same = repeat(args.times)
+    print(f"{same} of {args.times} runs gave the same bits, with one thread and with two")
+    sys.exit(same != args.times)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,4 +1,4 @@
-"""A headless Chromium that tests drive through chromedriver's HTTP interface (W3C WebDriver)."""
+"""A headless Chromium that tests control through chromedriver's HTTP interface (W3C WebDriver)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-MISSING = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+import pytest
+
+_MISSING = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+needs_browser = pytest.mark.skipif(bool(_MISSING), reason=f"not installed: {', '.join(_MISSING)}")
+
 _QUIET = (
     "--headless",
     "--no-sandbox",
@@ -27,28 +31,29 @@ _QUIET = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
-_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key of an element's id, as the standard has it
+_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the standard's key of an element's id
 
 
 class Browser:
-    """One window."""
+    """One window of the browser."""
 
     def __init__(self, address: str, session: str) -> None:
         self.address = f"{address}/session/{session}"
 
     def open(self, page: Path) -> None:
+        """Load a file."""
         _call(f"{self.address}/url", {"url": page.resolve().as_uri()})
 
     def run(self, script: str, *arguments: object) -> Any:
-        """The value that a JavaScript function's body returns."""
+        """Run the body of a JavaScript function, and return its value."""
         return _call(f"{self.address}/execute/sync", {"script": script, "args": list(arguments)})
 
     def click(self, selector: str) -> None:
-        """A real click on the middle of an element, which fails where another element covers it."""
+        """Click on the middle of an element, as a mouse does; raise AssertionError if another element covers it."""
         _call(f"{self.address}/element/{self._find(selector)}/click", {})
 
     def press(self, keys: str, selector: str | None = None) -> None:
-        """Real keys, on an element or, by default, on what has the focus."""
+        """Press keys, on an element or, by default, on whatever has the focus."""
         if selector is not None:
             _call(f"{self.address}/element/{self._find(selector)}/value", {"text": keys})
             return
@@ -56,40 +61,42 @@ class Browser:
         _call(f"{self.address}/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]})
 
     def drag(self, selector: str, start: tuple[float, float], end: tuple[float, float], kind: str = "mouse") -> None:
-        """Draw a pointer ("mouse" or "touch") from one place of an element to another, both as shares of its size."""
+        """Drag a pointer ("mouse" or "touch") between two points (x, y) of an element, given as parts of its size."""
         find = "const box = document.querySelector(arguments[0]).getBoundingClientRect();"
         box = self.run(f"{find} return [box.x, box.y, box.width, box.height]", selector)
-        places = [(round(box[0] + x * box[2]), round(box[1] + y * box[3])) for x, y in (start, end)]
-        actions: list[dict[str, Any]] = [{"type": "pointerMove", "duration": 0, "x": places[0][0], "y": places[0][1]}]
-        actions += [{"type": "pointerDown", "button": 0}]
-        actions += [{"type": "pointerMove", "duration": 50, "x": places[1][0], "y": places[1][1]}]
-        actions += [{"type": "pointerUp", "button": 0}]
+        (x0, y0), (x1, y1) = ((round(box[0] + x * box[2]), round(box[1] + y * box[3])) for x, y in (start, end))
+        actions = [
+            {"type": "pointerMove", "duration": 0, "x": x0, "y": y0},
+            {"type": "pointerDown", "button": 0},
+            {"type": "pointerMove", "duration": 50, "x": x1, "y": y1},
+            {"type": "pointerUp", "button": 0},
+        ]
         pointer = {"type": "pointer", "id": kind, "parameters": {"pointerType": kind}, "actions": actions}
         _call(f"{self.address}/actions", {"actions": [pointer]})
 
     def accept(self) -> None:
-        """Agree to the question that the page asks."""
+        """Answer OK to the dialog that the page opened."""
         _call(f"{self.address}/alert/accept", {})
 
-    def mistakes(self) -> list[str]:
-        """What the page wrote to the console as an error or warning since the last call."""
+    def console_errors(self) -> list[str]:
+        """Return the errors and warnings that the page wrote to the console since the last call."""
         return [entry["message"] for entry in _call(f"{self.address}/se/log", {"type": "browser"})]
 
-    def theme(self, name: str) -> None:
-        """Prefer "light" or "dark" from now on."""
+    def set_theme(self, name: str) -> None:
+        """Make the browser prefer "light" or "dark"."""
         features = {"features": [{"name": "prefers-color-scheme", "value": name}]}
         _call(f"{self.address}/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": features})
 
-    def downloads_to(self, folder: Path) -> None:
-        """Where what the page saves is written from now on."""
+    def save_downloads_in(self, folder: Path) -> None:
+        """Have what the page saves written to a folder."""
         parameters = {"behavior": "allow", "downloadPath": str(folder)}
         _call(f"{self.address}/goog/cdp/execute", {"cmd": "Browser.setDownloadBehavior", "params": parameters})
 
     def screenshot(self, path: Path) -> None:
-        """The whole page, also below the window's edge."""
+        """Write a PNG of the whole page, also of what lies below the window's edge."""
         parameters = {"captureBeyondViewport": True, "format": "png"}
-        found = _call(f"{self.address}/goog/cdp/execute", {"cmd": "Page.captureScreenshot", "params": parameters})
-        path.write_bytes(base64.b64decode(found["data"]))
+        answer = _call(f"{self.address}/goog/cdp/execute", {"cmd": "Page.captureScreenshot", "params": parameters})
+        path.write_bytes(base64.b64decode(answer["data"]))
 
     def _find(self, selector: str) -> str:
         return _call(f"{self.address}/element", {"using": "css selector", "value": selector})[_ELEMENT]
@@ -97,7 +104,7 @@ class Browser:
 
 @contextmanager
 def browser(width: int = 1280, height: int = 800, touch: bool = False) -> Iterator[Browser]:
-    """A window of that many CSS pixels with an empty profile; `touch` makes it a phone's."""
+    """Open a window of so many CSS pixels with an empty profile; with `touch` it is that of a phone."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -111,8 +118,8 @@ def browser(width: int = 1280, height: int = 800, touch: bool = False) -> Iterat
             "args": list(_QUIET),
             "mobileEmulation": {"deviceMetrics": metrics},
         }
-        wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "WARNING"}}
-        session = _call(f"{address}/session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
+        required = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "WARNING"}}
+        session = _call(f"{address}/session", {"capabilities": {"alwaysMatch": required}})["sessionId"]
         window = Browser(address, session)
         try:
             yield window

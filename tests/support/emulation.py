@@ -1,4 +1,4 @@
-"""Whether the CUDA kernels, compiled for the CPU, run instead of the CPU's own; see tests/cuda_emulation."""
+"""Whether the CUDA kernels run, compiled for the CPU, instead of the CPU kernels; see tests/cuda_emulation."""
 
 from __future__ import annotations
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import struct
 
+from PIL import ImageCms
+
 
 def curve_profile(gamma: float, primaries: tuple[tuple[float, float, float], ...]) -> bytes:
-    """An ICC version 2 display profile from a gamma and the D50-adapted primaries."""
+    """Return an ICC version 2 display profile with a gamma and D50-adapted primaries (x, y, z)."""
 
     def fixed(value: float) -> bytes:
         return struct.pack(">i", round(value * 65536))
@@ -36,4 +38,6 @@ def curve_profile(gamma: float, primaries: tuple[tuple[float, float, float], ...
     return head + struct.pack(">I", len(tags)) + table + body
 
 
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 ADOBE_RGB = curve_profile(2.2, ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)))

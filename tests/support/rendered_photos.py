@@ -1,4 +1,4 @@
-"""Small rendered photos, with their regions, that the tests of whole transfers share."""
+"""Small rendered photos with known regions, for the tests of whole transfers."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ SKY, LAND = "lightblue", "green"
 
 @dataclass(frozen=True)
 class Rendered:
-    """A photo of a sky above some land, with a house on it."""
+    """A photo of a house on land, under a sky."""
 
     pixels: Tensor  # (3, H, W) float32, multiples of 1 / 255
-    labels: np.ndarray  # (H, W), 0 the sky and 1 the land
+    labels: np.ndarray  # (H, W) region map: 0 is the sky, 1 the land
 
     @property
     def mask(self) -> np.ndarray:
-        """(H, W, 3) uint8, in palette colours."""
+        """The mask of the photo, (H, W, 3) uint8 in palette colours."""
         return np.array([PALETTE[SKY], PALETTE[LAND]], np.uint8)[self.labels]
 
     @property
     def regions(self) -> Tensor:
-        """(2, H, W) float32, 0 or 1."""
+        """The masks of sky and land, (2, H, W) float32, 0 or 1."""
         return torch.stack([torch.from_numpy(self.labels == r) for r in (0, 1)]).float()
 
     @property
     def array(self) -> np.ndarray:
-        """(H, W, 3) uint8."""
+        """The pixels as (H, W, 3) uint8."""
         return (self.pixels * 255).round().to(torch.uint8).permute(1, 2, 0).numpy().copy()
 
     def mean_colours(self, pixels: Tensor | None = None) -> Tensor:
-        """(2, 3): the mean colour of each region, in `pixels` if given."""
+        """Return the mean colour of each region (2, 3), of `pixels` or else of the photo itself."""
         pixels = self.pixels if pixels is None else pixels
         return torch.stack([pixels[:, torch.from_numpy(self.labels == r)].mean(1) for r in (0, 1)])
 
 
 def day(height: int = 48, width: int = 64) -> Rendered:
-    """Blue sky above green land."""
+    """Return a photo of a blue sky above green land."""
     return _rendered(height, width, (0.45, 0.6, 0.85), (0.3, 0.45, 0.2), (0.8, 0.75, 0.7), 0.55, seed=1)
 
 
 def dusk(height: int = 56, width: int = 48) -> Rendered:
-    """Red sky above dark land."""
+    """Return a photo of a red sky above dark land."""
     return _rendered(height, width, (0.85, 0.45, 0.3), (0.2, 0.12, 0.16), (0.1, 0.07, 0.1), 0.4, seed=2)
 
 

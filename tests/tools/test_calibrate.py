@@ -1,4 +1,4 @@
-"""The search for default weights: trials are kept and not repeated, and the report chooses without looking."""
+"""tools/calibrate.py: the search repeats no trial, and the report cross-validates its choice."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def score(pair, result, side):
 def tool(monkeypatch):
     spec = importlib.util.spec_from_file_location("calibrate", TOOL)
     module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "calibrate", module)  # other processes find _score under this name
+    monkeypatch.setitem(sys.modules, "calibrate", module)  # other processes import _score by this name
     monkeypatch.syspath_prepend(TOOL.parent)
     spec.loader.exec_module(module)
     return module
@@ -55,7 +55,7 @@ def test_search_judges_the_defaults_first_and_never_twice(tool, tmp_path, monkey
     assert trials[0]["settings"] == defaults | {"steps": [1, 0, 0]}
     assert 2 <= len(trials) <= 3 and len({json.dumps(t["settings"]) for t in trials}) == len(trials)
     for t in trials:
-        assert list(t["scores"]) == ["2", "10"], "pairs in the order of their numbers"
+        assert list(t["scores"]) == ["2", "10"], "pairs are not in the order of their numbers"
         assert all(0 <= value < 255 for score in t["scores"].values() for value in score)
     assert trials[0]["scores"]["2"] == trials[0]["scores"]["10"]
     call(tool, monkeypatch, *options)
@@ -63,8 +63,8 @@ def test_search_judges_the_defaults_first_and_never_twice(tool, tmp_path, monkey
     assert capsys.readouterr().out.count("/2  ") == len(trials)
 
 
-def test_report_judges_a_choice_on_pairs_that_had_no_say_in_it(tool, tmp_path, monkeypatch, capsys):
-    """A trial that is best only by luck on one pair looks best on all, but not on the pairs left out."""
+def test_report_judges_a_choice_on_pairs_left_out_of_it(tool, tmp_path, monkeypatch, capsys):
+    """A trial that is best by luck on one pair is best over all pairs, but not on the pairs left out."""
     defaults = json.loads(json.dumps(tool._defaults()))
     names = [str(n) for n in range(8)]
     scores = {0.0: [0.8, 0.9], 1.0: [0.5, 0.6], 2.0: [0.68, 0.5]}
@@ -79,7 +79,7 @@ def test_report_judges_a_choice_on_pairs_that_had_no_say_in_it(tool, tmp_path, m
     assert listed[1].split() == ["0.5950", "0.680", "0.500", "8/8", '{"epsilon":', "2.0}"]
     assert listed[2].split() == ["0.6000", "0.500", "0.600", "8/8", '{"epsilon":', "1.0}"]
     assert listed[3].split() == ["0.9000", "0.800", "0.900", "8/8", "the", "defaults"]
-    held_out = 0.75 * 0.68 + 0.25 * 0.6  # pair 3 has a say in three of four folds
+    held_out = 0.75 * 0.68 + 0.25 * 0.6  # pair 3 takes part in the choice for three of four folds
     assert f"{held_out:.4f} on the fold left out" in listed[4]
     assert "current defaults 0.9000 there" in listed[5]
     assert [line.split()[0] for line in listed[6:]] == ["75%", "25%"]

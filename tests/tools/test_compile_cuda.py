@@ -1,4 +1,4 @@
-"""tools/compile_cuda.py: it sees a kernel that keeps registers in memory, and says so when there is no compiler."""
+"""tools/compile_cuda.py: it refuses kernels that spill registers, and reports a missing compiler."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
     return subprocess.run([sys.executable, TOOL, *arguments], capture_output=True, text=True, env=environment or None)
 
 
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc here")
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
 def test_a_kernel_that_spills_is_refused(tmp_path):
     (tmp_path / "good.cu").write_text(
         "__global__ void fine_kernel(float* x) { x[threadIdx.x] += 1; }", encoding="utf-8"

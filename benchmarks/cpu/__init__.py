@@ -1,0 +1,1 @@
+"""Measurements on a CPU; `run.py` runs them all."""

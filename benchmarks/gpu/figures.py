@@ -1,0 +1,154 @@
+"""The figures of a run on a GPU, by subject: measured numbers beside their targets.
+
+The targets were written down before anything was measured, from bytes and operations. The report of a run and
+docs/gpu.md show the same figures. Imports neither torch nor fastphoto.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from benchmarks.figures import NOT_MEASURED, Figure, figure, lookup, ratio, short, smallest, verdict
+from benchmarks.sections import Results
+
+ENCODERS = {"embedded": "`embedded`", "vgg19": "VGG-19"}  # names in results, names to print
+PRECISIONS = {"bfloat16": "bfloat16", "tf32": "TF32", "float32": "float32"}
+
+
+def check_figures(sections: Results) -> Iterator[Figure]:
+    """Yield the outcome of the tests, of compute-sanitizer, and of running the same transfer twice."""
+    counts = lookup(sections, "tests", "counts") or {}
+    passed, failed = counts.get("passed", 0), sum(counts.get(word, 0) for word in ("failed", "error", "errors"))
+    text = f"{passed} passed, {failed} failed" if counts else NOT_MEASURED
+    yield Figure("tests that need CUDA", "all pass", text, bool(passed) and not failed if counts else None)
+    for tool in ("memcheck", "racecheck", "initcheck", "synccheck"):
+        clean = lookup(sections, "sanitizer", tool, "clean")
+        yield verdict(f"compute-sanitizer {tool}", clean, yes="clean", no="not clean")
+    same = lookup(sections, "image", "same bits twice")
+    yield verdict("the same transfer twice", same, yes="the same bits", no="other bits")
+
+
+def image_figures(sections: Results) -> Iterator[Figure]:
+    """Yield the seconds of whole images."""
+    for encoder, name in ENCODERS.items():
+        seconds = lookup(sections, "image", f"default preset, {encoder}", "warm s")
+        yield figure(f"default settings, {name}, warm", seconds, " s")
+    seconds = lookup(sections, "image", "cold, embedded", "s")
+    yield figure("default settings, `embedded`, the whole command, cold", seconds, " s")
+    for encoder, normalisation, target in (
+        ("embedded", "relative", 0.2),
+        ("vgg19", "relative", 0.5),
+        ("vgg19", "published", 0.5),
+    ):
+        row = lookup(sections, "image", f"{encoder}, {normalisation}") or {}
+        entries = row.get("ours", {}).values()
+        seconds = smallest(*(entry.get("s") for entry in entries))
+        what = f"{ENCODERS[encoder]}, {normalisation} losses, warm, until 1.02 of the least loss"
+        if seconds is None and entries:
+            reached = min(entry["least loss"] for entry in entries) / row["L*"]
+            yield Figure(what, f"≤ {target:g} s", f"not reached: stops at {reached:.3f}", False)
+        else:
+            yield figure(what, seconds, " s", at_most=target)
+
+
+def step_figures(sections: Results) -> Iterator[Figure]:
+    """Yield the figures of one step with VGG-19."""
+    ms = _step_times(sections)
+    for losses, name in (("default", "default losses"), ("same losses", "default losses without projection")):
+        yield figure(f"VGG-19, {name}, bfloat16", ms(f"ours, vgg19, bfloat16, {losses}"), " ms", at_most=1.7)
+    for precision in ("bfloat16", "tf32"):
+        times = ms(f"B1, vgg19, {precision}"), ms(f"ours, vgg19, {precision}, same losses")
+        what = f"VGG-19, default losses without projection, {PRECISIONS[precision]}: well-made rewrite / ours"
+        yield figure(what, ratio(*times), "x", at_least=1.6)
+    for precision in ("tf32", "float32"):
+        times = ms(f"B0, vgg19, {precision}"), ms("ours, vgg19, bfloat16, published losses")
+        what = f"VGG-19, published losses: published method in {PRECISIONS[precision]} / ours in bfloat16"
+        yield figure(what, ratio(*times), "x", at_least=6)
+
+
+def step_table(sections: Results) -> list[str]:
+    """Return the lines of a table: milliseconds of one step, by precision."""
+    ms = _step_times(sections)
+    rows = {}
+    for encoder, name in ENCODERS.items():
+        rows[f"{name}, default losses"] = f"ours, {encoder}, {{}}, default"
+        rows[f"{name}, default losses without projection"] = f"ours, {encoder}, {{}}, same losses"
+        rows[f"{name}, default losses without projection, well-made rewrite"] = f"B1, {encoder}, {{}}"
+    rows["VGG-19, published losses"] = "ours, vgg19, {}, published losses"
+    rows["VGG-19, published losses, published method"] = "B0, vgg19, {}"
+    lines = [f"| one step | {' | '.join(PRECISIONS.values())} |", "|---|---|---|---|"]
+    for name, key in rows.items():
+        times = [ms(key.format(precision)) for precision in PRECISIONS]
+        lines.append(f"| {name} | " + " | ".join(f"{short(value)} ms" if value else "" for value in times) + " |")
+    return lines
+
+
+def _step_times(sections: Results) -> Callable[[str], float | None]:
+    return lambda name: lookup(sections, "iteration", name, "ms")
+
+
+def memory_figures(sections: Results) -> Iterator[Figure]:
+    """Yield seconds and peak memory at 12 megapixels."""
+    for encoder, name in ENCODERS.items():
+        row = lookup(sections, "memory", f"12 MP, {encoder}") or {}
+        target = 16 if encoder == "vgg19" else None
+        yield figure(f"{name}, time", row.get("s"), " s")
+        yield figure(f"{name}, peak memory allocated", row.get("peak allocated GB"), " GB", at_most=target)
+        yield figure(f"{name}, peak memory reserved", row.get("peak reserved GB"), " GB", at_most=target)
+
+
+def operator_figures(sections: Results) -> Iterator[Figure]:
+    """Yield the figures of the operators."""
+    yield from _laplacian_figures(sections)
+    yield from _gram_figures(sections)
+    for key, name in (("fit_radius_1", "fit"), ("smooth_box_radius_1", "smooth"), ("apply", "apply")):
+        yield figure(f"local affine maps, {name}", lookup(sections, "local_affine", "12 MP", key, "ms"), " ms")
+
+
+def _laplacian_figures(sections: Results) -> Iterator[Figure]:
+    rows = lookup(sections, "laplacian", "12 MP")
+    ours = lookup(rows, "stencil_energy", "ms")
+    yield figure("matting Laplacian from its stencil", ours, " ms")
+    share = ratio(lookup(rows, "stencil_energy", "GB/s"), lookup(sections, "ceilings", "copy", "GB/s"))
+    percent = None if share is None else 100 * share
+    yield figure("matting Laplacian from its stencil: memory rate / that of a copy", percent, " %", at_least=70)
+    for index, target in (("int32", 3), ("int64", 4.5)):
+        csr = smallest(*(lookup(rows, f"csr_{index}_{order}_energy", "ms") for order in ("rows", "columns")))
+        what = f"matting Laplacian: `torch.sparse` CSR, float32 and {index} / ours"
+        yield figure(what, ratio(csr, ours), "x", at_least=target)
+    yield figure("matting Laplacian on the fly", lookup(rows, "on_the_fly_energy", "ms"), " ms")
+    yield figure("building the stencil", lookup(rows, "build", "ms"), " ms")
+
+
+def _gram_figures(sections: Results) -> Iterator[Figure]:
+    def ms(name: str, precision: str, regions: int = 9) -> float | None:
+        return lookup(sections, "gram", f"{name}, {precision}, {regions}", "ms")
+
+    for precision in ("bfloat16", "float32"):
+        ours = ms("native", precision)
+        what = f"masked Gram matrices, {precision}"
+        yield figure(what, ours, " ms")
+        yield figure(f"{what}: nine dense products / ours", ratio(ms("dense", precision), ours), "x", at_least=20)
+        if precision == "bfloat16":
+            value = ratio(ms("dense", "float32"), ours)
+            yield figure(f"{what}: nine dense products in float32 / ours", value, "x", at_least=20)
+        yield figure(f"{what}: a gather for each region / ours", ratio(ms("gather", precision), ours), "x", at_least=3)
+        yield figure(f"{what}: nine regions / one", ratio(ours, ms("native", precision, 1)), "x", at_most=1.2)
+
+
+def throughput_figures(sections: Results) -> Iterator[Figure]:
+    """Yield photos per second, by size and number of processes."""
+    for key, row in (sections.get("throughput") or {}).items():
+        if isinstance(row, dict):
+            note = f", peak memory {short(row['peak allocated GB each'])} GB each"
+            yield figure(key, row["photos/s"], " photos/s", note=note)
+
+
+SUBJECTS: dict[str, Callable[[Results], Iterator[Figure]]] = {
+    "Checks": check_figures,
+    "Whole images at 700 pixels": image_figures,
+    "One step at 700 pixels": step_figures,
+    "12 megapixels optimised at full size": memory_figures,
+    "Operators, at 12 megapixels; masked Gram matrices at 700 pixels with nine regions": operator_figures,
+    "Photos per second at default settings": throughput_figures,
+}

@@ -1,0 +1,68 @@
+"""`fastphoto evaluate`: measures and scores of results, as a table or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from fastphoto.cli.options import (
+    Commands,
+    encoder_options,
+    message_options,
+    pair_options,
+    progress_report,
+    size_options,
+)
+from fastphoto.evaluation.scores import Evaluation, evaluate
+from fastphoto.reports.comparison import SIZE
+
+_HEADS = ("style", "photorealism", "Gram", "colour", "contrast", "affine", "edges", "SSIM")
+_WIDTH = 7  # characters of a column of numbers, at least
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    size = size_options(SIZE, "long side that all photos are shrunk to")
+    parser = commands.add_parser(
+        "evaluate",
+        parents=[pair_options(), size, encoder_options(), message_options()],
+        help="measure and score results",
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("results", metavar="RESULT", nargs="+", help="result to measure")
+    parser.add_argument(
+        "--reference", metavar="FILE", help="result that scores are relative to (default: medians of published results)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run `fastphoto evaluate`."""
+    with progress_report(args):
+        evaluations = evaluate(
+            args.content,
+            args.style,
+            {path: path for path in args.results},
+            args.content_mask,
+            args.style_mask,
+            reference=args.reference,
+            size=args.size,
+            encoder=args.encoder,
+            weights=args.weights,
+        )
+    if args.json:
+        print(json.dumps({name: asdict(evaluation) for name, evaluation in evaluations.items()}, indent=1))
+    else:
+        _print_table(evaluations)
+
+
+def _print_table(evaluations: Mapping[str, Evaluation]) -> None:
+    """Print one line for each result, its name and its numbers in aligned columns."""
+    name_width = max(map(len, ["result", *evaluations]))
+    widths = [max(_WIDTH, len(head)) for head in _HEADS]
+    print(f"{'result':<{name_width}}" + "".join(f"  {head:>{w}}" for head, w in zip(_HEADS, widths, strict=True)))
+    for name, evaluation in evaluations.items():
+        numbers = *asdict(evaluation.scores).values(), *asdict(evaluation.measures).values()
+        print(f"{name:<{name_width}}" + "".join(f"  {n:>{w}.3f}" for n, w in zip(numbers, widths, strict=True)))

@@ -1,0 +1,107 @@
+"""`fastphoto transfer`: one photo takes on the look of another."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from fastphoto.cli.messages import say_written
+from fastphoto.cli.options import (
+    Commands,
+    image_output_options,
+    mask_options,
+    message_options,
+    orphan_options,
+    progress_report,
+    run_arguments,
+    run_options,
+    segmentation_options,
+    setting_options,
+    size_options,
+)
+from fastphoto.cli.setting_values import parse_settings
+from fastphoto.cli.signals import defer_signals
+from fastphoto.optimisation.presets import PRESETS
+from fastphoto.optimisation.progress import Progress
+from fastphoto.photos.read import read_photo
+from fastphoto.photos.write import check_output, write_photo
+from fastphoto.pipeline import transfer
+from fastphoto.regions.find import REGION_SOURCES
+
+SIZE_HELP = "long side at which to optimise; the result has the photo's own size"
+
+
+def transfer_options() -> list[argparse.ArgumentParser]:
+    """Return parsers of the options that `transfer_arguments` reads, and of messages."""
+    preset = argparse.ArgumentParser(add_help=False)
+    preset.add_argument(
+        "--preset", choices=PRESETS, default="fast", help="settings to begin with (default: %(default)s)"
+    )
+    size = size_options(700, SIZE_HELP)
+    return [preset, size, run_options(), orphan_options(), setting_options(), message_options()]
+
+
+def transfer_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the values of `transfer_options` as keyword arguments of `fastphoto.transfer`."""
+    named = {"preset": args.preset, "size": args.size, "orphans": args.orphans}
+    return named | run_arguments(args) | parse_settings(args.set)
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parents = [image_output_options(), *transfer_options(), mask_options(), segmentation_options()]
+    parser = commands.add_parser("transfer", parents=parents, help="make one photo take on the look of another")
+    parser.set_defaults(run=run)
+    parser.add_argument("content", metavar="CONTENT", help="photo to change")
+    parser.add_argument("style", metavar="STYLE", help="photo whose look it takes on")
+    parser.add_argument(
+        "--regions",
+        choices=REGION_SOURCES,
+        default="masks",
+        help="where regions come from: masks (the given masks), auto (clusters both photos), semantic (a segmentation "
+        "network), none (the whole photo is one region) (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--save-partial",
+        action="store_true",
+        help="when interrupted, write the best image so far; a second interrupt ends at once",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run `fastphoto transfer`."""
+    check_output(args.output, (args.content, args.style, args.content_mask, args.style_mask))
+    started = time.perf_counter()
+    content, style = read_photo(args.content, "content"), read_photo(args.style, "style")
+    with defer_signals() if args.save_partial else contextlib.nullcontext() as interrupted:
+        with progress_report(args) as report:
+            pixels: Tensor = transfer(
+                content,
+                style,
+                args.content_mask,
+                args.style_mask,
+                regions=args.regions,
+                segmentation_model=args.segmentation_model,
+                callback=_stop_when(interrupted, report) if interrupted else report,
+                **transfer_arguments(args),
+            )
+        write_photo(args.output, content, pixels)
+        say_written(args, args.output, started)
+
+
+def _stop_when(
+    interrupted: Callable[[], bool], report: Callable[[Progress], None] | None
+) -> Callable[[Progress], bool]:
+    """Return a callback that reports progress and asks the transfer to stop once `interrupted` returns True."""
+
+    def callback(progress: Progress) -> bool:
+        if report is not None:
+            report(progress)
+        return interrupted()
+
+    return callback

@@ -1,0 +1,72 @@
+"""The projection onto images that are local affine colour maps of a content."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fastphoto.colour.affine_maps import apply_affine_maps, fit_affine_maps
+from fastphoto.ops import matting_laplacian_stencil, stencil_product
+
+
+class LocalAffineProjection(nn.Module):
+    """Replace an image (3, H, W) by what its smoothed local affine maps make of the content.
+
+    The projection is linear in the image. An optimisation can therefore go through it, and compute activations of
+    what the smoothing at the end will leave of the image.
+
+    With 3x3 windows and neighbours that count alike, a pixel becomes the mean, over the windows k that hold it, of
+    x_i - r_ik, where r is the residual of the fit. These are the residuals that the matting Laplacian L sums up (Levin
+    et al. 2008), so the projection is x - D^-1 L x, where D counts the windows of each pixel: one stencil product. In
+    the two outermost rows and columns it differs from `fit_affine_maps`, which also has cropped windows there.
+
+    Args:
+        content: content photo, (3, H, W), in [0, 1].
+        radius, epsilon, smooth_radius, smooth_colour: as for `fit_affine_maps`.
+
+    Example:
+        >>> content = torch.rand(3, 16, 16)
+        >>> projection = LocalAffineProjection(content, epsilon=1e-6)
+        >>> torch.allclose(projection(1 - content), 1 - content, atol=1e-3)
+        True
+    """
+
+    stencil: Tensor  # (12, H, W): coefficients of the matting Laplacian
+    window_shares: Tensor  # (H, W): 1 / number of windows that hold a pixel
+    content: Tensor  # (3, H, W); registered only where no stencil applies
+
+    def __init__(
+        self,
+        content: Tensor,
+        *,
+        radius: int = 1,
+        epsilon: float = 1e-3,
+        smooth_radius: int = 1,
+        smooth_colour: float | None = None,
+    ) -> None:
+        super().__init__()
+        height, width = content.shape[1:]
+        self.by_stencil = radius == smooth_radius == 1 and smooth_colour is None and min(height, width) >= 3
+        if self.by_stencil:
+            self.register_buffer("stencil", matting_laplacian_stencil(content.permute(1, 2, 0), epsilon))
+            window = content.new_ones((1, 1, height - 2, width - 2))
+            windows = F.conv_transpose2d(window, content.new_ones((1, 1, 3, 3)))[0, 0]
+            self.register_buffer("window_shares", 1 / windows)
+        else:
+            self.register_buffer("content", content)
+            self._fit = functools.partial(
+                fit_affine_maps,
+                radius=radius,
+                epsilon=epsilon,
+                smooth_radius=smooth_radius,
+                smooth_colour=smooth_colour,
+            )
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.by_stencil:
+            residual = stencil_product(self.stencil, image.permute(1, 2, 0)).permute(2, 0, 1)
+            return torch.addcmul(image, residual, self.window_shares, value=-1)
+        return apply_affine_maps(self._fit(self.content, image), self.content)

@@ -1,0 +1,86 @@
+"""What an optimisation reports after each step: the type `Progress`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from fastphoto.optimisation.descent import Report
+from fastphoto.optimisation.settings import Stage
+
+
+class LossValues(Mapping[str, float]):
+    """Losses by name that are read from the device only when looked up, since each reading waits for it."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
+
+    def __getitem__(self, name: str) -> float:
+        return float(self._tensors[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The state of a transfer after a step, as its callback receives it."""
+
+    stage: Stage
+    """"style" or "photorealism"."""
+    scale: tuple[int, int]
+    """(height, width) in pixels of the level that is being optimised."""
+    step: int
+    """Steps so far, over all levels."""
+    total: int
+    """Steps of the whole run."""
+    losses: Mapping[str, float]
+    """Weighted losses by name: "content", "style", "photorealism", ...; read from the device when looked up."""
+    _best: Tensor = field(repr=False)
+
+    def preview(self) -> Tensor:
+        """Return the best image so far, (3, h, w) in [0, 1], at the level's size, before the final smoothing."""
+        return self._best.detach().clamp(0, 1)
+
+
+Callback = Callable[[Progress], bool | None]
+"""Receives a `Progress` after each step; returning True ends the run with the best image so far."""
+
+
+class Reporter:
+    """Calls the callback after each step of a run, and remembers whether it asked to stop.
+
+    Args:
+        callback: function to call; None: nobody listens.
+        total: steps of the run.
+    """
+
+    def __init__(self, callback: Callback | None, total: int) -> None:
+        self._callback, self._total = callback, total
+        self.done = 0
+        """Steps of the levels before the current one."""
+        self.stopped = False
+
+    def of_level(self, stage: Stage, size: tuple[int, int], image_of: Callable[[Tensor], Tensor]) -> Report | None:
+        """Return the function that reports the steps of one level; None where nobody listens.
+
+        Args:
+            stage: stage of the level.
+            size: (height, width) of the level.
+            image_of: function that returns the image which unknowns stand for.
+        """
+        callback = self._callback
+        if callback is None:
+            return None
+
+        def report(step: int, best: Tensor, losses: Mapping[str, Tensor]) -> bool:
+            progress = Progress(stage, size, self.done + step, self._total, LossValues(losses), image_of(best))
+            self.stopped = bool(callback(progress))
+            return self.stopped
+
+        return report

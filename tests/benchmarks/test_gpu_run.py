@@ -1,0 +1,82 @@
+"""The run on a GPU: its dry run on a CPU, and its report."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+
+import pytest
+
+from benchmarks.figures import NOT_MEASURED
+from benchmarks.gpu.figures import SUBJECTS
+from benchmarks.gpu.report import report
+from benchmarks.gpu.run import SECTIONS
+from benchmarks.record import publishable
+
+
+@pytest.fixture(scope="module")
+def run(dry_run):
+    return dry_run("gpu/run.py")
+
+
+def all_figures(sections) -> list:
+    return list(itertools.chain.from_iterable(figures(sections) for figures in SUBJECTS.values()))
+
+
+def test_dry_run_goes_through_every_section(run):
+    sections = run.results["sections"]
+    assert list(sections) == list(SECTIONS)
+    assert not {name: section["error"] for name, section in sections.items() if "error" in section}
+    assert run.report in run.printed
+    assert "ERROR" not in run.report
+    assert sections["image"]["same bits twice"] is True
+
+
+@pytest.mark.parametrize("program", ["setup.py", "-m pytest"])
+def test_dry_run_prints_the_commands_of_build_and_tests(run, program):
+    assert f"would run: {sys.executable} {program} " in run.printed
+
+
+def test_dry_run_leaves_a_record_that_can_be_published(run):
+    assert run.results == publishable(run.results)
+
+
+def test_dry_run_has_a_figure_for_every_target_and_says_that_it_means_nothing(run):
+    figures = all_figures(run.results["sections"])
+    missing = [row.what for row in figures if row.measured == NOT_MEASURED]
+    assert all(what.startswith(("tests that need CUDA", "compute-sanitizer")) for what in missing), missing
+    assert "A dry run on a CPU" in run.report
+    assert "missed" not in run.report
+    lines = {f"| {row.what} | {row.target} | {row.cell(dry_run=True)} |" for row in figures}
+    assert lines <= set(run.report.splitlines())
+    measured = [row for row in figures if row.measured != NOT_MEASURED]
+    assert all(row.cell(dry_run=True).endswith(" (dry run)") for row in measured)
+
+
+def test_dry_run_counts_photos_of_one_process_and_of_several(run):
+    rows = {key: row for key, row in run.results["sections"]["throughput"].items() if "px" in key}
+    assert list(rows) == [f"{side} px, {count}" for side in (48, 64) for count in ("1 process", "2 processes")]
+    assert all(row["photos/s"] > 0 and row["peak allocated GB each"] > 0 for row in rows.values())
+
+
+def test_report_says_what_was_missed_and_what_failed():
+    laplacian = {
+        "stencil_energy": {"ms": 1.0, "GB/s": 80.0},
+        "csr_int32_rows_energy": {"ms": 4.0},
+        "csr_int32_columns_energy": {"ms": 2.0},
+    }
+    sections = {
+        "ceilings": {"copy": {"ms": 1.0, "GB/s": 100.0}},
+        "laplacian": {"12 MP": laplacian, "error": "24 MP: RuntimeError: no memory"},
+        "sanitizer": {"memcheck": {"clean": False}},
+        "image": {"vgg19, relative": {"L*": 2.0, "ours": {"(30, 40, 500)": {"least loss": 2.1}}}},
+    }
+    about = {"machine": {}, "commit": "", "dirty": False, "date": "", "dry_run": False}
+    lines = report(about | {"sections": sections}).splitlines()
+    assert "| matting Laplacian: `torch.sparse` CSR, float32 and int32 / ours | ≥ 3x | 2x (missed) |" in lines
+    assert "| matting Laplacian: `torch.sparse` CSR, float32 and int64 / ours | ≥ 4.5x | not measured |" in lines
+    assert "| matting Laplacian from its stencil: memory rate / that of a copy | ≥ 70 % | 80 % |" in lines
+    assert "| compute-sanitizer memcheck | clean | not clean (missed) |" in lines
+    what = "VGG-19, relative losses, warm, until 1.02 of the least loss"
+    assert f"| {what} | ≤ 0.5 s | not reached: stops at 1.050 (missed) |" in lines
+    assert "| laplacian |  | ERROR: 24 MP: RuntimeError: no memory |" in lines

@@ -1,0 +1,124 @@
+"""Memory of transfers: the estimate is near the truth, and a size that would not fit is refused with one that does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+from rendered_photos import day, dusk
+
+import fastphoto
+from fastphoto.encoders.encoder import load_encoder
+from fastphoto.errors import InputError
+from fastphoto.optimisation import memory
+from fastphoto.optimisation.memory import out_of_memory_refused, transfer_bytes
+from fastphoto.optimisation.presets import preset_settings
+
+CONTENT, STYLE = day(160, 240), dusk(140, 120)
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="/proc and the limit of a process are Linux's")
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+# The estimate
+
+
+def test_more_layers_and_a_longer_history_need_more():
+    encoder, fast = load_encoder("embedded"), preset_settings("fast")
+    shallow = preset_settings("fast", style_layers=("relu1_1",), style_weights=(1.0,), content_layers=("relu1_1",))
+    sizes = [transfer_bytes(10**6, encoder, each) for each in (shallow, fast, preset_settings("paper"))]
+    assert sizes == sorted(sizes) and sizes[2] - sizes[1] == 90 * 24 * 10**6
+
+
+ESTIMATE_AND_PEAK = """
+import re, torch, fastphoto
+from pathlib import Path
+from fastphoto.encoders.encoder import load_encoder
+from fastphoto.optimisation.memory import transfer_bytes
+from fastphoto.optimisation.presets import preset_settings
+
+def peak():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+photo = torch.rand(3, 560, 840)
+fastphoto.transfer(photo[:, :64, :64], photo[:, :64, :64], steps=1)  # loads whatever stays loaded
+before = peak()
+fastphoto.transfer(photo, photo, size=840, steps=1)
+print(transfer_bytes(560 * 840, load_encoder("embedded"), preset_settings("fast")), peak() - before)
+"""
+
+
+@needs_proc
+def test_the_estimate_is_near_the_measured_peak():
+    done = run(ESTIMATE_AND_PEAK)
+    assert done.returncode == 0, done.stderr
+    estimate, measured = map(int, done.stdout.split())
+    assert 0.5 < measured / estimate < 1.5
+
+
+# Refusals
+
+
+def test_a_size_that_does_not_fit_is_refused_with_one_that_does(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda device="cpu": 20_000_000)
+    needed = r"size: 240x160 pixels need about 0.0 GiB of memory on cpu, .* left; a size of (\d+) fits"
+    with pytest.raises(InputError, match=needed) as error:
+        fastphoto.transfer(CONTENT.pixels, STYLE.pixels, steps=1)
+    fitting = int(re.search(needed, str(error.value))[1])
+    assert 100 < fitting < 240
+    fastphoto.transfer(CONTENT.pixels, STYLE.pixels, steps=1, size=fitting)
+
+
+def test_no_size_is_proposed_if_none_fits(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda device="cpu": 1000)
+    with pytest.raises(InputError, match="free some"):
+        fastphoto.transfer(CONTENT.pixels, STYLE.pixels, steps=1)
+
+
+def test_nothing_is_refused_if_the_free_memory_is_unknown(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda device="cpu": None)
+    fastphoto.transfer(CONTENT.pixels, STYLE.pixels, steps=1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: no")],
+    ids=["Python", "CUDA", "PyTorch on the CPU"],
+)
+def test_running_out_of_memory_nevertheless_is_one_line(error):
+    message = "not enough memory for 30x20 pixels; use a smaller size"
+    with pytest.raises(InputError, match=message), out_of_memory_refused((20, 30)):
+        raise error
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    with pytest.raises(RuntimeError, match="something else"), out_of_memory_refused((20, 30)):
+        raise RuntimeError("something else")
+
+
+LIMITED_COMMAND = """
+import resource, sys
+from pathlib import Path
+from fastphoto.cli.command import main
+
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**30,) * 2)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@needs_proc
+def test_the_memory_limit_of_a_process_is_obeyed(tmp_path):
+    """The system would otherwise refuse memory in the middle of the work."""
+    photo, result = tmp_path / "content.jpg", tmp_path / "r.png"
+    Image.fromarray(CONTENT.array).resize((3000, 2000)).save(photo)
+    done = run(LIMITED_COMMAND, "transfer", photo, photo, "-o", result, "--size", 3000)
+    assert done.returncode == 2 and not result.exists()
+    assert done.stderr.splitlines()[-1].startswith("fastphoto: error: size: 3000x2000 pixels need about"), done.stderr
