@@ -42,6 +42,7 @@ def fit_affine_maps(
         InputError: the content requires a gradient.
 
     Example:
+        >>> import torch
         >>> content = torch.rand(3, 16, 16)
         >>> maps = fit_affine_maps(content, 0.5 * content + 0.1, epsilon=1e-6)
         >>> torch.allclose(apply_affine_maps(maps, content), 0.5 * content + 0.1, atol=1e-3)
@@ -70,6 +71,7 @@ def apply_affine_maps(
         The result, (3, H, W), not clamped.
 
     Example:
+        >>> import torch
         >>> darker = torch.cat([0.5 * torch.eye(3), torch.zeros(3, 1)], 1)
         >>> apply_affine_maps(darker[None, None], torch.ones(3, 2, 2))[0]
         tensor([[0.5000, 0.5000],
