@@ -49,7 +49,7 @@ help:
 demo: $(VENV)/.package
 	$(BIN)/fastphoto demo
 
-# One file or test: make test ARGS="tests/ops/test_gram.py -k nine". Without ARGS the examples in docstrings run, too.
+# One file or test: make test ARGS="tests/ops/test_gram.py -k same_bits". Without ARGS the examples in docstrings run, too.
 test: $(VENV)/.development
 	$(BIN)/python -m pytest -q $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m pytest -q --doctest-modules fastphoto)
