@@ -1,6 +1,6 @@
 """fastphoto makes one photograph take on the look of another and stay a photograph."""
 
-from fastphoto.runtime.threads import keep_freed_memory, load_torch_with_patient_threads
+from fastphoto.runtime.threads import load_torch_with_patient_threads
 
 load_torch_with_patient_threads()  # before anything else loads it
 
@@ -25,6 +25,7 @@ from fastphoto.regions.pair import PhotoPair, prepare_pair
 from fastphoto.regions.reading import read_masks
 from fastphoto.regions.scribbles import grow_scribbles
 from fastphoto.reports.comparison import compare
+from fastphoto.runtime.memory import keep_freed_memory
 
 __version__: str = ops.build_info()["version"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import os
 import subprocess
 import sys
@@ -23,7 +22,6 @@ from fastphoto.photos.photo import Photo
 from fastphoto.photos.read import read_photo
 from fastphoto.regions.palette import PALETTE
 
-module = importlib.import_module("fastphoto.pipeline")
 SHORT: dict[str, Any] = {"size": 48, "scales": (0.5, 1.0), "steps": (4, 2)}
 
 
@@ -383,9 +381,3 @@ print("done")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=300)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
-
-
-def test_public_names():
-    for name in fastphoto.__all__:
-        assert hasattr(fastphoto, name), name
-    assert fastphoto.transfer is module.transfer and callable(fastphoto.transfer)

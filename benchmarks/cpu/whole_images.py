@@ -35,7 +35,7 @@ from benchmarks.transfers import (
 )
 from fastphoto import Progress
 from fastphoto.optimisation.settings import Settings
-from fastphoto.runtime.threads import keep_freed_memory
+from fastphoto.runtime.memory import keep_freed_memory
 
 PUBLISHED_STEPS = 2000  # evaluations of the published program
 # Learning rates of Adam, each the best of a sweep at 350 px: of 0.005, 0.01, 0.02, 0.05 for B1; of 0.01, 0.02, 0.05 for

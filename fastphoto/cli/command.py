@@ -13,7 +13,7 @@ from fastphoto.cli.messages import OneLineParser, one_line, print_warnings, say
 from fastphoto.cli.signals import Stopped, raise_on_signals
 from fastphoto.errors import FastPhotoError, FileError, InputError
 from fastphoto.ops.library import build_info
-from fastphoto.runtime.threads import keep_freed_memory
+from fastphoto.runtime.memory import keep_freed_memory
 
 _COMMANDS = (transfer, demo, invert, info, regions, compare, evaluate, survey, study)  # in the order of --help
 

@@ -1,4 +1,4 @@
-"""Settings of the process, each tested in a new one: waiting threads soon sleep, freed memory is not returned."""
+"""Waiting threads soon sleep; each case in a new process."""
 
 from __future__ import annotations
 
@@ -48,30 +48,3 @@ def test_the_wait_policy_of_the_user_stays():
 def test_a_torch_that_is_loaded_already_is_left_alone():
     done = run(f"import torch, fastphoto; {SHOW}")
     assert "GOMP_SPINCOUNT = '10000'" not in done.stderr and done.stdout.strip() == "[None, None]"
-
-
-def bytes_returned(setup: str) -> int:
-    """Return how much of 192 MiB of freed tensors goes back to the system, by the size of the address space.
-
-    The resident size would not do: the system may take idle pages away at any time.
-    """
-    script = f"""
-import resource, fastphoto.runtime.threads, torch
-{setup}
-def mapped(): return int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-tensors = [torch.ones(1 << 24) for _ in range(3)]
-allocated = mapped()
-del tensors
-print(allocated - mapped())
-"""
-    return int(run(script).stdout)
-
-
-@linux
-def test_freed_memory_is_returned_by_default():
-    assert bytes_returned("") >= 3 * 4 << 24
-
-
-@linux
-def test_freed_memory_is_not_returned_if_asked_for():
-    assert bytes_returned("fastphoto.runtime.threads.keep_freed_memory()") == 0
