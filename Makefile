@@ -1,20 +1,20 @@
-# Every task of the project. On a fresh machine `make demo` or `make test` is enough: Python 3.10 or later and a
-# C++17 compiler are all it takes, everything else is installed into .venv, once.
+# All tasks of the project. They need Python 3.10 or later and a C++17 compiler; on a fresh machine, `make demo` or
+# `make test` installs everything else into .venv, once.
 #
 #   PYTHON=python3.12             the interpreter to make .venv with
-#   TORCH="torch==2.13.0"         what is given to `pip install` for PyTorch; where CPU wheels are on an index of
-#                                 their own: TORCH="--index-url <that index> torch==2.13.0"
+#   TORCH="torch==2.13.0"         the arguments of `pip install` for PyTorch; if CPU wheels have an index of their
+#                                 own: TORCH="--index-url <that index> torch==2.13.0"
 #   NVCC=/path/to/nvcc            the CUDA compiler for cuda-compile
-#   TEACHERS=folder               the weight files that encoder is taught by, see fastphoto/encoders/embedded/MODEL_CARD.md
+#   TEACHERS=folder               the teachers' weight files for encoder, see fastphoto/encoders/embedded/MODEL_CARD.md
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 NVCC ?= nvcc
 BUILD_TOOLS = "setuptools>=77" "pybind11>=2.13" ninja
-# Each release of a linter has its own taste, so these are pinned.
+# Pinned, because releases of a linter differ in their rules.
 LINTERS = ruff==0.17.6 clang-format==23.1.5 mypy==2.4.1 import-linter==2.17
 
-# Threads that wait for others sleep soon, as in the package itself: on busy cores the tests would take ten times longer.
+# Waiting threads soon sleep, as in the package itself: on busy cores the tests would otherwise take ten times longer.
 export GOMP_SPINCOUNT ?= 10000
 
 VENV := .venv
@@ -24,7 +24,7 @@ SOURCES := $(wildcard csrc/*.cpp csrc/*.h csrc/cpu/*.cpp csrc/cpu/*.h csrc/cuda/
 EMULATION := $(wildcard tests/cuda_emulation/*)
 OPERATOR_TESTS := $(filter-out %test_library.py %test_cuda_kernels.py,$(wildcard tests/ops/test_*.py)) \
   tests/colour/test_affine_maps.py tests/colour/test_guided.py
-# Not the operators that the CPU alone has, nor properties that take hours there.
+# Without the operators that only the CPU has, and without the property tests, which take hours under emulation.
 EMULATED_TESTS := $(filter-out %convolutions.py %properties.py %linear_solver.py %instruction_sets.py,$(OPERATOR_TESTS)) \
   tests/ops/test_cuda_kernels.py
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -34,7 +34,7 @@ help:
 	@echo "make demo          transfer the photo pairs in the package, results in ./fastphoto-demo"
 	@echo "make test          run the tests and the examples in docstrings; ARGS=... for some of them"
 	@echo "make build         build and install the package into .venv"
-	@echo "make fuzz          read changed files and kill writers and spoil values for half an hour"
+	@echo "make fuzz          test with corrupt files, killed writers and non-finite values, for half an hour"
 	@echo "make sanitize      run the CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make lint          check style, types and imports; make format repairs the formatting"
 	@echo "make bench         measure everything on the CPU in five minutes; make bench-full takes hours and more sizes"
@@ -56,8 +56,8 @@ test: $(VENV)/.development
 
 build: $(VENV)/.package
 
-# Half a million changed images, twenty thousand changed weight files, ten thousand values that are not finite, three hundred
-# writers killed, a hundred runs compared: half an hour.
+# In half an hour: half a million corrupt images, twenty thousand corrupt weight files, ten thousand non-finite values,
+# three hundred killed writers, and a hundred repeated transfers.
 fuzz: $(VENV)/.development
 	mkdir -p build/fuzz
 	$(BIN)/python tests/stress/fuzz.py
@@ -66,14 +66,14 @@ fuzz: $(VENV)/.development
 	$(BIN)/python tests/stress/repeat_transfers.py
 	rm -r build/fuzz
 
-# The CPU kernels built with AddressSanitizer and UndefinedBehaviorSanitizer, through the operators' tests.
+# Builds the CPU kernels with AddressSanitizer and UndefinedBehaviorSanitizer, and runs the operators' tests on them.
 sanitize: $(VENV)/.development
 	FORCE_CPU=1 CFLAGS="$(SANITIZED) -g1" LDFLAGS="$(SANITIZED)" $(BIN)/python setup.py -q egg_info --egg-base build \
 	  build --build-lib build/sanitized --build-temp build/sanitized/temp
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized $(BIN)/pytest -q -p no:cacheprovider $(OPERATOR_TESTS)
 
-# Against plain PyTorch, SciPy and pymatting: results/DATE-cpu.json and .md. Nothing else should run meanwhile.
+# Compares with plain PyTorch, SciPy and pymatting, and writes results/DATE-cpu.json and .md. Run nothing else meanwhile.
 # ARGS="--sections A,B", "--dry-run", "-o FOLDER"
 bench: $(VENV)/.benchmarks
 	$(BIN)/python benchmarks/cpu/run.py $(ARGS)
@@ -100,21 +100,21 @@ format: $(VENV)/.linters
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(SOURCES) $(filter %.h %.cpp,$(EMULATION))
 
-# Compiles only: needs nvcc and torch's headers, but neither a GPU nor a torch with CUDA.
+# Only compiles: needs nvcc and torch's headers, but neither a GPU nor a torch with CUDA.
 cuda-compile: $(VENV)/.torch
 	NVCC="$(NVCC)" $(BIN)/python tools/compile_cuda.py
 
-# The CUDA kernels themselves, compiled for the CPU, through the operators' tests and whole transfers.
+# Compiles the CUDA kernels themselves for the CPU, and runs the operators' tests and whole transfers on them.
 cuda-emulate: $(VENV)/.development
 	$(BIN)/python tests/cuda_emulation/build.py build/cuda_emulation
 	PYTHONPATH=build/cuda_emulation FASTPHOTO_CUDA_EMULATION=1 $(BIN)/pytest -q $(EMULATED_TESTS)
 
-# The whole package with CUDA, for a torch with CUDA in the environment at hand (PYTHON); needs nvcc but no GPU.
+# Builds the whole package with CUDA, for the torch with CUDA that PYTHON has; needs nvcc but no GPU.
 cuda-package:
 	$(PYTHON) -c 'import sys, torch; sys.exit(torch.version.cuda is None and "cuda-package: this torch has no CUDA")'
 	FORCE_CUDA=1 $(PYTHON) -m pip wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
 
-# On a machine with a GPU: results/DATE-DEVICE.json, which can be put into benchmarks/records, and .md.
+# Needs a GPU. Writes results/DATE-DEVICE.json, which can be put into benchmarks/records, and .md.
 # ARGS="--quick", "--sections A,B", "--dry-run", "-o FOLDER"
 gpu:
 	$(PYTHON) benchmarks/gpu/run.py $(ARGS)
@@ -125,7 +125,7 @@ gpu-page:
 clean:
 	rm -rf $(VENV) build fastphoto.egg-info fastphoto/ops/_C.*.so
 
-# Each step leaves a stamp, and is taken again only when what it was made from has changed.
+# Each step leaves a stamp file, and runs again only when its prerequisites have changed.
 $(VENV)/.made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "fastphoto needs Python 3.10 or later")'
 	$(PYTHON) -m venv $(VENV)

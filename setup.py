@@ -1,4 +1,4 @@
-"""Builds fastphoto.ops._C, the native operators; everything else about the package is in pyproject.toml."""
+"""The build of fastphoto.ops._C, the native operators; everything else about the package is in pyproject.toml."""
 
 import glob
 import os
@@ -13,7 +13,7 @@ from setuptools import setup
 
 
 def find_cuda_toolkit() -> None:
-    """Names the toolkit's folder to torch, which takes the folder above nvcc for it even where nvcc is a wrapper."""
+    """Set CUDA_HOME to the toolkit's folder, because torch guesses a wrong one if nvcc on PATH is a wrapper."""
     nvcc = shutil.which("nvcc")
     if nvcc and not os.environ.get("CUDA_HOME") and not os.environ.get("CUDA_PATH"):
         report = subprocess.run([nvcc, "--dryrun", "-x", "cu", os.devnull], capture_output=True, text=True).stderr
@@ -24,10 +24,10 @@ def find_cuda_toolkit() -> None:
 find_cuda_toolkit()
 from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension, CUDAExtension  # noqa: E402
 
-# libtorch's stable interface as of 2.10: one build then runs on that version and on every later one.
+# libtorch's stable interface of version 2.10: a build runs on that version and on every later one.
 STABLE_ABI = "-DTORCH_TARGET_VERSION=0x020a000000000000"
-# Ampere, whose tensor cores have bfloat16, to Hopper and what follows; only used where no GPU is present and the caller
-# named no architectures.
+# From Ampere, the first with bfloat16 tensor cores, to Hopper and later. Used if no GPU is present and
+# TORCH_CUDA_ARCH_LIST is not set.
 DEFAULT_ARCHITECTURES = "8.0;8.6;8.9;9.0+PTX"
 
 
@@ -36,7 +36,7 @@ def switched_on(name: str) -> bool:
 
 
 def cuda_sources() -> tuple[list[str], str]:
-    """The CUDA files to compile, and the reason when there are none."""
+    """Return the CUDA files to compile, and the reason if there are none."""
     sources = sorted(glob.glob("csrc/cuda/*.cu"))
     if switched_on("FORCE_CPU"):
         return [], "FORCE_CPU is set"

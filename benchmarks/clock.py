@@ -15,8 +15,8 @@ class Repetitions(Protocol):
 
     warm_ups: int
     repetitions: int  # at most
-    seconds: float  # after which no repetition beyond the fifth begins
-    flush: int  # bytes to write between repetitions, which empties the caches
+    seconds: float  # time after which no repetition beyond the fifth begins
+    flush: int  # bytes to write between repetitions, to empty the caches
 
     @property
     def device(self) -> torch.device: ...

@@ -18,7 +18,7 @@ class Figure:
     what: str
     target: str  # empty: there is none
     measured: str
-    met: bool | None  # whether the target is; None: not measured, or no target
+    met: bool | None  # whether the target is met; None: not measured, or no target
 
     def cell(self, dry_run: bool = False) -> str:
         """Return the measured number, marked where it missed its target; a dry run neither meets nor misses any."""
@@ -86,12 +86,12 @@ def lookup(results: Results | None, *path: str) -> Any:
 
 
 def smallest(*values: float | None) -> float | None:
-    """Return the smallest of the values that are there."""
+    """Return the smallest of the values that are not None; None if there are none."""
     return min((value for value in values if value is not None), default=None)
 
 
 def ratio(a: float | None, b: float | None) -> float | None:
-    """Return a / b if both are there."""
+    """Return a / b, or None if either is missing."""
     return a / b if a is not None and b else None
 
 

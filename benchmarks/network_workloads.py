@@ -26,8 +26,8 @@ def convolution(channels: int, shape: Shape) -> Workload:
     """Return the workload of a 3 x 3 convolution with zero padding and ReLU.
 
     Args:
-        channels: of the input.
-        shape: of the output.
+        channels: channels of the input.
+        shape: shape of the output.
     """
     out, height, width = shape
     generator = torch.Generator().manual_seed(0)
@@ -97,8 +97,8 @@ def encoder_pass(weights: EncoderWeights, layers: Sequence[str], height: int, wi
         "plain": Contender(lambda: both(PlainVgg(weights, torch.float32, torch.channels_last)), *cost),
     }
     title = f"encoder, value and gradient of the style layers, {width}x{height}"
-    # About one activation in a million is rounded across zero or past its neighbour in a pooling window, so that its
-    # gradient takes another way.
+    # Rounding moves about one activation in a million across zero or past its neighbour in a pooling window, and its
+    # gradient then follows another path.
     return Workload(title, contenders, error, tolerance=1e-2)
 
 

@@ -1,4 +1,4 @@
-"""Records: JSON files with the results of one run. What is in `records/` was measured and may be quoted.
+"""Records: JSON files with the results of one run each. Those in `records/` were measured and may be quoted.
 
 Imports neither torch nor fastphoto.
 """
@@ -18,7 +18,7 @@ from benchmarks.sections import ROOT, Results
 RECORDS = ROOT / "benchmarks" / "records"
 
 _LOGS = {"command", "tail"}  # keys of what a run logs about the programs it starts
-_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/:'\"]+/)+")  # of an absolute path, up to the file's name
+_FOLDERS = re.compile(r"(?<![\w.:/])/(?:[^\s/:'\"]+/)+")  # the folders of an absolute path
 
 
 def new_results(**options: bool) -> Results:
@@ -34,7 +34,7 @@ def new_results(**options: bool) -> Results:
 
 
 def publishable(value: Any) -> Any:
-    """Return results without logs, and with file names instead of absolute paths: they say nothing of the machine."""
+    """Return results without logs, and with file names instead of absolute paths, which would reveal the machine."""
     if isinstance(value, dict):
         return {key: publishable(entry) for key, entry in value.items() if key not in _LOGS}
     if isinstance(value, list):
@@ -51,7 +51,7 @@ def record_name(results: Results) -> str:
 
 
 def write_record(results: Results, path: Path, report: Callable[[Results], str]) -> None:
-    """Write what is publishable of results as JSON, and their report as Markdown beside it."""
+    """Write the publishable part of results as JSON, and their report as Markdown beside it."""
     results = publishable(results)
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     path.with_suffix(".md").write_text(report(results), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Sections: parts of a run, each in a process of its own with a time limit, so that one that fails stops no other.
+"""Sections: parts of a run, each in a process of its own with a time limit, so that a failure does not stop others.
 
 Imports neither torch nor fastphoto: a section may be the one that builds them.
 """
@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-Results = dict[str, Any]  # as JSON: the results of a run, of a section, or of a part of one
+Results = dict[str, Any]  # JSON: the results of a run, of a section, or of a part of one
 
-# Tiny work is done sooner by one thread, and much sooner on a machine whose other cores are busy.
+# One thread finishes tiny work sooner than several, and much sooner if the other cores are busy.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class SectionResults(dict[str, Any]):
-    """The results of one section. Each entry is written to disk at once, to outlast a section that is stopped."""
+    """The results of one section. Each entry is written to disk at once, in case the section is stopped."""
 
     def __init__(self, write: Callable[[], None]) -> None:
         super().__init__()
@@ -61,10 +61,10 @@ def run_sections(
     """Run sections one after the other in this process; keep all results in the file `scratch` up to date.
 
     Args:
-        modules: for each section the module that has a function of the section's name. It is imported only when its
-            turn comes, and its function called with the section's results and `sizes`.
+        modules: names of modules by section. A section's module is imported when its turn comes, and the function with
+            the section's name is called with the section's results and `sizes`.
         names: the sections to run.
-        sizes: how much each section has to do.
+        sizes: sizes of the work in each section.
         scratch: JSON file, {"machine": ..., section: results, ...}.
         machine: description of this machine.
     """
@@ -93,9 +93,9 @@ def run_in_process(
     """Run sections in a process of their own, and end it with all its children after `limit` seconds.
 
     Args:
-        command: calls `run_sections` for `names` and `scratch`.
+        command: command that calls `run_sections` for `names` and `scratch`.
         names: the sections to run.
-        limit: seconds.
+        limit: time limit in seconds.
         scratch: JSON file for results, deleted afterwards.
         variables: environment of the process.
 

@@ -13,7 +13,7 @@ def convolution_precision(tf32: bool = False, benchmark: bool = False) -> Abstra
     """Return a context in which float32 convolutions round to TF32 or do not.
 
     Args:
-        tf32: whether they do. Matrix products have a mode of their own, `product_precision`.
+        tf32: whether they round. Matrix products have a mode of their own, `product_precision`.
         benchmark: whether cuDNN tries its algorithms and takes the fastest.
     """
     if not torch.cuda.is_available():
@@ -36,8 +36,8 @@ def captured(work: Callable[[], object], restore: Sequence[Tensor] = ()) -> Call
     """Return a function that replays `work` as a CUDA graph.
 
     Args:
-        work: launches kernels on a GPU, the same ones in each call.
-        restore: tensors to which the calls that warm up must make no change.
+        work: function that launches kernels on a GPU, the same ones in each call.
+        restore: tensors to restore after the warm-up calls.
     """
     before = [tensor.detach().clone() for tensor in restore]
     stream = torch.cuda.Stream()

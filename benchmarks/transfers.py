@@ -42,8 +42,8 @@ def weights_file(name: str, folder: Path, shape: str | None = None) -> Path | No
     Args:
         name: "vgg19" or "embedded". VGG-19's is the file that the variable FASTPHOTO_VGG19 names; without it, one with
             random weights, which cost what the trained ones cost.
-        folder: where random weights are written.
-        shape: encoder whose widths random weights have, instead of its own.
+        folder: folder for random weights.
+        shape: name of the encoder whose widths the random weights get; None: `name` itself.
     """
     if name == "embedded":
         return None
@@ -60,7 +60,7 @@ def weights_file(name: str, folder: Path, shape: str | None = None) -> Path | No
 
 
 def encoder_weights(name: str, file: Path | None) -> EncoderWeights:
-    """Return the weights in a file of `weights_file`; for an encoder without one, its own or random ones."""
+    """Return the weights of an encoder from its file of `weights_file`; None: the embedded ones, or random ones."""
     if name == "embedded":
         return read_weights(EMBEDDED)
     return random_weights(name) if file is None else read_weights(file)
@@ -126,7 +126,7 @@ def comparable_settings(normalisation: str) -> dict[str, Any]:
 def baseline_problem(
     pair: Mapping[str, Any], normalisation: str, weights: EncoderWeights, device: torch.device | str = "cpu"
 ) -> Problem:
-    """Return what `run_transfer` of a pair solves, for the baselines: photos, regions, start image and losses."""
+    """Return the problem that `run_transfer` solves, for the baselines: photos, regions, start image and losses."""
     settings = preset_settings("fast", **comparable_settings(normalisation))
     names = [name for name in pair["content_mask"] if name in pair["style_mask"]]
     masks = [

@@ -1,4 +1,4 @@
-"""Workloads of the operators: for each piece of work its contenders, and how to check their outputs.
+"""Workloads of the operators: for each piece of work its contenders, and a check of their outputs.
 
 The runs on CPUs and on GPUs time the same workloads and check them the same way. Workloads with an encoder are in
 network_workloads.py.
@@ -43,9 +43,9 @@ class Contender:
     """One implementation of a piece of work."""
 
     prepare: Callable[[], Call]
-    """Does what is not timed, once, and returns the call that is."""
+    """Does the preparation, which is not timed, and returns the call to time."""
     bytes: int
-    """Least number of bytes to read and write, in the form that this contender has its data in."""
+    """Least number of bytes to read and write, in this contender's data format."""
     flops: int
     """Floating-point operations; a multiplication and an addition are two."""
 
@@ -57,9 +57,9 @@ class Workload:
     title: str
     contenders: Mapping[str, Contender]
     error: Callable[[Sequence[Tensor]], float]
-    """Returns the largest distance of any output from the exact one in float64, relative to the norm of that one."""
+    """Returns the largest error of any output against float64, relative to the exact output's norm."""
     tolerance: float = 1e-5
-    """Largest error that is allowed."""
+    """Largest allowed error."""
 
 
 # ---- random images and regions -----------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def planar(height: int, width: int, planes: int, seed: int = 0, device: torch.de
 
 
 def partition(regions: int, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
-    """Return hard masks (regions, H, W) that share the image: each has the pixels nearest to a random point."""
+    """Return hard masks (regions, H, W) that partition the image: each has the pixels nearest to a random point."""
     points = torch.rand(regions, 2, generator=torch.Generator().manual_seed(1)) * torch.tensor([height, width])
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     nearest = ((y[..., None] - points[:, 0]) ** 2 + (x[..., None] - points[:, 1]) ** 2).argmin(-1)
@@ -89,7 +89,7 @@ def relative_error(output: Tensor, exact: Tensor) -> float:
 
 
 def matting_laplacian(height: int, width: int, device: torch.device | str = "cpu") -> Workload:
-    """Return the workload of L x for three planes x, and of the energy x^T L x with it for contenders named so."""
+    """Return the workload of L x for three planes x; contenders named "..._energy" also return the energy x^T L x."""
     image, x = (planar(height, width, 3, seed, device) for seed in (0, 1))
     columns = x.reshape(-1, 3).contiguous()
     h, w = min(height, CHECKED_SIZE[0]), min(width, CHECKED_SIZE[1])
@@ -127,7 +127,7 @@ def matting_laplacian(height: int, width: int, device: torch.device | str = "cpu
 
     def torch_csr(index: torch.dtype, layout: str) -> Call:
         matrix = matrix_with(index)
-        # One of the two layouts is faster; the baseline is given both.
+        # The faster of the two layouts depends on the device, so both are timed.
         laid = columns if layout == "rows" else columns.t().contiguous().t()
 
         def energy() -> Sequence[Tensor]:
@@ -136,8 +136,8 @@ def matting_laplacian(height: int, width: int, device: torch.device | str = "cpu
 
         return energy
 
-    # In bytes a pixel: x and L x of 12, then the image of 12, a stencil of 48, or 25 entries with their columns.
-    # In operations: 25 entries for each plane; on the fly, the statistics and solutions of a window of nine pixels.
+    # Bytes a pixel: 12 for x, 12 for L x, and 12 for the image, 48 for a stencil, or 25 entries with their columns.
+    # Operations a pixel: 25 entries for each plane; on the fly, the statistics and solutions of a window of 9 pixels.
     pixels = height * width
     on_the_fly, by_stencil, by_entries = (36, 620), (72, 156), (24 + 25 * 8 + 4, 156)
 
@@ -150,7 +150,7 @@ def matting_laplacian(height: int, width: int, device: torch.device | str = "cpu
         "on_the_fly_energy": contender(on_the_fly, lambda: lambda: ops.matting_laplacian_energy(image, x, EPSILON)),
         "stencil_energy": contender(by_stencil, partial(with_stencil, lambda s: ops.stencil_energy(s, x))),
         "scipy_csr": contender(by_entries, scipy_csr),
-        # In float64, as pymatting has it.
+        # pymatting computes in float64.
         "pymatting_csr": contender((48 + 25 * 12 + 4, by_entries[1]), pymatting_csr),
     }
     for index, name, size in ((torch.int32, "int32", 8), (torch.int64, "int64", 12)):
@@ -188,7 +188,7 @@ def stencil_build(height: int, width: int, device: torch.device | str = "cpu") -
 
         return call
 
-    # The 36 pairs of a window's pixels, each a product of two whitened colours, and the window's statistics.
+    # Operations: the 36 pairs of a window's pixels, each a product of two whitened colours, and a window's statistics.
     pixels = height * width
     moved, flops = 60 * pixels, (36 * 6 + 9 * 15) * pixels
     contenders = {
@@ -212,7 +212,7 @@ def style_layers(height: int, width: int, widths: Sequence[int]) -> list[Shape]:
 
 
 def smooth_partition(regions: int, shapes: Sequence[Shape], device: torch.device | str = "cpu") -> list[Tensor]:
-    """Return a partition of the image at the five style layers as a transfer has it: with soft borders."""
+    """Return a partition of the image at the five style layers with soft borders, as in a transfer."""
     layers = {f"relu{block}_1": shape[1:] for block, shape in enumerate(shapes, 1)}
     masks = layer_masks(partition(regions, *shapes[0][1:], device), list(layers), layers)
     return [masks[layer] for layer in layers]
@@ -233,10 +233,10 @@ def masked_gram(
     """Return the workload of masked Gram matrices at some layers, together with the gradients in their activations.
 
     Args:
-        shapes: of each layer's activations.
-        masks: (R, h, w) for each layer, on the device to use.
-        layout: "channels_last" or "planar", how activations lie in memory.
-        dtype: of activations.
+        shapes: shape of each layer's activations.
+        masks: masks (R, h, w) of each layer, on the device to use.
+        layout: memory layout of the activations, "channels_last" or "planar".
+        dtype: type of the activations.
     """
     device, regions = masks[0].device, len(masks[0])
     generator = torch.Generator(device=device).manual_seed(3)

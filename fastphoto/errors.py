@@ -8,7 +8,7 @@
     UserWarning
     └── FastPhotoWarning    input that was accepted with a change
 
-Every message is one line: what, then the cause, then what to do about it.
+Every message is one line that names the input at fault, then the cause, then the remedy.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FileError(FastPhotoError, OSError):
 
 
 class FastPhotoWarning(UserWarning):
-    """Input that was accepted with a change the user should know of."""
+    """A warning about input that was accepted with a change."""
 
 
 def warn(message: str) -> None:

@@ -1,4 +1,4 @@
-"""transfer() and invert(): from photos as they come to the result as the same kind."""
+"""transfer() and invert(): read photos of any type, optimise, and return the result as the same type."""
 
 from __future__ import annotations
 
@@ -111,22 +111,23 @@ def transfer(
     Args:
         content: photo to change: a path, PIL image, numpy array (H, W[, C]) of uint8, uint16 or float in [0, 1], tensor
             ([1, ]C, H, W), or `Photo`; see `fastphoto.read_photo`.
-        style: photo whose look is taken; the same types.
+        style: photo whose look the result takes on; the same types.
         content_mask: regions of the content, matched with the style's by name or colour: a mask image (nine-colour
             palette or class numbers), region map, or mapping from names to masks; see `fastphoto.read_masks`.
         style_mask: regions of the style; give both masks or neither.
-        regions: where regions come from: "masks" (the given masks; without masks the whole photo is one region), "none"
+        regions: source of the regions: "masks" (the given masks; without masks the whole photo is one region), "none"
             (the whole photo is one region), "auto" or "semantic" (found in both photos, see `fastphoto.find_regions`;
             these take no masks).
         segmentation_model: network for regions="semantic": a Hugging Face Hub name or a local folder. None: the default
             model.
         preset: name in `fastphoto.PRESETS`.
-        encoder: "embedded" (in the package, works offline), "vgg19-16x" or "vgg19".
+        encoder: name of the encoder: "embedded" (in the package, works offline), "vgg19-16x" or "vgg19".
         weights: path of the encoder's weight file. None: use the cached file, or download it.
         size: long side in pixels to optimise at, 16 or more. The result has the content's own size.
-        device: "auto", "cpu", "cuda", "cuda:1", ...
+        device: device to run on: "auto", "cpu", "cuda", "cuda:1", ...
         seed: seed of the noise start; nothing else is random.
-        callback: called with a `Progress` after each step; returning True ends the run with the best image so far.
+        callback: function that receives a `Progress` after each step; returning True ends the run with the best image
+            so far.
         settings: fields of `fastphoto.Settings`, to change the preset.
 
     Returns:
@@ -217,19 +218,18 @@ def invert(
 ) -> Any:
     """Make an image from the activations of a photo in one layer of the encoder (Mahendran and Vedaldi, CVPR 2015).
 
-    Minimises |F(x) - F(photo)|^2 over the layer's activations F plus `total_variation_weight` times
-    sum (dx^2 + dy^2)^(beta / 2), with beta = `total_variation_power`, from noise; the same
-    as the preset "inversion".
+    Start from noise and minimise |F(x) - F(photo)|^2 over the layer's activations F, plus `total_variation_weight`
+    times sum (dx^2 + dy^2)^(beta / 2) with beta = `total_variation_power`. This is the preset "inversion".
 
     Args:
         photo: photo to invert, of any type that `transfer` takes.
-        layer: "relu1_1" to "relu5_1".
-        encoder: as in `transfer`, like all others below.
-        weights: path of the encoder's weight file.
+        layer: name of the layer, "relu1_1" to "relu5_1".
+        encoder: name of the encoder, as in `transfer`.
+        weights: path of the encoder's weight file, as in `transfer`.
         size: long side in pixels to optimise at.
-        device: where to run.
+        device: device to run on, as in `transfer`.
         seed: seed of the noise.
-        callback: called after each step.
+        callback: function that receives a `Progress` after each step, as in `transfer`.
         settings: changes of the preset "inversion".
 
     Returns:
@@ -268,7 +268,7 @@ def _load_encoder(name: str, weights: Path | None, device: torch.device, precisi
 
 
 def _convolution_flags(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Make cuDNN choose the same algorithms in every run, and say whether it rounds products to TF32."""
+    """Return a context in which cuDNN chooses the same algorithms in every run, and allows TF32 only if asked for."""
     if device.type == "cpu":
         return nullcontext()
     tf32 = precision == "tf32"

@@ -8,9 +8,9 @@ transferred with it. The judge, evaluate.py with score(pair, result, side) -> {"
 scores each result: 1.0 equals the published result, lower is better. `search` appends trials to the file, so that a
 search can be stopped, continued, and joined with another encoder's.
 
-`report` chooses as for photos that were never searched on: it deals the pairs into folds, and judges the trial that is
-best on the other folds on the fold left out. The measure is the mean over pairs of max(style, photorealism), because
-"better than published" must hold for both.
+`report` estimates how well the best trial does on new photos: it deals the pairs into folds, chooses the trial that is
+best on all folds but one, and judges it on the fold left out. The measure is the mean over pairs of max(style,
+photorealism), because "better than published" must hold for both.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SPACE: dict[str, tuple[Any, ...]] = {
     "colour_gain": (4.0, 6.0, 9.0),
     "curve_slope": (1.0, 1.5, 2.0, 3.0),
 }
-"""The values that each setting is searched among."""
+"""The candidate values of each setting."""
 FOLDS = 4
 DEALS = 50  # random ways to deal the pairs into folds
 
@@ -140,7 +140,7 @@ def report(options: argparse.Namespace) -> None:
         tables.setdefault(t["encoder"], {})[_key(t["settings"])] = np.array([t["scores"][n] for n in names])
     for encoder, table in tables.items():
         print(
-            f"{encoder}, {len(names)} pairs: measure, median style, median photorealism, both below 1, what is changed"
+            f"{encoder}, {len(names)} pairs: measure, median style, median photorealism, both below 1, changed settings"
         )
         for key in sorted(table, key=lambda k: measure(table[k])):
             print("  ", _line(settings[key], table[key]))
@@ -152,7 +152,7 @@ def report(options: argparse.Namespace) -> None:
 
 
 def _cross_validate(title: str, table: dict[str, np.ndarray], settings: dict[str, dict[str, Any]]) -> None:
-    """Print the measure of the trial that is best on the other folds, on the fold left out."""
+    """Print the measure on each fold left out, for the trial that is best on the other folds, averaged over deals."""
     default, pairs = _key(_defaults()), len(next(iter(table.values())))
     random = np.random.default_rng(0)
     held_out, by_default, chosen = [], [], dict.fromkeys(table, 0)

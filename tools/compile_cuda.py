@@ -49,7 +49,7 @@ def kernels_in(report: str, source: Path) -> list[re.Match[str]]:
 
 
 def plain_name(mangled: str) -> str:
-    """Return the kernel's part of a mangled name, followed by its template arguments as they are encoded there."""
+    """Return the kernel's name from a mangled one, followed by its template arguments as they are encoded there."""
     parts = re.findall(r"\d+([a-z]\w*?_kernel)(\w*)", mangled)
     return f"{parts[-1][0]} {parts[-1][1].split('EEv')[0]}".strip() if parts else mangled
 

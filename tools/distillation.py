@@ -20,8 +20,8 @@ FULL_TEACHER, NARROW_TEACHER = "vgg19_conv1_1_to_conv3_1.safetensors", "vgg19_16
 TAUGHT = {FULL_TEACHER: ("relu1_1", "relu2_1", "relu3_1"), NARROW_TEACHER: ("relu4_1", "relu4_2", "relu5_1")}
 STYLE_WEIGHTS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 0.1, "relu5_1": 0.1}
 """Layers with a Gram loss, and their weights in the style loss of the validation."""
-MEMORY = 0.9  # of the heads' statistics from step to step; by eye
-# By block, 1 gives all channels the same deviation and 0 leaves them as they are; MODEL_CARD.md compares others.
+MOMENTUM = 0.9  # decay of the running means that the heads are solved from; by eye
+# Exponents by block: 1 gives all channels the same deviation, 0 leaves them as they are; MODEL_CARD.md compares others.
 EVENNESS = {1: 0.5, 2: 0.5, 3: 0.5, 4: 1.0, 5: 1.0}
 
 
@@ -61,7 +61,7 @@ def gram(features: Tensor) -> Tensor:
 def style_gradient(features: dict[str, Tensor], images: Tensor) -> Tensor:
     """Return the gradient in each image (B, 3, H, W) of its relative style loss against its partner.
 
-    Averaged over 3x3 windows: the optimisation follows gradients only where its local affine maps can.
+    It is averaged over 3x3 windows, because local affine maps cannot follow finer changes.
     """
     total = torch.zeros(())
     for layer, weight in STYLE_WEIGHTS.items():
@@ -118,16 +118,16 @@ class Student:
         return torch.func.functional_call(self.encoder, self.parameters, (images, layers))
 
     def losses(self, targets: Targets, learn: bool = True) -> dict[str, Tensor]:
-        """Return the errors relative to the targets: of activations by layer, and "grams", of Gram differences.
+        """Return the errors relative to the targets: of the activations by layer, and of Gram differences as "grams".
 
-        With `learn`, the batch counts for the heads from now on.
+        With `learn`, the batch enters the statistics that the heads are solved from.
         """
         features = self.features(targets.images, list(targets.features))
         own = {layer: gram(feature) for layer, feature in features.items()}
         losses: dict[str, Tensor] = {}
         gram_losses = []
         for layer, target in targets.features.items():
-            # |T - E S|^2 = |T|^2 - 2 <E, T S^T> + <E^T E, S S^T>: nothing of a teacher's width per pixel.
+            # |T - E S|^2 = |T|^2 - 2 <E, T S^T> + <E^T E, S S^T>: this needs no product E S of the teacher's width.
             cross = target.float().flatten(2) @ features[layer].flatten(2).transpose(1, 2)
             size = targets.grams[layer].diagonal(dim1=1, dim2=2).sum()
             if learn:
@@ -142,7 +142,7 @@ class Student:
     def _observe(self, layer: str, cross: Tensor, own: Tensor) -> None:
         if layer in self.statistics:
             old = self.statistics[layer]
-            cross, own = (MEMORY * a + (1 - MEMORY) * b for a, b in zip(old, (cross, own), strict=True))
+            cross, own = (MOMENTUM * a + (1 - MOMENTUM) * b for a, b in zip(old, (cross, own), strict=True))
         self.statistics[layer] = cross, own
 
     def _head(self, layer: str) -> Tensor:
@@ -154,10 +154,10 @@ class Student:
     def tensors(self, images: Tensor) -> dict[str, Tensor]:
         """Return the tensors of a weight file, half precision, without channels that never fire on `images`.
 
-        The losses do not fix the channels' scales, ReLU lets them pass, and in training they drift beyond all bounds.
-        So channels are rescaled: each layer gets a mean of 1, as in a normalised VGG-19. Within a layer, channels go
-        half of the way to a common standard deviation, in deep layers the whole way (EVENNESS): otherwise a few strong
-        channels govern the Gram matrix, and colours are hardly controlled.
+        The losses do not fix the channels' scales, and in training these drift without bound. Channels can be rescaled
+        because ReLU passes any positive scale: each layer gets a mean of 1, as in a normalised VGG-19. Within a layer,
+        channels go half of the way to a common standard deviation, in deep layers the whole way (EVENNESS). Otherwise a
+        few strong channels would dominate the Gram matrix, and colours would hardly be controlled.
         """
         matrix, offset = self.weights.normalise
         tensors = {"normalise.weight": matrix[:, :, None, None], "normalise.bias": offset}

@@ -4,10 +4,10 @@
     python tools/score_methods.py table DIR --pairs DIR --judge vgg19=FILE --judge vgg19-16x=FILE
 
 Pairs are folders N/{content,style,content_mask,style_mask,published}.png. `run` writes NAME/N.png for each method and
-pair, and NAME/N.json with the seconds that it took one core, in processes of one thread each. It keeps results that are
-there already, so a stopped run can go on; it refuses to mix results of different sizes in one folder. `table` scores
+pair, and NAME/N.json with the CPU seconds, measured in processes of one thread each. It does not repeat results that
+exist already, so a stopped run can go on; it refuses to mix results of different sizes in one folder. `table` scores
 the results (1.0 is the published result of that pair, lower is better; see `fastphoto.evaluation`) and prints a table
-in Markdown. Each judge is an encoder; a layer of the Gram matrices is that of the first judge which has it. Bad input
+in Markdown. Each judge is an encoder; a layer of the Gram matrices comes from the first judge that has it. Bad input
 ends both commands with one line and exit status 2.
 """
 
@@ -46,7 +46,7 @@ Row = dict[str, float]
 
 
 def candidates() -> dict[str, Method]:
-    """Return all that can be scored, by name: the methods, and the variants of this package's as QUESTION/VARIANT."""
+    """Return everything that can be scored, by name: the methods, and the variants of our own as QUESTION/VARIANT."""
     variants = {
         f"{question}/{name}": method for question in QUESTIONS for name, method in QUESTIONS[question].variants.items()
     }
@@ -150,7 +150,7 @@ def result_size(folder: Path, size: int) -> tuple[int, int]:
 
 
 def check_size(result: Path, expected: tuple[int, int], size: int) -> None:
-    """Raise InputError for a result of another (height, width) than its pair has at --size."""
+    """Raise InputError if a result does not have its pair's (height, width) at --size."""
     with Image.open(result) as image:
         width, height = image.size
     if (height, width) != expected:

@@ -2,12 +2,12 @@
 
     python tools/score_scribbles.py --pairs DIR [--only 1,3,5] [--strokes 5] [-o DIR]
 
-Pairs are folders N/{content,content_mask}.png, masks in the nine palette colours. In each region of a content mask
-strokes are drawn as a user would: lines 4 pixels wide and up to a fifth of the photo's long side, which bend with the
-region and keep away from its border; disconnected parts get a share in proportion to their area. A region below 0.5 %
-of the photo gets none, and its pixels do not count; nor do photos with one region. Prints the intersection over union
-of each region, the mean for each photo, and the mean of those. `-o` writes N.png: the photo with the strokes, the given
-borders in white and the grown ones in red.
+Pairs are folders N/{content,content_mask}.png, masks in the nine palette colours. The tool draws strokes in each region
+of a content mask as a user would: lines 4 pixels wide and up to a fifth of the photo's long side, which bend with the
+region and keep away from its border. Disconnected parts share the strokes in proportion to their area. Regions below
+0.5 % of the photo get no strokes, and their pixels do not count; photos with one region are skipped. The tool prints
+the intersection over union of each region, its mean for each photo, and the mean over photos. `-o` writes N.png: the
+photo with the strokes, the given borders in white and the grown ones in red.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from fastphoto.regions.reading import read_masks
 from fastphoto.regions.scribbles import grow_scribbles
 
 # How a user would draw, by eye.
-_MINIMUM_SHARE = 0.005  # of the photo: a smaller region gets no stroke
+_MINIMUM_SHARE = 0.005  # share of the photo below which a region gets no stroke
 _WIDTH = 4  # pixels
-_LENGTH = 0.2  # of the long side
+_LENGTH = 0.2  # fraction of the photo's long side
 _MARGIN = 3  # pixels between a stroke and the border
 _STEP = 3.0  # pixels from one point of a stroke to the next
 _TURNS = np.radians([0, -12, 12])  # from one step to the next
@@ -71,7 +71,7 @@ def draw_strokes(mask: np.ndarray, count: int) -> np.ndarray:
 
 
 def _stroke(clearance: np.ndarray, start: tuple[int, int]) -> np.ndarray:
-    """Return one stroke through `start`: in the direction in which it gets longest, along the middle of the region."""
+    """Return one stroke through `start`, along the middle of the region, in the direction that makes it longest."""
     steps = int(_LENGTH * max(clearance.shape) / _STEP / 2)
     paths = [
         [*reversed(_path(clearance, start, angle + np.pi, steps)), start, *_path(clearance, start, angle, steps)]
@@ -87,7 +87,7 @@ def _stroke(clearance: np.ndarray, start: tuple[int, int]) -> np.ndarray:
 
 
 def _path(clearance: np.ndarray, start: tuple[int, int], angle: float, steps: int) -> list[tuple[float, float]]:
-    """Return points from `start` on, each in the direction in which the border is furthest."""
+    """Return points from `start` on; each step turns to where the border is furthest."""
     points: list[tuple[float, float]] = []
     position, first_angle = np.array(start, float), angle
     for _ in range(steps):
@@ -128,7 +128,7 @@ def large_regions(mask: Path, photo: Photo) -> RegionMasks:
 
 
 def intersection_over_union(given: Tensor, grown: Tensor) -> list[float]:
-    """Return the score of each region, from masks (R, H, W), over the pixels of any given region."""
+    """Return the score of each region from masks (R, H, W), counting only pixels inside the given regions."""
     counted = given.sum(0) > 0
     intersections = (given * grown).sum((1, 2))
     scores: list[float] = (intersections / ((given + grown).clamp_max(1) * counted).sum((1, 2))).tolist()

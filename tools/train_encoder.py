@@ -32,15 +32,15 @@ from training_photos import BATCH, Pictures, fetch_photos, photo_list
 from fastphoto.errors import FastPhotoError
 
 POOL = 512  # pictures whose targets stay in memory: a teacher's pass costs several of the student's
-STEPS_PER_REFRESH = 8  # after which new pictures replace the oldest batch of the pool
+STEPS_PER_REFRESH = 8  # steps after which new pictures replace the oldest batch of the pool
 HELD_OUT = 7  # every seventh photograph validates
-STEPS = 10_000  # against 2,500, see MODEL_CARD.md
+STEPS = 10_000  # MODEL_CARD.md compares with 2,500
 STEPS_PER_CHECKPOINT = 100
 GRAM_WEIGHT = 0.1  # beside 1 for each layer's activations; by eye
 
 
 class Pool:
-    """The latest batches of pictures with their targets; which they are depends on the step alone."""
+    """The latest batches of pictures with their targets; the step alone decides which these are."""
 
     def __init__(self, teachers: Teachers, pictures: Pictures, step: int) -> None:
         self.teachers, self.pictures = teachers, pictures
@@ -135,10 +135,10 @@ def _save_checkpoint(
 
 
 def validate(student: Student, teachers: Teachers, pictures: Pictures) -> dict[str, float]:
-    """Return the errors on 64 pictures of photographs that were not trained on.
+    """Return the errors on 64 pictures of photographs that the student was not trained on.
 
-    Errors are those of training, and "gradient cosine": the median cosine between the student's and the teachers' image
-    gradients of the style loss.
+    These are the errors of training, and "gradient cosine", the median cosine between the student's and the teachers'
+    gradients of the style loss in the image.
     """
     errors: dict[str, list[float]] = {}
     for number in range(8):

@@ -46,9 +46,9 @@ def fetch_photos(folder: Path) -> list[Path]:
 
 
 class Pictures:
-    """Training pictures: random crops of photographs at many scales, and rendered ones, strongly augmented.
+    """Training pictures: random crops of photographs at many scales and rendered pictures, all strongly augmented.
 
-    The probabilities and ranges of the augmentation are by eye.
+    The probabilities and ranges of the augmentation were chosen by eye.
     """
 
     def __init__(self, paths: list[Path], seed: int) -> None:
@@ -104,7 +104,7 @@ def _render(random: Generator) -> np.ndarray:
 
 
 def _augment(image: np.ndarray, random: Generator) -> np.ndarray:
-    """Change the light (gamma, saturation, a colour matrix, contrast) and add noise, as results have on their way."""
+    """Change the light (gamma, saturation, a colour matrix, contrast) and add noise, as during an optimisation."""
     if random.random() < 0.8:
         image = image ** math.exp(random.normal(0, 0.4))
     if random.random() < 0.5:

@@ -77,7 +77,7 @@ class Engineered:
         if x.is_cuda:
             replay = captured(work, [x])
             solver.zero_grad(set_to_none=False)
-            for state in solver.state.values():  # as if the steps that warmed up had not been
+            for state in solver.state.values():  # undoes the warm-up steps
                 for value in state.values():
                     value.zero_()
 

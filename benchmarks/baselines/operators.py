@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-# Of a stencil's planes: from a pixel to the 12 neighbours within two pixels that come after it, as (dy, dx).
+# Offsets (dy, dx) of a stencil's planes: from a pixel to the 12 neighbours within two pixels that come after it.
 OFFSETS = [(0, 1), (0, 2)] + [(dy, dx) for dy in (1, 2) for dx in range(-2, 3)]
 
 
@@ -35,7 +35,7 @@ def sparse_matrix(stencil: Tensor) -> sparse.csr_matrix:
 
 
 def csr_tensor(stencil: Tensor, index_dtype: torch.dtype = torch.int32) -> Tensor:
-    """Return the same matrix as torch's CSR, made on the stencil's device, as SciPy takes too long for megapixels."""
+    """Return the same matrix as torch's CSR, built on the stencil's device because SciPy is too slow for megapixels."""
     _, height, width = stencil.shape
     values = stencil.new_zeros(height, width, 25)  # all 25 neighbours in the order of their columns
     inside = torch.zeros(height, width, 25, dtype=torch.bool, device=stencil.device)
@@ -124,7 +124,7 @@ def exact_product(a: Tensor, b: Tensor) -> Tensor:
 
 
 class GatheredGram(torch.autograd.Function):
-    """Gram matrices (R, C, C) by a gather and a product for each region; the cost is that of their total area."""
+    """Gram matrices (R, C, C) by a gather and a product for each region; the cost grows with their total area."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, indices: list[Tensor], weights: list[Tensor]) -> Tensor:
@@ -146,7 +146,7 @@ class GatheredGram(torch.autograd.Function):
 
 
 def gather_lists(masks: Tensor, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
-    """Return what `GatheredGram` needs of masks (R, h, w): each region's pixel numbers, and their mask values."""
+    """Return the inputs of `GatheredGram` for masks (R, h, w): each region's pixel indices and their mask values."""
     flat = masks.flatten(1)
     indices = [mask.nonzero()[:, 0] for mask in flat]
     return indices, [mask[i].to(dtype) for mask, i in zip(flat, indices, strict=True)]

@@ -73,7 +73,7 @@ def lbfgs(
 
     def closure() -> Tensor:
         value, gradient = evaluate(x.detach() / 256)
-        x.grad = gradient.contiguous() / 256  # the solver with line search wants flat views of it
+        x.grad = gradient.contiguous() / 256  # contiguous, because the solver with line search flattens it as a view
         return value
 
     solver.step(closure)

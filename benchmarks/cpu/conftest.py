@@ -1,7 +1,7 @@
 """Options and fixtures of bench_*.py: a contender is checked first, then timed.
 
---short       leave out what is marked `full`
---limit S     begin nothing after S seconds
+--short       leave out benchmarks that are marked `full`
+--limit S     begin no benchmark after S seconds
 --dry-run     tiny sizes, once; the numbers mean nothing
 """
 
@@ -21,8 +21,8 @@ BEGIN = time.monotonic()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("fastphoto")
-    group.addoption("--short", action="store_true", help="leave out what is marked `full`")
-    group.addoption("--limit", type=float, default=float("inf"), help="begin nothing after so many seconds")
+    group.addoption("--short", action="store_true", help="leave out benchmarks that are marked `full`")
+    group.addoption("--limit", type=float, default=float("inf"), help="begin no benchmark after so many seconds")
     group.addoption("--dry-run", action="store_true", help="tiny sizes, once")
 
 
@@ -52,7 +52,7 @@ def scaled(request: pytest.FixtureRequest) -> Callable[[int, int], tuple[int, in
 
 @pytest.fixture
 def shape_of(request: pytest.FixtureRequest) -> Callable[[str], str]:
-    """Return a function from an encoder to the one whose widths stand for its own: a narrow one in a dry run."""
+    """Return a function from an encoder to the one whose widths to use: itself, or a narrow one in a dry run."""
     tiny = request.config.getoption("--dry-run")
     return lambda name: "vgg19-16x" if tiny and name == "vgg19" else name
 
@@ -67,7 +67,7 @@ def timed(benchmark: Any, request: pytest.FixtureRequest) -> Callable[..., None]
     tiny, short = request.config.getoption("--dry-run"), request.config.getoption("--short")
 
     def measure(workload: Workload, name: str, small: Workload | None = None) -> None:
-        """small: the same work at a size to compare at, if float64 would take too long at the timed size."""
+        """Compare and time a contender; `small` is the same work at a size at which float64 does not take too long."""
         contender = workload.contenders[name]
         call = contender.prepare()
         begin = time.perf_counter()
@@ -77,8 +77,8 @@ def timed(benchmark: Any, request: pytest.FixtureRequest) -> Callable[..., None]
         tolerance = (small or workload).tolerance
         assert error <= tolerance, f"{name} is wrong by {error:.1e}, more than {tolerance:.0e}"
         benchmark.group = benchmark.group or workload.title
-        # For a second but at least five times, besides the call above, which warmed up; in the short run for half a
-        # second but at least twice, or once if a call takes a second.
+        # Time for a second but at least five calls; in the short run for half a second but at least two calls, or one
+        # if a call takes a second. The call above was the warm-up.
         fewest = 5 if not short else 2 if seconds < 1 else 1
         rounds = 1 if tiny else int(min(200, max(fewest, (0.5 if short else 1.0) / seconds)))
         benchmark.pedantic(call, rounds=rounds)

@@ -31,6 +31,6 @@ def _best_time(call: Callable[[], object], tries: int = 6) -> float:
 
 
 def least_time(moved: int, flops: int, small: bool = False) -> float:
-    """Return the time below which no implementation with so many bytes and operations can go: the roofline."""
+    """Return the least time of any implementation with so many bytes and operations: the roofline."""
     rates = peak_rates(small)
     return max(moved / rates["bytes/s"], flops / rates["flop/s"])

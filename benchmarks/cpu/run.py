@@ -3,8 +3,9 @@
     python benchmarks/cpu/run.py [--full] [--sections operators,...] [--dry-run] [-o FOLDER]
 
 Writes DATE-cpu.json, DATE-cpu.md and, if matplotlib is installed, plots. Takes five minutes, with --full about two
-hours. Every section runs in a process of its own with a time limit: the report names what did not fit as left out, and
-a section that fails does not stop the others. --dry-run runs everything at tiny sizes; its numbers mean nothing.
+hours. Every section runs in a process of its own with a time limit. The report lists measurements that did not fit as
+left out, and a section that fails does not stop the others. --dry-run runs everything at tiny sizes; its numbers mean
+nothing.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from benchmarks.cpu.sizes import Sizes, environment
 from benchmarks.record import new_results, record_name, write_record
 from benchmarks.sections import ONE_THREAD, Results, argument_parser, run_in_process, run_sections
 
-# For each section the module that has a function of its name, and the seconds it may take, short and in full. Seconds
-# that a section leaves go to the next.
+# The module of each section, which has a function of the section's name, and the seconds that it may take, short and in
+# full. Seconds that a section leaves go to the next.
 SECTIONS = {
-    "operators": ("benchmarks.cpu.operators", 75, 3000),
+    "operators": ("benchmarks.cpu.operator_timings", 75, 3000),
     "embedded": ("benchmarks.cpu.whole_images", 110, 2400),
     "vgg19": ("benchmarks.cpu.whole_images", 75, 5400),
-    "scaling": ("benchmarks.cpu.operators", 25, 900),
+    "scaling": ("benchmarks.cpu.operator_timings", 25, 900),
 }
 MODULES = {name: module for name, (module, _, _) in SECTIONS.items()}
 # The instruction sets that decide which kernels run.

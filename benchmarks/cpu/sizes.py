@@ -1,4 +1,4 @@
-"""Sizes of the run on a CPU: how much each section does and how long it may take; environment and scratch folder."""
+"""Sizes of the run on a CPU: the work and the time of each section; its environment and scratch folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Sizes:
-    """How large and how often: in full, short enough for five minutes, or tiny for a dry run."""
+    """Sizes and repetitions: in full, short enough for five minutes, or tiny for a dry run."""
 
     def __init__(self, full: bool, dry_run: bool, limit: float) -> None:
         self.full, self.dry_run = full, dry_run

@@ -42,7 +42,7 @@ PUBLISHED_STEPS = 2000  # evaluations of the published program
 # B2's small scales, and of 0.01, 0.03 for its last one. (L-BFGS with line search does not leave the content within 75
 # evaluations.)
 B1_RATE, COARSE_RATE, B2_RATE = 0.05, 0.02, 0.01
-B1_STEPS, B2_STEPS = 200, 60  # over which the rate falls to a tenth; more than it takes to reach the loss
+B1_STEPS, B2_STEPS = 200, 60  # steps over which the rate falls to a tenth; more than are needed to reach the loss
 
 
 def embedded(results: SectionResults, sizes: Sizes) -> None:
@@ -58,7 +58,7 @@ def embedded(results: SectionResults, sizes: Sizes) -> None:
 
 
 def vgg19(results: SectionResults, sizes: Sizes) -> None:
-    """Time whole images with VGG-19; unless a file is given, with random weights, which cost the same."""
+    """Time whole images with VGG-19, or with random weights, which cost the same, if no file is given."""
     keep_freed_memory()
     file = weights_file("vgg19", scratch_folder(), sizes.vgg_shape)
     if sizes.full:
@@ -100,8 +100,8 @@ def time_command(pair: Path, options: list[str]) -> Results:
 def race(results: SectionResults, sizes: Sizes, encoder: str, file: Path | None) -> None:
     """Time warm transfers, and the baselines until they reach the loss of fastphoto's result, in one process.
 
-    The transfer whose loss they must reach has no projection, as no baseline has one. The loss of its result is taken
-    after the final smoothing, which raises it a little, in favour of the baselines.
+    The transfer that sets this loss has no projection, because no baseline has one. Its loss is taken after the final
+    smoothing, which raises it a little, in favour of the baselines.
     """
     photos = demo_photos(sizes.long_side)
     problem = baseline_problem(photos, "relative", encoder_weights(encoder, file))
@@ -162,7 +162,7 @@ def time_to_loss(
     steps: int,
     limit: float,
 ) -> None:
-    """Record the seconds that Adam takes to a loss of at most `goal`, including targets and start image."""
+    """Record the seconds that Adam takes to reach a loss of at most `goal`, including targets and start image."""
     begin, least, count = time.perf_counter(), float("inf"), 0
     baseline = Engineered(problem)
     evaluate = baseline.value_and_gradient
@@ -183,7 +183,7 @@ def time_to_loss(
 
 def time_published_step(results: SectionResults, problem: Problem, sizes: Sizes) -> None:
     """Record the seconds of one step of B0 with nine regions, as published, and of all its 2000 steps."""
-    # The style is small as a step does not depend on it: its targets are computed before.
+    # The style is small because a step does not depend on it: its targets are computed before.
     style = F.interpolate(problem.style[None], (96, 96), mode="area")[0]
     baseline = Published(replace(problem.with_regions(NINE), style=style))
     marks: list[float] = []

@@ -1,7 +1,7 @@
 """The figures of a run on a GPU, by subject: measured numbers beside their targets.
 
-The targets were written down before anything was measured, from bytes and operations. The report of a run and
-docs/gpu.md show the same figures. Imports neither torch nor fastphoto.
+The targets were derived from bytes and operations before anything was measured. The report of a run and docs/gpu.md
+show the same figures. Imports neither torch nor fastphoto.
 """
 
 from __future__ import annotations

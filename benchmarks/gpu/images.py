@@ -86,7 +86,8 @@ class Race:
         self.judge = Engineered(self.problem, "float32")  # one judge for all, in plain PyTorch
         self.precision = self.sizes.precision("tf32")
         self.engineered = Engineered(self.problem, self.precision)
-        # A step of each in advance, as cuDNN then tries its algorithms, and torch.optim imports a compiler.
+        # Run a step of each in advance, because the first one makes cuDNN try its algorithms and torch.optim import a
+        # compiler.
         self.engineered.run(1)
         coarse_to_fine(self.problem, self.sizes.scales, [1] * len(self.sizes.scales), precision=self.precision)
 
@@ -95,7 +96,7 @@ class Race:
         return self.judge.value(result.to(self.clock.device).clamp(0, 1))
 
     def run(self) -> Results:
-        """Return everybody's losses and seconds."""
+        """Return the losses and seconds of fastphoto and of all baselines."""
         row: Results = {"start": self.loss(self.problem.start), "content": self.loss(self.problem.content)}
         row["baselines"], rate = self.run_baselines()
         row["L*"] = min(entry["loss"] for entry in row["baselines"].values() if math.isfinite(entry["loss"]))
@@ -148,11 +149,11 @@ class Race:
     def time_ours(self, goal: float, steps: tuple[int, ...]) -> Results:
         """Return the losses of a transfer, and its seconds until its loss is at most `goal`.
 
-        It is run once to find the step, and timed in other runs, since looking at every image takes time.
+        One run finds the step at which the goal is reached; others are timed, because judging every image takes time.
 
         Args:
             goal: loss to reach.
-            steps: of the transfer at each scale.
+            steps: steps of the transfer at each scale.
         """
         normalisation = self.problem.settings.normalisation
         changes = comparable_settings(normalisation) | {"scales": self.sizes.scales, "steps": steps}
@@ -199,7 +200,7 @@ def memory(results: SectionResults, sizes: Sizes) -> None:
 
 
 def peak_memory(device: torch.device) -> Results:
-    """Return this process's peak memory on the device; on a CPU, where dry runs are, all its memory."""
+    """Return this process's peak memory on the device; in a dry run on a CPU, its whole peak memory."""
     if device.type == "cpu":
         process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         return {"peak allocated GB": process, "peak reserved GB": process}

@@ -23,7 +23,7 @@ from benchmarks.sections import ROOT, Results
 
 PAGE = ROOT / "docs" / "gpu.md"
 
-# Sections of the record that all tables but the throughput's are made from.
+# Sections that a record needs for all tables but that of the throughput.
 MAIN_SECTIONS = ("tests", "sanitizer", "ceilings", "laplacian", "gram", "local_affine", "iteration", "image", "memory")
 
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)

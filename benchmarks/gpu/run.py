@@ -29,13 +29,13 @@ from benchmarks.gpu.sizes import Sizes, environment
 from benchmarks.record import new_results, record_name, write_record
 from benchmarks.sections import ONE_THREAD, Results, argument_parser, run_in_process, run_sections
 
-# For each section the module that has a function of its name, and the seconds it may take. Modules are imported by the
-# processes that run them, since before `build` there may be no fastphoto to import. The longest are last, so that only
-# they are cut short if time runs out.
+# The module of each section, which has a function of the section's name, and the seconds that it may take. Modules are
+# imported by the processes that run them, because before `build` there may be no fastphoto to import. The longest
+# sections are last, so that only they are cut short if time runs out.
 SECTIONS = {
-    "build": ("benchmarks.gpu.checks", 240),
-    "tests": ("benchmarks.gpu.checks", 150),
-    "sanitizer": ("benchmarks.gpu.checks", 150),
+    "build": ("benchmarks.gpu.build_and_tests", 240),
+    "tests": ("benchmarks.gpu.build_and_tests", 150),
+    "sanitizer": ("benchmarks.gpu.build_and_tests", 150),
     "ceilings": ("benchmarks.gpu.timings", 40),
     "laplacian": ("benchmarks.gpu.timings", 90),
     "gram": ("benchmarks.gpu.timings", 60),

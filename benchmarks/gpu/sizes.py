@@ -1,4 +1,4 @@
-"""Sizes of the run on a GPU: how much each section does; where the library is built, and a scratch folder."""
+"""Sizes of the run on a GPU: the work of each section; the library's build folder, and a scratch folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIBRARY = ROOT / "build" / "gpu" / "lib"
 def environment() -> dict[str, str]:
     """Return an environment in which Python finds the library built by the run or, failing that, in this folder.
 
-    Threads wait as the package makes them wait where it is imported before torch.
+    GOMP_SPINCOUNT is set as the package sets it when it is imported before torch.
     """
     library = LIBRARY if any((LIBRARY / "fastphoto" / "ops").glob("_C*")) else ROOT
     paths = [str(library)] if any((library / "fastphoto" / "ops").glob("_C*")) else []
@@ -34,30 +34,30 @@ def scratch_folder() -> Path:
 
 
 class Sizes:
-    """How large and how often: in full, quick, or tiny for a dry run."""
+    """Sizes and repetitions: in full, quick, or tiny for a dry run."""
 
     def __init__(self, dry_run: bool, quick: bool) -> None:
         self.dry_run, self.quick = dry_run, quick
         self.long_side = 64 if dry_run else 700
         self.large_side = 96 if dry_run else 4000
-        # Of one measurement.
+        # One measurement.
         self.warm_ups = 1 if dry_run else 3
         self.repetitions = 1 if dry_run else 20 if quick else 100
         self.seconds = 0.05 if dry_run else 0.5 if quick else 1.5  # for all repetitions
         self.flush = 1 << 20 if dry_run else 256 << 20  # bytes written between repetitions
-        # Of the time of one step.
+        # The time of one step.
         self.runs = 1 if dry_run else 4  # pairs of transfers, the first of which warms up
         self.iterations = 1 if dry_run else 100 if quick else 200
         self.float32_iterations = 50 if quick and not dry_run else self.iterations  # a step is long, so fewer do
-        self.solver_steps = (2, 3) if dry_run else (110, 170)  # of L-BFGS, whose history holds 100
-        # Of whole images.
+        self.solver_steps = (2, 3) if dry_run else (110, 170)  # steps of L-BFGS, whose history holds 100
+        # Whole images.
         self.reference_steps = 3 if dry_run else 500 if quick else 2000
         self.finest_steps = 3 if dry_run else 500
         self.scales = (0.5, 1.0) if dry_run else (0.25, 0.5, 1.0)
         self.coarse_steps = [(2,)] if dry_run else [(30, 40), (100, 100), (300, 150)]
         self.learning_rates = [0.02] if dry_run else [0.01, 0.03] if quick else [0.005, 0.01, 0.02, 0.05]
         self.default_steps: Results = {"scales": (0.5, 1.0), "steps": (2, 1)} if dry_run else {}
-        # Of throughput.
+        # Throughput.
         self.throughput_sides = (48, 64) if dry_run else (350, 700)
         self.process_counts = (1, 2) if dry_run else (1, 4)
         self.throughput_seconds = 0.1 if dry_run else 4.0 if quick else 6.0  # for each size and number of processes

@@ -45,7 +45,7 @@ def measure(
 ) -> None:
     """Put a contender's error, time and rates into rows[key].
 
-    With `graph` the time is the better one of with and without a CUDA graph.
+    With `graph`, it is timed with and without a CUDA graph, and the better time counts.
     """
     with results.attempt(f"{workload.title}, {key}"):
         contender = workload.contenders[name]

@@ -146,7 +146,7 @@ def orphan_options() -> argparse.ArgumentParser:
     return parser
 
 
-# ---- reading them
+# ---- values read from options
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -103,7 +103,7 @@ def _sides(args: argparse.Namespace) -> list[Side]:
     if args.style is not None:
         return [content, Side("style", args.style, args.style_mask, args.style_scribbles)]
     if args.style_mask or args.style_scribbles:
-        raise InputError("a mask or strokes of a style, but no style; give its photo, or leave them out")
+        raise InputError("a mask or strokes for the style, but no style photo; give the photo, or leave them out")
     return [content]
 
 

@@ -15,8 +15,8 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     """Read settings from text.
 
     Args:
-        pairs: NAME=VALUE each. A hyphen in a name stands for an underscore. A value is a number, a word or "none"; a
-            sequence has commas between its values, and a single value stands for the whole sequence.
+        pairs: texts of the form NAME=VALUE. A hyphen in a name stands for an underscore. A value is a number, a word or
+            "none"; a sequence has commas between its values, and a single value stands for the whole sequence.
 
     Returns:
         {name: value of the type that `Settings` declares}; the last value of a name counts.

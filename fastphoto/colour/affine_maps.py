@@ -1,4 +1,4 @@
-"""Local affine colour maps from content to result, which keep a result a photograph at any resolution."""
+"""Local affine colour maps from content to result, which keep results photorealistic at any resolution."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def fit_affine_maps(
 
     Args:
         content: content photo, (3, H, W), in [0, 1]; a constant, which must not require a gradient.
-        result: image to explain by the content, (3, H, W), same dtype and device.
+        result: image to fit, (3, H, W), same dtype and device.
         radius: radius of the windows in pixels, 0 or more; windows are cropped at the border.
         epsilon: regularisation of the fit, added to the sums over a window, see `fastphoto.ops.local_affine_fit`.
         smooth_radius: radius of the average in pixels; 0: no average.
         smooth_colour: standard deviation of a Gaussian weight on the difference in content colour. None: all
-            neighbours count alike.
+            neighbours have equal weight.
 
     Returns:
         Maps, (H, W, 3, 4): matrix and, in the last column, offset. Differentiable in the result.
@@ -64,7 +64,7 @@ def apply_affine_maps(
     """Apply affine maps to a content photo, which may have another size.
 
     Args:
-        maps: maps of `fit_affine_maps`, (h, w, 3, 4), sampled bilinearly.
+        maps: maps from `fit_affine_maps`, (h, w, 3, 4), sampled bilinearly.
         content: content photo, (3, H, W), same dtype and device.
 
     Returns:

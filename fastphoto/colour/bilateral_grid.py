@@ -1,4 +1,4 @@
-"""A bilateral grid of affine colour maps: few unknowns for an image that is a recoloured content."""
+"""A bilateral grid of affine colour maps, which describes a recoloured content with few unknowns."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fastphoto.colour.spaces import LUMA
 
 
 class BilateralGrid(nn.Module):
-    """Recolour a content by affine maps on a grid over position and luma (Chen, Paris and Durand 2007).
+    """A recolouring of the content by affine maps on a grid over position and luma (Chen, Paris and Durand 2007).
 
-    Slicing interpolates each pixel's map trilinearly between the cells around its position and its content's luma; the
-    map is applied to the content's colour (Gharbi et al. 2017). `forward` takes a grid (12, D, h, w) to an image
+    Slicing interpolates the map of each pixel trilinearly between the cells around its position and luma. The map is
+    then applied to the pixel's colour (Gharbi et al. 2017). `forward` turns a grid (12, D, h, w) into an image
     (3, H, W), differentiably; `shape` is the shape of the grid.
 
     Args:
@@ -49,11 +49,12 @@ class BilateralGrid(nn.Module):
         image: Tensor = (maps * self.colours).sum(1)
         return image
 
-    def fit(self, image: Tensor, ridge: float = 1e-3) -> Tensor:
+    def fit(self, image: Tensor, ridge: float = 1e-3) -> Tensor:  # by eye
         """Fit the grid that recolours the content like an image.
 
-        Each cell is fitted by itself, by least squares over the pixels c that interpolate from it: its map M minimises
-        sum over pixels of weight |M c - v|^2 + ridge |M - 1|^2.
+        Each cell is fitted independently by least squares over the pixels that interpolate from it. With their colours
+        c, their new colours v and their weights in the interpolation, the cell's map M minimises
+        (sum over pixels of weight |M c - v|^2) + ridge |M - Id|^2.
 
         Args:
             image: image to reproduce, v, (3, H, W).
@@ -71,11 +72,11 @@ class BilateralGrid(nn.Module):
         return maps.flatten(-2).permute(3, 0, 1, 2).contiguous()
 
     def _slice(self, grid: Tensor) -> Tensor:
-        """Interpolate (K, D, h, w) at every pixel: (K, H, W)."""
+        """Interpolate a grid (K, D, h, w) at every pixel, to planes (K, H, W)."""
         return F.grid_sample(grid[None], self.coordinates, align_corners=True, padding_mode="border")[0, :, 0]
 
     def _splat(self, planes: Tensor) -> Tensor:
-        """Gather (K, H, W) in the cells, (D, h, w, K): the transpose of slicing."""
+        """Sum planes (K, H, W) into the cells, (D, h, w, K): the transpose of slicing."""
         with torch.enable_grad():
             grid = planes.new_zeros(len(planes), *self.shape[1:], requires_grad=True)
             (gathered,) = torch.autograd.grad(self._slice(grid), grid, planes)

@@ -18,7 +18,7 @@ def guided_filter(
     """Move the borders of masks to nearby edges of the content by the colour guided filter (He et al. 2010).
 
     Args:
-        masks: masks, (R, H, W), in [0, 1]; each is filtered by itself.
+        masks: masks, (R, H, W), in [0, 1]; each is filtered independently.
         content: guide, (3, H, W), in [0, 1].
         radius: radius of the windows in pixels, and the largest distance that borders move.
         epsilon: regularisation, added to the colour variances within a window.
@@ -32,7 +32,7 @@ def guided_filter(
         >>> (guided_filter(masks, content, radius=3)[0, 0] > 0.5).int()  # the border moves from column 3 to 4
         tensor([1, 1, 1, 1, 0, 0, 0, 0], dtype=torch.int32)
     """
-    pixels = (2 * radius + 1) ** 2  # in a window: `fit_affine_maps` adds its epsilon to sums, not to means
+    pixels = (2 * radius + 1) ** 2  # of a window; `fit_affine_maps` adds its epsilon to sums, not to means
     padded = F.pad(masks, (0, 0, 0, 0, 0, -len(masks) % 3))
     filtered = [
         apply_affine_maps(

@@ -1,4 +1,4 @@
-"""Colour transfer by region: Monge-Kantorovich maps, and curves after them."""
+"""Colour transfer by region: Monge-Kantorovich maps, followed by curves."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def match_colours(
 ) -> Tensor:
     """Match the colour distribution of each region: a Monge-Kantorovich map, then one curve per colour axis.
 
-    Mean and covariance do not tell a dark region with a few lights from an evenly grey one. So, as a photographer
-    would, a monotone curve through the quantiles of both regions is applied to each axis of the opponent space.
+    Mean and covariance cannot distinguish a dark region with a few lights from an evenly grey one. Therefore a monotone
+    curve through the quantiles of both regions is applied to each axis of the opponent space, like a photographer's
+    tone curve.
 
     Args:
         content: content photo, (3, H, W), in [0, 1].
@@ -29,8 +30,8 @@ def match_colours(
         content_masks: masks of the content's regions, (R, H, W), in [0, 1], none empty.
         style_masks: masks of the style's regions, (R, h, w), in the same order, none empty.
         gain: limit of the linear map, see `monge_kantorovich`.
-        slope: limit of the curves, which are neither steeper than this nor flatter than its inverse, so that they
-            amplify no noise and cause no banding. 1: no curves.
+        slope: largest slope of the curves, and inverse of the smallest, which avoids amplified noise and banding. 1: no
+            curves.
 
     Returns:
         The recoloured content, (3, H, W), clamped to [0, 1]. Regions blend where masks overlap; pixels outside all
@@ -58,20 +59,21 @@ def monge_kantorovich(
 ) -> Tensor:
     """Match the mean and covariance of each region's colours by the linear map that moves them least.
 
-    In each region c -> T (c - mean_c) + mean_s with T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2: the Monge-Kantorovich map,
-    optimal transport between normal distributions of covariances C and S (Pitié and Kokaram 2007).
+    The map of a region is c -> T (c - mean_c) + mean_s with T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2. This
+    Monge-Kantorovich map is the optimal transport between normal distributions with covariances C and S (Pitié and
+    Kokaram 2007).
 
-    Differs from the paper: movement is measured in the opponent space, which keeps light light, and gains are limited.
-    `gain=math.inf, space=torch.eye(3)` is the paper's map.
+    Unlike in the paper, movement is measured in the opponent space, where changes of luma count most, and gains are
+    limited. `gain=math.inf, space=torch.eye(3)` gives the paper's map.
 
     Args:
         content: content photo, (3, H, W), in [0, 1].
         style: style photo, (3, h, w), in [0, 1].
         content_masks: masks of the content's regions, (R, H, W), in [0, 1], none empty.
         style_masks: masks of the style's regions, (R, h, w), in the same order, none empty.
-        gain: largest factor by which any direction of colour is spread; without a limit, noise in colours that hardly
+        gain: largest factor by which colours are spread in any direction; without a limit, noise in colours that hardly
             vary would become visible.
-        space: colour axes in which movement is measured, (3, 3), invertible, one axis a row, in RGB.
+        space: colour axes in which movement is measured, (3, 3), invertible, one axis per row, in RGB.
 
     Returns:
         The recoloured content, (3, H, W), clamped to [0, 1]. Regions blend where masks overlap; pixels outside all
@@ -103,7 +105,7 @@ def _transport_map(
     """Return the affine map (3, 4) from one normal distribution to another, with limited gains."""
     space = space.to(content_cov)
     content_cov, style_cov = space @ content_cov @ space.T, space @ style_cov @ space.T
-    root = _square_root(content_cov + 1e-9 * torch.eye(3).to(content_cov))  # invertible for a region of one colour
+    root = _square_root(content_cov + 1e-9 * torch.eye(3).to(content_cov))  # invertible even for a region of one colour
     inverse = torch.linalg.inv(root)
     matrix = inverse @ _square_root(root @ style_cov @ root) @ inverse
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
@@ -137,8 +139,8 @@ def _apply_curves(image: Tensor, mask: Tensor, style: Tensor, style_mask: Tensor
 
 
 def _curve(x: Tensor, style: Tensor, slope: float) -> tuple[Tensor, Tensor]:
-    """Return the points of a monotone curve from quantiles to the style's, with limited slopes and an equal mean."""
-    run = x.diff().clamp_min(1e-6)  # with equal quantiles, as of clipped pixels, the curve remains a function
+    """Return the points of a monotone curve from quantiles to the style's, with limited slopes and the style's mean."""
+    run = x.diff().clamp_min(1e-6)  # equal quantiles, as of clipped pixels, would make the curve vertical
     rise = (style.diff() / run).clamp(1 / slope, slope) * run
     one, zero = run.new_ones(1), run.new_zeros(1)  # beyond the outer quantiles the curve has slope 1
     x = x[0] + torch.cat([-one, zero, run.cumsum(0), run.sum() + one])

@@ -1,4 +1,4 @@
-"""The projection onto images that are local affine colour maps of a content."""
+"""The projection of an image to a local affine recolouring of the content."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from fastphoto.ops import matting_laplacian_stencil, stencil_product
 
 
 class LocalAffineProjection(nn.Module):
-    """Replace an image (3, H, W) by what its smoothed local affine maps make of the content.
+    """The projection of an image (3, H, W): the content recoloured by the image's smoothed local affine maps.
 
-    The projection is linear in the image. An optimisation can therefore go through it, and compute activations of
-    what the smoothing at the end will leave of the image.
+    The projection is linear in the image. An optimisation can therefore include it, and compute the activations of the
+    image after its final smoothing.
 
-    With 3x3 windows and neighbours that count alike, a pixel becomes the mean, over the windows k that hold it, of
-    x_i - r_ik, where r is the residual of the fit. These are the residuals that the matting Laplacian L sums up (Levin
-    et al. 2008), so the projection is x - D^-1 L x, where D counts the windows of each pixel: one stencil product. In
-    the two outermost rows and columns it differs from `fit_affine_maps`, which also has cropped windows there.
+    With 3x3 windows and equally weighted neighbours, pixel i becomes the mean of x_i - r_ik over the windows k that
+    contain it, where r_ik is its residual in the fit of window k. The matting Laplacian L sums the same residuals
+    (Levin et al. 2008). The projection is therefore one stencil product, x - D^-1 L x, where D counts the windows that
+    contain each pixel. In the two outermost rows and columns it differs from `fit_affine_maps`, which also uses cropped
+    windows there.
 
     Args:
         content: content photo, (3, H, W), in [0, 1].
-        radius, epsilon, smooth_radius, smooth_colour: as for `fit_affine_maps`.
+        radius, epsilon, smooth_radius, smooth_colour: parameters of `fit_affine_maps`.
 
     Example:
         >>> content = torch.rand(3, 16, 16)
@@ -35,8 +36,8 @@ class LocalAffineProjection(nn.Module):
     """
 
     stencil: Tensor  # (12, H, W): coefficients of the matting Laplacian
-    window_shares: Tensor  # (H, W): 1 / number of windows that hold a pixel
-    content: Tensor  # (3, H, W); registered only where no stencil applies
+    window_shares: Tensor  # (H, W): 1 / number of windows that contain a pixel
+    content: Tensor  # (3, H, W); registered only if no stencil is used
 
     def __init__(
         self,

@@ -9,10 +9,10 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of R', G' and B' in luma, ITU-R BT.601."""
 
 # Rows: luma, red against green, yellow against blue; the colour differences have length 1. Monge-Kantorovich maps
-# measure movement along these axes: in plain RGB a channel with hardly any contrast, such as red in a yellow flower,
-# would be stretched over the contrast of another. Luma counts four times, so that light stays light: by eye.
+# measure movement along these axes. In plain RGB, a channel with hardly any contrast, such as red in a yellow flower,
+# would be stretched to the contrast of another. Luma has weight 4, by eye, so that light colours stay light.
 OPPONENT = torch.tensor([[4 * weight for weight in LUMA], [0.5**0.5, -(0.5**0.5), 0], [6**-0.5, 6**-0.5, -2 * 6**-0.5]])
-"""(3, 3), the axes of an opponent space in gamma-encoded sRGB, one a row."""
+"""(3, 3), the axes of an opponent space in gamma-encoded sRGB, one per row."""
 
 # Linear sRGB to XYZ (the primaries of IEC 61966-2-1, to seven digits), and the white point D65 (2 degrees).
 _SRGB_TO_XYZ = np.array(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-QUANTILES = 64  # of each region, through which a curve is drawn; by eye
+QUANTILES = 64  # of each region; a curve goes through them; by eye
 _SAMPLED_PIXELS = 16384  # of a region, for its quantiles; by eye
 
 
@@ -41,7 +41,7 @@ def blend_regions(content: Tensor, masks: Tensor, recoloured: Iterable[tuple[Ten
 def sample_pixels(pixels: Tensor) -> Tensor:
     """Return at most 16384 evenly spread entries of a list of pixel numbers (N,).
 
-    The step between entries varies, because a fixed one could fall in step with the rows of the image.
+    The step between entries varies, because a fixed step could coincide with the rows of the image.
     """
     if len(pixels) <= _SAMPLED_PIXELS:
         return pixels
@@ -80,7 +80,7 @@ def interpolate(at: Tensor, x: Tensor, y: Tensor) -> Tensor:
         y: ordinates of the points, (K,).
 
     Returns:
-        Values (N,); beyond the outer points those of the outer points.
+        Values, (N,); constant beyond the outer points.
 
     Example:
         >>> interpolate(torch.tensor([0.5, 9.0]), torch.tensor([0.0, 1.0]), torch.tensor([0.0, 4.0]))
@@ -111,6 +111,3 @@ def moments(pixels: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     mean = values @ weights
     centred = values - mean[:, None]
     return mean, (centred * weights) @ centred.T
-
-
-some_pixels, interpolated = sample_pixels, interpolate  # former names; methods/pitie.py still imports them

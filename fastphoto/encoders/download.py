@@ -18,7 +18,7 @@ from fastphoto.errors import FileError, InputError
 
 try:
     import fcntl
-except ImportError:  # Windows: the final rename alone keeps two downloads from harming each other
+except ImportError:  # Windows: the final rename alone protects two downloads from each other
     fcntl = None  # type: ignore[assignment]
 
 DownloadProgress = Callable[[str, int, int | None], None]
@@ -49,7 +49,7 @@ class KnownFile:
     format: Literal["caffe", "torchvision", "collaborative-distillation"]
     """Naming of the tensors and preparation of the input, see `fastphoto.encoders.weights.read_weights`."""
     source: str
-    """Origin of the weights, for people."""
+    """Origin of the weights, as text to read."""
 
     @property
     def displayed_sha256(self) -> str:
@@ -93,7 +93,7 @@ KNOWN: tuple[KnownFile, ...] = (
         source="Collaborative-Distillation (Wang et al., CVPR 2020), 16x narrower VGG-19",
     ),
 )
-"""All known files. The first file of each encoder is the one downloaded for it; for "vgg19" it is the paper's own."""
+"""All known files. The first file of each encoder is the one downloaded for it; for "vgg19" it is the paper's."""
 
 _context_progress: ContextVar[DownloadProgress | None] = ContextVar("download_progress", default=None)
 
@@ -244,7 +244,7 @@ def _fetch(known: KnownFile, target: Path, progress: DownloadProgress | None) ->
             rejected = target.with_name(target.name + ".rejected")
             os.replace(temporary, rejected)
             raise FileError(
-                f"{known.url}: SHA-256 is {digest.hexdigest()}, expected {known.displayed_sha256}; what came is in "
+                f"{known.url}: SHA-256 is {digest.hexdigest()}, expected {known.displayed_sha256}; saved as "
                 f"{rejected}, try another network, or get the file elsewhere and put it at {target}"
             )
         os.chmod(temporary, 0o644)  # mkstemp's 0600 would lock others out of a shared cache

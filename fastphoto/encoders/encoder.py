@@ -24,11 +24,11 @@ ENCODERS = ("embedded", "vgg19-16x", "vgg19")
 EMBEDDED = Path(__file__).with_name("embedded") / "encoder.safetensors"
 """Weight file that comes with the package; MODEL_CARD.md in the same folder describes it."""
 
-_FEW_CHANNELS = 8  # with fewer to sum over, transforming an image for `ops.convolution` costs more than it saves
+_MINIMUM_CHANNELS = 8  # of the input; with fewer, its transform for `ops.convolution` costs more than it saves
 
 
 class Encoder(nn.Module):
-    """x -> 1x1 normalisation -> blocks of (3x3 convolution, ReLU) with 2x2 max-pooling between the blocks.
+    """A network of VGG-19's shape: a 1x1 normalisation, then blocks of 3x3 convolutions with ReLU and 2x2 max-pooling.
 
     Layers have the names of VGG-19: "relu4_2" is the activation of the second convolution of block 4. The weights are
     constants (buffers); gradients flow to the image.
@@ -36,16 +36,16 @@ class Encoder(nn.Module):
     Args:
         weights: weights, padding and pooling of the network; copied, never changed.
         dtype: dtype of the activations and of the convolutions' weights.
-        channel_multiple: multiple to which every layer's channels are filled up with zero channels, because some
+        channel_multiple: divisor of every layer's channel count, reached by adding zero channels, because some
             convolutions need it. Activations are returned without the zero channels.
 
     Attributes:
         names: names of the convolutions, "conv1_1" and so on, in network order.
         channels: {layer: number of its channels}, in network order, without zero channels.
-        padding: "zeros" or "reflect", what surrounds the input of each convolution.
-        pooling: "max_ceil" or "max_floor", how pooling rounds odd sizes.
+        padding: padding of the input of each convolution, "zeros" or "reflect".
+        pooling: rounding of odd sizes by the pooling, "max_ceil" or "max_floor".
         published_scale: whether the input is prepared as for the Caffe network of the paper (BGR, x256, minus the mean
-            colour), for whose activations the published loss weights were made.
+            colour). The published loss weights were chosen for the activations of that network.
 
     Example:
         >>> encoder = load_encoder("embedded")
@@ -95,10 +95,10 @@ class Encoder(nn.Module):
     def forward(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Return the activations of an image or of a batch of images.
 
-        Layers beyond the deepest requested one are not computed. The gradient in the image can be taken once.
+        Layers beyond the deepest requested one are not computed. The gradient of the image can be computed once.
 
         Args:
-            image: (3, H, W) or (B, 3, H, W), sRGB in [0, 1].
+            image: image or batch of images, (3, H, W) or (B, 3, H, W), sRGB in [0, 1].
             layers: names of the requested layers, from `self.layers`, see `check`.
 
         Returns:
@@ -167,9 +167,9 @@ class Encoder(nn.Module):
 
     def _by_tiles(self, x: Tensor, weight: Tensor) -> bool:
         """Return whether `ops.convolution` applies: on a CPU, to enough channels, and without autograd."""
-        exact = x.dtype in (torch.float32, torch.float64)
+        supported = x.dtype in (torch.float32, torch.float64)
         differentiated = torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad)
-        return x.device.type == "cpu" and exact and not differentiated and x.shape[1] >= _FEW_CHANNELS
+        return x.device.type == "cpu" and supported and not differentiated and x.shape[1] >= _MINIMUM_CHANNELS
 
     def _transform(self, name: str, transform: Callable[[Tensor], Tensor]) -> Tensor:
         """Return a convolution's transformed weight; cached until the weight changes."""
@@ -182,9 +182,9 @@ class Encoder(nn.Module):
         return cached[2]
 
     def _image_gradient(self, saved: list[Tensor], requested: Sequence[str], grads: Sequence[Tensor | None]) -> Tensor:
-        """Return the gradient in the image (B, 3, H, W) from those in the requested activations; empties `saved`."""
+        """Return the image gradient (B, 3, H, W) from the gradients of the requested activations, and empty `saved`."""
         incoming = {layer: grad for layer, grad in zip(requested, grads, strict=True) if grad is not None}
-        total: Tensor | None = None  # gradient in the activation of the current layer, or in its pooled activation
+        total: Tensor | None = None  # gradient of the current layer's activation, or of its pooled activation
         following: Layer | None = None
         for name in reversed(self.names[: len(saved)]):
             layer, x = Layer.parse(name), saved.pop()
@@ -208,7 +208,7 @@ class Encoder(nn.Module):
         return pixels.view(*colours.shape[:3], 3).permute(0, 3, 1, 2)
 
     def _convolution_gradient(self, grad: Tensor, name: str) -> Tensor:
-        """Return the gradient in a convolution's input: the convolution of `grad` with the flipped weights."""
+        """Return the gradient of a convolution's input: the convolution of `grad` with the flipped weights."""
         weight = self._weight(name)
         padding = 1 if self.padding == "zeros" else 2
         if self._by_tiles(grad, weight):
@@ -218,8 +218,8 @@ class Encoder(nn.Module):
             grad = grad.contiguous(memory_format=torch.channels_last)
         if self.padding == "zeros":
             return grad
-        # Reflection copied the second row into the border (the first, where there is one row only): the border's
-        # gradient belongs to that row. The same for the last rows and for columns.
+        # Reflection copied the second row into the border, or the first row if there is only one. The border's gradient
+        # is therefore added to that row. The same holds for the last rows and for the columns.
         source = 2 if min(grad.shape[2:]) > 3 else 1
         for dim in (2, 3):
             last = grad.shape[dim] - 1
@@ -229,9 +229,9 @@ class Encoder(nn.Module):
 
 
 class _ImageGradient(torch.autograd.Function):
-    """The activations as one function of the image, which saves nothing but activations.
+    """The activations as one function of the image, which saves only activations for the backward pass.
 
-    Each activation is released as soon as the gradient has passed it. Differentiable once.
+    The backward pass frees each activation after its use, so the gradient can be computed only once.
     """
 
     @staticmethod
@@ -249,7 +249,7 @@ class _ImageGradient(torch.autograd.Function):
 
 
 def _flipped(weight: Tensor) -> Tensor:
-    """Return the weight (I, O, 3, 3) whose convolution is the gradient of that with `weight` (O, I, 3, 3)."""
+    """Return the weight (I, O, 3, 3) that computes the input gradient of a convolution with `weight` (O, I, 3, 3)."""
     return weight.transpose(0, 1).flip(2, 3).contiguous(memory_format=torch.channels_last)
 
 
@@ -286,11 +286,11 @@ def load_encoder(
     """Load an encoder by name.
 
     Args:
-        name: "embedded", which comes with the package, "vgg19-16x" or "vgg19".
+        name: encoder name, "embedded" (comes with the package), "vgg19-16x" or "vgg19".
         weights: path of the weight file, see `fastphoto.encoders.weights.read_weights` for the formats. None: the
             cached file, or a download. Not for "embedded".
         dtype: dtype of the activations, see `Encoder`.
-        channel_multiple: multiple to which channels are filled up with zeros, see `Encoder`.
+        channel_multiple: divisor of every layer's channel count, see `Encoder`.
         progress: function called during a download with the file's name, bytes so far, and total bytes or None.
 
     Returns:

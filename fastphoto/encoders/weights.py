@@ -1,4 +1,4 @@
-"""Weight files of VGG-19-shaped encoders: verify a file and read it into one form, whatever its format."""
+"""Weight files of VGG-19-shaped encoders: verification, and reading of every format into one form."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from fastphoto.errors import FileError, InputError
 CAFFE_SCALE = 256.0
 """The paper multiplies pixels in [0, 1] by 256, not by 255, before it subtracts the mean colour."""
 CAFFE_MEAN = (103.939, 116.779, 123.68)
-"""Mean colour of ImageNet as the Caffe network was trained with it: B, G, R in 0-255."""
+"""Mean colour of ImageNet in the training of the Caffe network: B, G, R in 0-255."""
 TORCHVISION_MEAN, TORCHVISION_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's colours in torchvision's training: R, G, B in 0-1."""
 
 Encoding = Literal["caffe", "torchvision"]
-"""How the input of a VGG-19 is prepared, which its file does not say."""
+"""Preparation of a VGG-19's input, which its weight file does not state."""
 Padding = Literal["zeros", "reflect"]
 Pooling = Literal["max_ceil", "max_floor"]
 
-# The first 3x3 kernel of conv1_1 scaled to norm 1. Caffe's and torchvision's files share names, shapes and
-# the size of their values; the trained kernels tell them apart, also after the file was saved again.
+# The first 3x3 kernel of conv1_1, scaled to norm 1. Caffe's and torchvision's files have the same tensor names, shapes
+# and value ranges. The trained kernels distinguish them, even after a file was saved again.
 _FINGERPRINTS: dict[Encoding, tuple[float, ...]] = {
     "caffe": (0.45290, 0.45130, -0.05953, 0.30816, 0.11918, -0.40261, -0.09638, -0.32743, -0.44711),
     "torchvision": (-0.44750, -0.41221, -0.56858, 0.12816, 0.37716, 0.01795, 0.30316, 0.16736, 0.16623),
@@ -67,13 +67,13 @@ class EncoderWeights:
     normalise: tuple[Tensor, Tensor]
     """Weight (3, 3) and bias (3,) of the 1x1 convolution from RGB in [0, 1] to the colours that conv1_1 expects."""
     padding: Padding
-    """What surrounds the input of every 3x3 convolution, one pixel wide."""
+    """Padding of the input of every 3x3 convolution, one pixel wide."""
     pooling: Pooling
-    """How 2x2 max-pooling rounds an odd size."""
+    """Rounding of odd sizes by 2x2 max-pooling."""
     source: str
-    """Origin of the weights, for people."""
+    """Origin of the weights, as text to read."""
     licence: str
-    """Licence of the weights as their publisher states it; "" for a file that is not a known one."""
+    """Licence of the weights as their publisher or their file states it; "" if neither does."""
     sha256: str
     """SHA-256 of the whole file, 64 hexadecimal digits."""
 
@@ -100,7 +100,7 @@ def load_weights(
 
     Args:
         encoder: encoder name, "vgg19" or "vgg19-16x".
-        path: weight file; it alone decides what is read, see `read_weights`. None: the cached file, or a download
+        path: weight file, read whatever `encoder` says, see `read_weights`. None: the cached file, or a download
             into `fastphoto.encoders.download.cache_folder()`.
         format: preparation of the input, see `read_weights`.
         progress: function called during a download with the file's name, bytes so far, and total bytes or None.
@@ -125,9 +125,9 @@ def load_weights(
 
 
 def read_weights(path: str | os.PathLike[str], *, format: Encoding | None = None) -> EncoderWeights:
-    """Read a weight file, safetensors or PyTorch pickle; its content counts, not its extension. Pickles run no code.
+    """Read a weight file, safetensors or PyTorch pickle, whatever its extension. No code in pickles is run.
 
-    The names of the tensors tell the kind of file:
+    The names of the tensors determine the kind of file:
 
     - `conv1_1.weight` ... with `normalise.weight` (3, 3[, 1, 1]) and `normalise.bias`: used as they are. The
       safetensors metadata may hold `padding` (default "reflect"), `pooling` (default "max_floor"), `source` and
@@ -138,12 +138,12 @@ def read_weights(path: str | os.PathLike[str], *, format: Encoding | None = None
       published digits in the file name. If none of these decides, the file is refused.
     - `conv0.weight`, `conv11.weight` ...: the 16x encoder of Collaborative-Distillation (reflect, floor).
 
-    The layers may stop early ("conv3_1"). Widths are free but must chain. Files of the first kind may also leave out
-    layers, except the first of a block.
+    The layers may stop early ("conv3_1"). Widths are free but must match from layer to layer. Files of the first kind
+    may also leave out layers, except the first of a block.
 
     Args:
         path: weight file.
-        format: preparation of the input, "caffe" or "torchvision", for files of the second kind. None: find out.
+        format: preparation of the input, "caffe" or "torchvision", for files of the second kind. None: detect it.
 
     Returns:
         The weights on the CPU.
@@ -278,17 +278,17 @@ def _convolutions(
     prefixes: Mapping[str, str],  # {name of a convolution: prefix of its tensors}
     may_skip: bool = False,  # whether layers may be missing within a block
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    held = tuple(name for name in CONVOLUTIONS if f"{prefixes[name]}.weight" in tensors)
-    expected = CONVOLUTIONS[: len(held)]
+    present = tuple(name for name in CONVOLUTIONS if f"{prefixes[name]}.weight" in tensors)
+    expected = CONVOLUTIONS[: len(present)]
     if may_skip:
-        last = Layer.parse(held[-1])
+        last = Layer.parse(present[-1])
         firsts = [name for name in CONVOLUTIONS if Layer.parse(name).number == 1 and Layer.parse(name) < last]
-        expected = tuple(name for name in CONVOLUTIONS if name in held or name in firsts)
-    if held != expected or "features.1.weight" in tensors:
-        first = next((name for name, other in zip(expected, held, strict=False) if name != other), "conv1_1")
+        expected = tuple(name for name in CONVOLUTIONS if name in present or name in firsts)
+    if present != expected or "features.1.weight" in tensors:
+        first = next((name for name, other in zip(expected, present, strict=False) if name != other), "conv1_1")
         raise FileError(f"{path}: not VGG-19 without batch normalisation, at {first}; pass another weight file")
     convolutions, channels = {}, 3
-    for name in held:
+    for name in present:
         weight, bias = (_float_tensor(path, tensors, f"{prefixes[name]}.{part}") for part in ("weight", "bias"))
         if weight.ndim != 4 or tuple(weight.shape[1:]) != (channels, 3, 3) or bias.shape != weight.shape[:1]:
             raise FileError(
@@ -319,7 +319,7 @@ def _float_tensor(path: Path, tensors: Mapping[str, Any], key: str) -> Tensor:
 
 
 def _recognise(path: Path, weight: Tensor) -> Encoding:
-    """Return the encoding by the first kernel of conv1_1 (out, 3, 3, 3), else by the file name."""
+    """Recognise the encoding by the first kernel of conv1_1 (out, 3, 3, 3), or else by the file name."""
     kernel = weight[0, 0].flatten()
     for encoding, fingerprint in _FINGERPRINTS.items():
         if torch.nn.functional.cosine_similarity(kernel, torch.tensor(fingerprint), dim=0) > 0.9999:

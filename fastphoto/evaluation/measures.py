@@ -26,7 +26,7 @@ RegionMap = npt.NDArray[Any]
 GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 """Layers whose Gram matrices are compared, the same as in the paper's style loss."""
 MEASURED_SHARE = 0.005
-"""Share of a photo's pixels below which a region is skipped, for its statistics would be noise."""
+"""Share of a photo's pixels below which a region is skipped, because its statistics would be noise."""
 
 _COLOUR_DIRECTIONS, _COLOUR_QUANTILES = 32, 256
 _BAND_SIGMAS, _BAND_QUANTILES = (1, 2, 4), 64  # sigmas in pixels
@@ -35,7 +35,7 @@ _EDGE_RANGE = 8.0  # range of values for the similarity of edges, as a multiple 
 _SIMILARITY_SIGMA = 1.5  # pixels
 _LUMA_RADIUS = 5  # pixels: windows of 11 x 11
 _EDGE_RADIUS = 6  # pixels
-_ROUNDING = 0.001  # by which values may leave [0, 1]
+_ROUNDING = 0.001  # largest distance from [0, 1] that counts as rounding
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,13 @@ class Measures:
     """Style. Sliced Wasserstein-2 distance between the regions' colours in CIELAB, 32 directions; CIE 1976 delta E, 0
     is the style's own, lower is better. A shift of all colours by d measures about d / sqrt(3)."""
     contrast: float
-    """Style. Mean distance of the quantiles of L* minus its Gaussian blur (sigma 1), and of the differences between its
-    blurs of sigma 1, 2 and 4 pixels; units of L* (0 to 100), 0 is the style's own, lower is better."""
+    """Style. Mean distance between the regions' quantiles in three bands of L*: L* minus its Gaussian blur of sigma 1
+    pixel, the blur of sigma 1 minus that of sigma 2, and the blur of sigma 2 minus that of sigma 4; units of L* (0 to
+    100), 0 is the style's own, lower is better."""
     affine: float
-    """Photorealism. Root mean square of what the best affine colour map of each 3x3 window (He et al. 2010, epsilon
-    1e-4) leaves of the result; units of 1 / 255, lower is better. The epsilon leaves up to 2.55 of the content itself,
-    but next to nothing in windows of little contrast."""
+    """Photorealism. Root mean square residual of the best affine colour map from content to result in each 3x3 window
+    (He et al. 2010, epsilon 1e-4); units of 1 / 255, lower is better. Because of the epsilon, even the unchanged
+    content has residuals of up to 2.55, but next to none in windows of little contrast."""
     edge: float
     """Photorealism. Structural similarity of the Sobel magnitudes of L*, each over its mean, content against result; 1
     is the content's own, higher is better."""
@@ -116,8 +117,8 @@ class ReferencePair:
         style: photo (3, h, w), sRGB in [0, 1], each side at least 16 pixels.
         content_regions: region map (H, W); negative outside all regions.
         style_regions: region map (h, w), with the content's numbers for the regions that belong together.
-        encoders: encoders of the Gram matrices. Each of `GRAM_LAYERS` is that of the first encoder which has it; layers
-            that none has are left out.
+        encoders: encoders of the Gram matrices. Each of `GRAM_LAYERS` comes from the first encoder that has it; layers
+            that no encoder has are left out.
 
     Raises:
         InputError: other shapes or values, photos that share no region, or encoders without any of `GRAM_LAYERS`.
@@ -169,7 +170,7 @@ class ReferencePair:
         """
         planes = _planes(result, "result")
         if planes.shape[1:] != self.size:
-            raise InputError(f"result: (H, W) is {planes.shape[1:]}, that of the content is {self.size}; resize it")
+            raise InputError(f"result: (H, W) is {planes.shape[1:]}, expected the content's {self.size}; resize it")
         lab = srgb_to_lab(planes)
         grams = _gram_matrices(planes, self._masks, self._encoders)
         colours = _colour_quantiles(lab, self._masks) - self._colours
@@ -202,7 +203,7 @@ def _checked_map(region_map: Tensor, planes: Array, role: str) -> RegionMap:
     """Return a region map (H, W), after a check of shape and type."""
     if tuple(region_map.shape) != planes.shape[1:]:
         shape = tuple(region_map.shape)
-        raise InputError(f"{role} regions: (H, W) is {shape}, that of the photo is {planes.shape[1:]}")
+        raise InputError(f"{role} regions: (H, W) is {shape}, expected the photo's {planes.shape[1:]}")
     if region_map.dtype.is_floating_point or region_map.dtype.is_complex:
         raise InputError(f"{role} regions: {region_map.dtype}; give whole numbers")
     numbers: RegionMap = region_map.detach().cpu().numpy()
@@ -223,7 +224,7 @@ def _shared_regions(content: RegionMap, style: RegionMap) -> tuple[Masks, Masks]
 
 
 def _layers_by_encoder(encoders: Sequence[Encoder]) -> list[tuple[Encoder, list[str]]]:
-    """Return each encoder with the `GRAM_LAYERS` that it is run for: those that no encoder before it has."""
+    """Return each encoder with its share of `GRAM_LAYERS`: the layers that no encoder before it has."""
     assigned: list[tuple[Encoder, list[str]]] = []
     missing = list(GRAM_LAYERS)
     for encoder in encoders:
@@ -257,7 +258,7 @@ def _band_quantiles(lightness: Array, masks: Masks) -> Array:
 def _quantiles(values: Array, count: int) -> Array:
     """Return quantiles (K, count) of each row (K, N) at the middles of equal shares, linear between neighbours.
 
-    The same as np.quantile, which takes five times as long for this many.
+    np.quantile returns the same, but takes five times as long for this many.
     """
     ordered = np.sort(values, axis=1)
     at = (np.arange(count) + 0.5) / count * (values.shape[1] - 1)
@@ -281,14 +282,14 @@ def _gram_matrices(planes: Array, masks: Masks, encoders: Sequence[tuple[Encoder
 
 
 def _relative(matrices: Array, reference: Array) -> Array:
-    """Return Frobenius distances (R,) of matrices (R, C, C) from reference matrices, over the norms of those."""
+    """Return Frobenius distances (R,) of matrices (R, C, C) from reference matrices, divided by the latter's norms."""
     norm = np.linalg.norm(reference, axis=(1, 2))
     distance: Array = np.linalg.norm(matrices - reference, axis=(1, 2))
     return distance / np.maximum(norm, 1e-12)  # a style may activate nothing
 
 
 def _edges(lightness: Array) -> Array:
-    """Return the Sobel magnitude of L* (H, W) over its mean, which a change of overall contrast leaves as it is."""
+    """Return the Sobel magnitude of L* (H, W) divided by its mean, so that overall contrast does not change it."""
     magnitude: Array = np.hypot(scipy.ndimage.sobel(lightness, 0), scipy.ndimage.sobel(lightness, 1))
     return magnitude / (magnitude.mean() + 1e-6)
 
@@ -320,10 +321,11 @@ class _AffineFit:
         self.inverse = np.ascontiguousarray(np.linalg.inv(covariance).transpose(2, 3, 0, 1))
 
     def residual(self, result: Array) -> Array:
-        """Return what the map of each window leaves of the result's variance there, per channel: (3, H, W).
+        """Return the variance of the result that the map of each window does not explain, per channel: (3, H, W).
 
-        var_r - c^T (S + epsilon)^-1 c with S the content's covariance and c that of content and result: the minimum of
-        mean (a^T (x - mean x) - (r - mean r))^2 + epsilon a^T a, what the colour guided filter fits (He et al. 2010).
+        It is var_r - c^T (S + epsilon)^-1 c, with S the content's covariance and c that of content and result. This is
+        the minimum of mean (a^T (x - mean x) - (r - mean r))^2 + epsilon a^T a, the objective of the colour guided
+        filter (He et al. 2010).
         """
         mean = _box(result)
         covariance = self._covariance(result, mean)
@@ -333,7 +335,7 @@ class _AffineFit:
         return residual
 
     def _covariance(self, image: Array, mean: Array) -> Array:
-        """Return covariances (3, 3, H, W) of every content channel with every one of an image, in every window."""
+        """Return covariances (3, 3, H, W) of each content channel with each channel of an image, in each window."""
         return _box(self.content[:, None] * image) - self.mean[:, None] * mean
 
 

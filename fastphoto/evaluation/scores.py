@@ -58,7 +58,7 @@ PUBLISHED_GRAM: Mapping[str, float] = {"embedded": 0.2009, "vgg19-16x": 0.2009}
 
 
 def published(encoder: str) -> Measures:
-    """Return `PUBLISHED` with the gram of one encoder, what `evaluate` compares with where no reference is given.
+    """Return `PUBLISHED` with the gram of one encoder: the reference of `evaluate` if none is given.
 
     Args:
         encoder: name of the encoder that measures all layers: "embedded" or "vgg19-16x".
@@ -92,7 +92,7 @@ def score_measures(measures: Measures, reference: Measures = PUBLISHED) -> Score
         The scores; 1.0 equals the reference, lower is better.
 
     Raises:
-        InputError: a reference one of whose distances is zero, so that there is no ratio to it.
+        InputError: a reference with a distance of zero, to which there is no ratio.
 
     Example:
         >>> score_measures(replace(PUBLISHED, gram=0.0, colour=0.0, contrast=0.0)).style
@@ -109,7 +109,7 @@ def score_measures(measures: Measures, reference: Measures = PUBLISHED) -> Score
 
 
 def _distances(measures: Measures) -> dict[str, float]:
-    """Return the measures that scores are made of, each so that lower is better."""
+    """Return the measures that scores are made of, with `edge` turned round so that lower is always better."""
     return {
         "gram": measures.gram,
         "colour": measures.colour,
@@ -133,8 +133,8 @@ def evaluate(
 ) -> dict[str, Evaluation]:
     """Measure and score results of one pair of photos.
 
-    Every pixel counts for the region it belongs to most. Pixels that a photo's alpha hides, and regions that the style
-    lacks, count for none.
+    Every pixel counts for the region it belongs to most. Pixels that a photo's alpha hides do not count, nor do regions
+    that the style lacks.
 
     Args:
         content: photo that the results were made of: a path, PIL image, array, tensor or `Photo`, see

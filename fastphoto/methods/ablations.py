@@ -29,7 +29,7 @@ class Question:
 def shift_regions(pair: PhotoPair, share: float) -> PhotoPair:
     """Shift the content's regions to the right by a share of its long side, as if drawn carelessly.
 
-    Regions at the left edge grow into the space; a region that leaves the photo wholly stays as it was.
+    Regions at the left edge grow into the gap; a region that would leave the photo completely stays as it was.
     """
     pixels = round(share * max(pair.content.shape))
     shifted = F.pad(pair.content_masks[None], (pixels, 0, 0, 0), mode="replicate")[0, :, :, : pair.content.shape[2]]
@@ -37,9 +37,10 @@ def shift_regions(pair: PhotoPair, share: float) -> PhotoPair:
 
 
 def coarsen_regions(pair: PhotoPair, squares: int) -> PhotoPair:
-    """Redraw both photos' regions in squares, each of the region, or none, that covers most of it.
+    """Redraw both photos' regions in squares, `squares` of them along the long side.
 
-    The long side of a photo has `squares` of them. A region that covers most of no square stays as it was.
+    A square belongs to the region that covers most of it; if pixels outside all regions do, it belongs to none. A
+    region that gets no square stays as it was.
     """
     return replace(
         pair,
@@ -58,7 +59,7 @@ def _coarsened(masks: Tensor, squares: int) -> Tensor:
 
 
 def _restore_lost(redrawn: Tensor, masks: Tensor) -> Tensor:
-    """Return redrawn masks (R, h, w), but the original of each that has no pixel left."""
+    """Return redrawn masks (R, h, w), with the original of each mask that has no pixel left."""
     return torch.where(redrawn.sum((1, 2), keepdim=True) > 0, redrawn, masks)
 
 

@@ -1,7 +1,7 @@
 """Dense correspondence: a position in a frame for each pixel of the content, and the frame warped to the content.
 
-Shih et al. 2013 label a Markov random field over patches with these positions, and so does this module. Only the term
-of neighbours differs: here it is a truncated distance, in the paper it is learned from a time-lapse video.
+Like Shih et al. 2013, this module labels a Markov random field over patches with these positions. Only the pairwise
+term differs: here it is a truncated distance, in the paper it is learned from a time-lapse video.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from fastphoto.errors import InputError
 _COARSEST = 48  # pixels on the long side of the first search, which tries every position
 _FINEST = 384  # pixels on the long side of the last search
 _RADIUS = 2  # pixels: patches are 5 x 5
-_DISPLACEMENT_COST = 0.5  # of a displacement by the long side; squared differences of colour are at most 1 a channel
-_NEIGHBOUR_COST = 0.1  # of neighbours whose displacements differ by the long side
-_NEIGHBOUR_LIMIT = 0.005  # most that one neighbour costs, for it may belong to another object
+_DISPLACEMENT_COST = 0.5  # for a displacement by the long side; squared differences of colour are at most 1 a channel
+_NEIGHBOUR_COST = 0.1  # for a neighbour whose displacement differs by the long side
+_NEIGHBOUR_LIMIT = 0.005  # the most that one neighbour costs, because it may belong to another object
 _SWEEPS = 3
 _STEPS = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]
 _NEIGHBOURS = [(-1, 0), (1, 0), (0, -1), (0, 1)]
@@ -35,8 +35,8 @@ def correspondence(
 ) -> Tensor:
     """Return, for each content pixel, the position in the matched frame that looks most like its surroundings.
 
-    Let u be the displacement of a position from the pixel's own, the frame stretched over the content, as a share of
-    the long side. The positions minimise approximately the sum over pixels of the mean squared difference of 5 x 5
+    Stretch the frame over the content, and let u be the displacement of a position from the pixel's own, as a fraction
+    of the long side. The positions approximately minimise the sum over pixels of the mean squared difference of 5 x 5
     patches (RGB and the gradient of luma) + 0.5 |u|^2 + the sum over the four neighbours n of
     min(0.1 |u - u_n|, 0.005).
 
@@ -116,11 +116,11 @@ class _Side:
         return _Side(photo, F.interpolate(self.masks[None], size, mode="area")[0])
 
     def nearest_in_region(self) -> Tensor:
-        """Return, for each region, the index of the nearest pixel in it: (R + 1, P), the last for pixels outside all.
+        """Return the index of the region's pixel nearest to each pixel, for each region: (R + 1, P).
 
-        A region without pixels has each pixel's own index.
+        The last row is for the pixels outside all regions. A region without pixels has each pixel's own index.
         """
-        from scipy.ndimage import distance_transform_edt  # here, for loading it takes a third of a second
+        from scipy.ndimage import distance_transform_edt  # imported here because it takes a third of a second to load
 
         height, width = self.region_map.shape
         rows = []
@@ -135,7 +135,7 @@ class _Side:
 
 
 class _Search:
-    """A search at one size (h, w), that of both the content and the frame.
+    """A search at one size (h, w), to which both content and frame are resized.
 
     Positions are whole pixels (h, w, 2), int64. The index of a position is its pixel's number y * w + x.
     """
@@ -148,7 +148,7 @@ class _Search:
         self.own = _own_positions(self.size)
 
     def best_of_all(self) -> Tensor:
-        """Return the best of all positions, as if pixels had no neighbours."""
+        """Return the best of all positions for each pixel, without the pairwise term."""
         own = self.own.flatten(0, 1).float() / max(self.size)  # (P, 2)
         cost = torch.cdist(self.patches, self.frame_patches).square()
         cost = cost + _DISPLACEMENT_COST * torch.cdist(own, own).square()
@@ -157,7 +157,7 @@ class _Search:
         return self._positions(cost.argmin(1))
 
     def improved(self, positions: Tensor) -> Tensor:
-        """Return better positions than these, from those next to them and those that neighbours suggest."""
+        """Return better positions than these: try the positions next to them and those that neighbours suggest."""
         best = self._indices(positions)
         for _ in range(_SWEEPS):
             positions = self._positions(best)
@@ -170,7 +170,7 @@ class _Search:
         return self._positions(best)
 
     def _suggested(self, positions: Tensor) -> list[Tensor]:
-        """Return each pixel's positions by the displacements of its four neighbours."""
+        """Return the four positions that each pixel gets from its neighbours' displacements."""
         displacements = (positions - self.own).permute(2, 0, 1).float()
         padded = F.pad(displacements[None], (1, 1, 1, 1), mode="reflect")[0].permute(1, 2, 0).long()
         height, width = self.size
@@ -222,7 +222,7 @@ def _stretched(positions: Tensor, size: tuple[int, int], frame_size: tuple[int, 
     """Scale the positions (h', w', 2) of a smaller search to a content of size (H, W) and a frame of size (h, w)."""
     small = (positions.shape[0], positions.shape[1])
     displacements = (positions - _own_positions(small)).permute(2, 0, 1).float()
-    # Not interpolated: where objects meet, a position between theirs would lie in neither.
+    # Nearest, not interpolated: where two objects meet, a position between theirs would lie in neither.
     displacements = F.interpolate(displacements[None], size, mode="nearest-exact")[0].permute(1, 2, 0)
     scale = displacements.new_tensor([frame_size[0] / size[0], frame_size[1] / size[1]])
     growth = displacements.new_tensor([frame_size[0] / small[0], frame_size[1] / small[1]])

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fastphoto.colour.statistics import blend_regions, interpolated, quantiles, some_pixels
+from fastphoto.colour.statistics import blend_regions, interpolate, quantiles, sample_pixels
 from fastphoto.ops.linear_solver import conjugate_gradients
 
 _LEVELS = 300  # quantiles that a curve goes through, as many as the paper has bins
-_SAME = 1e-6  # values of a channel nearer than this get one new value
+_SAME = 1e-6  # difference below which values of a channel are mapped to one value
 _COARSEST = 16  # pixels on the short side of the coarsest photo that regrain solves for
-_LEAST_TRUST = 0.01  # in the mapped colours where the content is perfectly flat: they alone fix its level
+_LEAST_PSI = 0.01  # weight of the mapped colours where the content is perfectly flat, and only they fix its level
 _TOLERANCE = 1e-6  # of conjugate gradients
 
 
@@ -83,8 +83,8 @@ def _transferred(
     content: Tensor, mask: Tensor, style: Tensor, style_mask: Tensor, iterations: int, seed: int
 ) -> Tensor:
     """Return the content (3, H, W) with the pixels of one region moved to the style's distribution."""
-    inside, style_sample = mask.flatten().nonzero()[:, 0], some_pixels(style_mask.flatten().nonzero()[:, 0])
-    sample = some_pixels(torch.arange(len(inside), device=inside.device))
+    inside, style_sample = mask.flatten().nonzero()[:, 0], sample_pixels(style_mask.flatten().nonzero()[:, 0])
+    sample = sample_pixels(torch.arange(len(inside), device=inside.device))
     weights, style_weights = mask.flatten()[inside[sample]], style_mask.flatten()[style_sample]
     colours = content.flatten(1)[:, inside].double()
     style_colours = style.flatten(1)[:, style_sample].double()
@@ -97,7 +97,7 @@ def _transferred(
 
 
 def _rotations(number: int, seed: int) -> Iterator[Tensor]:
-    """Yield orthogonal matrices (3, 3), float64, of the uniform distribution."""
+    """Yield uniformly distributed orthogonal matrices (3, 3), float64."""
     random = torch.Generator().manual_seed(seed)
     for _ in range(number):
         basis, triangle = torch.linalg.qr(torch.randn(3, 3, generator=random, dtype=torch.float64))
@@ -112,7 +112,7 @@ def _matched(values: Tensor, sample: Tensor, weights: Tensor, style: Tensor, sty
     count = torch.bincount(group)
     x, y = (torch.zeros_like(count, dtype=x.dtype).index_add_(0, group, levels) / count for levels in (x, y))
     one = x.new_ones(1)
-    return interpolated(values, torch.cat([x[:1] - one, x, x[-1:] + one]), torch.cat([y[:1] - one, y, y[-1:] + one]))
+    return interpolate(values, torch.cat([x[:1] - one, x, x[-1:] + one]), torch.cat([y[:1] - one, y, y[-1:] + one]))
 
 
 def regrain(
@@ -139,7 +139,7 @@ def regrain(
     original = content.detach().double().cpu()
     slope = _gradient_norm(255 * original)
     phi = 30 * smoothness / (1 + 10 * slope)
-    psi = (slope / 5).clamp(_LEAST_TRUST, 1)
+    psi = (slope / 5).clamp(_LEAST_PSI, 1)
     change = _smoothed(mapped.detach().double().cpu() - original, phi, psi)
     return (original + change).to(content).clamp_(0, 1)
 

@@ -79,7 +79,7 @@ class Method:
     source: str
     """Authors, title and year of the publication."""
     by_region: bool
-    """Whether each region gets a look of its own; if not, all that a photo's alpha shows is one region."""
+    """Whether each region gets a look of its own; if not, all visible pixels of a photo are one region."""
     preset: str | None = None
     """Name of the preset; None for a transfer of colour."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -144,7 +144,7 @@ def apply_method(
             preset=method.preset,
             encoder=options.encoder,
             weights=options.weights,
-            size=max(*pair.content.shape, *pair.style.shape),  # neither is shrunk again
+            size=max(*pair.content.shape, *pair.style.shape),  # so that neither photo is shrunk again
             device=options.device,
             seed=options.seed,
             callback=callback,
@@ -165,14 +165,14 @@ def find_method(name: str) -> Method:
 
 
 def _whole_photos(pair: PhotoPair) -> tuple[tuple[str, ...], Tensor, Tensor]:
-    """Return one name and its masks (1, h, w), (1, h', w'): all that the photos' alpha shows is one region."""
+    """Return one name and its masks (1, h, w), (1, h', w'): all visible pixels of a photo are one region."""
     content_mask = torch.ones_like(pair.content[:1]) if pair.content_alpha is None else pair.content_alpha
     style_mask = torch.ones_like(pair.style[:1]) if pair.style_alpha is None else pair.style_alpha
     return ("photo",), content_mask, style_mask
 
 
 def _hallucinate(content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor) -> Tensor:
-    """Transfer the style's time of day by two frames that are made from the style."""
+    """Transfer the style's time of day, with two frames that are made from the style."""
     frames = frames_of_style(content, style, content_masks, style_masks)
     return _hallucinate_from_frames(content, *frames, content_masks, style_masks)
 
@@ -180,7 +180,7 @@ def _hallucinate(content: Tensor, style: Tensor, content_masks: Tensor, style_ma
 def _hallucinate_with_frame(
     content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor, matched_frame: Tensor
 ) -> Tensor:
-    """Transfer the style's time of day by a frame of the content's time of day; the style is the other frame."""
+    """Transfer the style's time of day, with a frame of the content's time of day; the style is the other frame."""
     if matched_frame.shape != style.shape:
         got, expected = tuple(matched_frame.shape), tuple(style.shape)
         raise InputError(f"matched frame: {got} is not the style's {expected}; give two frames of one camera")

@@ -14,7 +14,7 @@ _TO_LMS = torch.tensor(
 _OPPONENT = torch.tensor([[1.0, 1, 1], [1, 1, -2], [1, -1, 0]], dtype=torch.float64)
 _TO_AXES = _OPPONENT / _OPPONENT.norm(dim=1, keepdim=True)
 
-_DARKEST = 1 / 255  # added to L, M and S, for black has no logarithm
+_DARKEST = 1 / 255  # added to L, M and S, because black has no logarithm
 _BRIGHTEST = 2.0  # limit of log10 L, M, S: far above white, far below what overflows
 _LEAST_DEVIATION = 1e-6  # keeps the gain of a region of one colour finite
 
@@ -30,9 +30,9 @@ def reinhard_transfer(
     In region r, along each axis of l alpha beta (Ruderman et al. 1998),
     x -> (x - mean_c) deviation_s / deviation_c + mean_s (Reinhard, Ashikhmin, Gooch and Shirley 2001, "Color Transfer
     between Images"). l alpha beta is the matrix [1/sqrt(3), 1/sqrt(6), 1/sqrt(2)] * [[1, 1, 1], [1, 1, -2], [1, -1, 0]]
-    times log10(LMS + 1/255), and LMS is the published matrix times RGB. We add the 1/255, which keeps black finite. As
-    is the field's custom, RGB are the photo's encoded values and not its linear light. Nothing bounds how much contrast
-    is amplified. Regions blend where masks overlap; pixels outside all regions keep their colour.
+    times log10(LMS + 1/255), and LMS is the published matrix times RGB. We add the 1/255, which keeps black finite. RGB
+    are the photo's encoded values, not linear light, as is usual in the field. Nothing bounds how much contrast is
+    amplified. Regions blend where masks overlap; pixels outside all regions keep their colour.
 
     Args:
         content: photo (3, H, W), sRGB in [0, 1].

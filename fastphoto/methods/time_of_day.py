@@ -40,11 +40,11 @@ def time_of_day_transfer(
     """Change the content, by a colour map for each of its patches, as the target frame differs from the matched frame.
 
     The result O minimises, together with a map A_k (3 x 4) for each patch k, the sum over patches of
-    |v_k(O) - A_k w_k(I)|^2 + epsilon |v_k(T) - A_k w_k(M)|^2 + gamma |A_k - G|^2 (Shih et al. 2013), all norms
-    Frobenius's: I is the content, M and T are the frames, v_k the 3 x N colours of a patch, w_k the same with a row of
-    ones, and G the affine map from M to T by linear regression over all pixels (the one nearest to the identity if
-    several are equally good). Colours are in levels of 0 to 255. Each A_k has a closed form, so O solves a linear
-    system, which conjugate gradients do.
+    |v_k(O) - A_k w_k(I)|^2 + epsilon |v_k(T) - A_k w_k(M)|^2 + gamma |A_k - G|^2 with Frobenius norms (Shih et al.
+    2013). I is the content, M and T are the frames, v_k the 3 x N colours of a patch, w_k the same with a row of ones,
+    and G the affine map from M to T by linear regression over all pixels (the one nearest to the identity if several
+    are equally good). Colours are in levels of 0 to 255. Each A_k has a closed form, so O is the solution of a linear
+    system, which is found by conjugate gradients.
 
     Args:
         content: photo (3, H, W), sRGB in [0, 1].
@@ -69,7 +69,7 @@ def time_of_day_transfer(
     for role, frame in (("matched", matched), ("target", target)):
         if frame.shape != content.shape:
             got, expected = tuple(frame.shape), tuple(content.shape)
-            raise InputError(f"{role} frame: {got} is not the content's {expected}; bring it there by warp()")
+            raise InputError(f"{role} frame: {got} is not the content's {expected}; warp it to the content with warp()")
     inputs, frame_inputs, output = _with_ones(content), _with_ones(matched), _levels(target)
     prior = epsilon * _products(frame_inputs, frame_inputs, radius) + gamma * torch.eye(4, dtype=torch.float64)
     moment = epsilon * _products(output, frame_inputs, radius) + gamma * _global_map(frame_inputs, output)
@@ -145,8 +145,8 @@ def _applied(maps: Tensor, inputs: Tensor, radius: int) -> Tensor:
 def _system(inputs: Tensor, inverse: Tensor, radius: int) -> tuple[Tensor, Tensor]:
     """Return the sum over patches of 1 - w^T inverse w, w the patch's inputs (4 x N), and its diagonal (H, W, 1).
 
-    The sum is a sparse matrix over all pixels, whose rows have the (4 radius + 1)^2 pixels around their own: a kilobyte
-    a pixel at radius 2, but its product takes a sixth of the time that sums over patches take at each step.
+    The sum is a sparse matrix over all pixels. A row has an entry for each of the (4 radius + 1)^2 pixels around its
+    own, a kilobyte at radius 2. A product takes a sixth of the time that sums over patches would take at each step.
     """
     entries = _system_entries(inputs, inverse, radius)
     diagonal = entries[2 * radius, 2 * radius]

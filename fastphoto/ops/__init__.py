@@ -1,12 +1,12 @@
-"""The native operators and what is built on them: matting Laplacian, masked Gram matrices, local affine colour maps.
+"""The native operators and functions built on them: matting Laplacian, masked Gram matrices, local affine colour maps.
 
-Pictures are (H, W, 3) and quantities on their pixels (H, W, K). Memory is planar: ``planes.permute(1, 2, 0)`` of
-(K, H, W) planes is used as it is, other layouts are copied first, and results are such views too. float32 and float64
-are supported.
+Images have shape (H, W, 3), and quantities on their pixels (H, W, K). Memory is planar: views such as
+``planes.permute(1, 2, 0)`` of (K, H, W) tensors are used without a copy, and other layouts are copied first. Results
+are such views too. The dtypes float32 and float64 are supported.
 
-Wrong shapes, dtypes and numbers raise ``RuntimeError`` with one line that names the operator and the argument, what
-came and what was expected. All operators work under ``torch.compile(fullgraph=True)``, `masked_gram` with
-`PixelLists`. They sum in a fixed order: the same call gives the same bits with any number of threads.
+A wrong shape, dtype or number raises ``RuntimeError``. Its message is one line with the operator, the argument, the
+value given and the value expected. All operators work under ``torch.compile(fullgraph=True)``, where `masked_gram`
+needs `PixelLists`. They sum in a fixed order: the same call gives the same bits with any number of threads.
 """
 
 from fastphoto.ops.affine import local_affine_apply, local_affine_fit, local_affine_smooth, local_affine_smooth_box

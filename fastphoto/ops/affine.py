@@ -19,7 +19,8 @@ def local_affine_fit(content: Tensor, result: Tensor, radius: int = 1, epsilon: 
     """Fit the affine colour map of each pixel's window that best takes the content to the result.
 
     A map minimises the sum over the window of |A c + b - r|^2, plus epsilon |A|^2. Windows have (2 radius + 1)^2
-    pixels and are cropped at the border; the cost does not grow with the radius. Sums and solution are in double.
+    pixels and are cropped at the border; the cost does not grow with the radius. Sums and the solution are in
+    double precision.
 
     Args:
         content: colours to map, (H, W, 3), values in [0, 1]; a constant.
@@ -50,7 +51,8 @@ def _fake_local_affine_fit(content: Tensor, result: Tensor, radius: int, epsilon
     return content.new_empty((content.shape[0], content.shape[1], 3, 4))
 
 
-# The gradient: autograd cannot look into the kernel. It is an operator of its own, which needs a fake kernel too.
+# Autograd cannot look into the kernel, so its gradient is registered here. The gradient is an operator too, and needs
+# its own fake kernel.
 def _fit_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     content, _, ctx.radius, ctx.epsilon = inputs
     ctx.save_for_backward(content)
@@ -69,7 +71,8 @@ def _fake_local_affine_fit_backward(grad: Tensor, content: Tensor, radius: int, 
     return empty_planes(content, *content.shape)
 
 
-# The fit is linear in the result, so the derivative of its gradient in the incoming gradient is the fit itself.
+# The fit is linear in the result. Its backward pass is linear in the incoming gradient, and the gradient of that is
+# the fit itself.
 def _fit_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     _, content, ctx.radius, ctx.epsilon = inputs
     ctx.save_for_backward(content)
@@ -89,9 +92,10 @@ torch.library.register_autograd(
 
 
 def local_affine_apply(maps: Tensor, content: Tensor) -> Tensor:
-    """Return A c + b at each content pixel, with maps of any size sampled bilinearly; not clamped.
+    """Apply affine colour maps to the content: A c + b at each pixel, not clamped.
 
-    Maps are sampled as by ``interpolate(mode="bilinear", align_corners=False)``, without storing the larger maps.
+    Maps of another size are sampled as by ``interpolate(mode="bilinear", align_corners=False)``, but the enlarged maps
+    are not stored.
 
     Args:
         maps: affine colour maps, (h, w, 3, 4).
@@ -112,13 +116,12 @@ def local_affine_apply(maps: Tensor, content: Tensor) -> Tensor:
     return native.local_affine_apply.default(maps, content)
 
 
-# The fake kernel, for torch.compile.
 @torch.library.register_fake("fastphoto::local_affine_apply")
 def _fake_local_affine_apply(maps: Tensor, content: Tensor) -> Tensor:
     return empty_planes(content, *content.shape)
 
 
-# The gradient, for autograd, composed of PyTorch's own operators.
+# The gradient is composed of PyTorch's own operators.
 def _apply_setup(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
@@ -132,9 +135,9 @@ def _apply_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | Non
         outer = (grad.unsqueeze(-1) * homogeneous.unsqueeze(-2)).reshape(height, width, 12)
         # The transpose of bilinear sampling, as matrix products: adding in place has no fixed order on a GPU.
         if map_height != height:
-            outer = torch.tensordot(_interpolation(height, map_height, outer), outer, ([0], [0]))
+            outer = torch.tensordot(_interpolation_matrix(height, map_height, outer), outer, ([0], [0]))
         if map_width != width:
-            outer = torch.tensordot(_interpolation(width, map_width, outer), outer, ([0], [1])).transpose(0, 1)
+            outer = torch.tensordot(_interpolation_matrix(width, map_width, outer), outer, ([0], [1])).transpose(0, 1)
         grad_maps = outer.reshape(map_height, map_width, 3, 4)
     if ctx.needs_input_grad[1]:
         matrices = maps[..., :3].reshape(map_height, map_width, 9).permute(2, 0, 1)[None]
@@ -144,7 +147,7 @@ def _apply_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | Non
     return grad_maps, grad_content
 
 
-def _interpolation(size: int, map_size: int, like: Tensor) -> Tensor:
+def _interpolation_matrix(size: int, map_size: int, like: Tensor) -> Tensor:
     """Return the matrix (size, map_size) of linear interpolation along one dimension."""
     position = torch.arange(size, dtype=torch.float64, device=like.device)
     source = ((position + 0.5) * map_size / size - 0.5).clamp(min=0)
@@ -158,13 +161,14 @@ def _interpolation(size: int, map_size: int, like: Tensor) -> Tensor:
 torch.library.register_autograd("fastphoto::local_affine_apply", _apply_gradient, setup_context=_apply_setup)
 
 
-# ---- Smoothing, composed of the window sums, which bring fake kernels and gradients of their own
+# ---- Smoothing, built on box_sum and bilateral_sum, which have their own fake kernels and gradients
 
 
 def local_affine_smooth(maps: Tensor, guide: Tensor, radius: int = 15, sigma_colour: float = 0.01) -> Tensor:
     """Average maps over neighbours of similar guide colour, as Luan et al. (2017) smooth their result.
 
-    Weights fall with distance, sigma_space = radius / 3, and with the difference in colour, see :func:`bilateral_sum`.
+    Weights fall with the distance (sigma_space = radius / 3) and with the difference in guide colour, see
+    :func:`bilateral_sum`.
 
     Args:
         maps: affine colour maps, (H, W, 3, 4).
@@ -189,7 +193,7 @@ def local_affine_smooth(maps: Tensor, guide: Tensor, radius: int = 15, sigma_col
         raise InputError(f"local_affine_smooth: radius is {radius}, expected 1 pixel or more")
     height, width = maps.shape[:2]
     planes = maps.reshape(height, width, 12).permute(2, 0, 1)
-    quantities = torch.cat([planes, maps.new_ones((1, height, width))])  # the ones sum up the weights
+    quantities = torch.cat([planes, maps.new_ones((1, height, width))])  # the sum of ones is the sum of the weights
     sums = bilateral_sum(guide, quantities.permute(1, 2, 0), radius, radius / 3, sigma_colour)
     return (sums[..., :12] / sums[..., 12:]).reshape(height, width, 3, 4)
 

@@ -13,14 +13,14 @@ from fastphoto.ops.library import native
 
 
 def convolution_weights(weight: Tensor) -> Tensor:
-    """Transform filters into what :func:`convolution` takes: G w G^T of each, four times the memory.
+    """Transform filters for :func:`convolution`: G w G^T of each filter, which takes four times the memory.
 
     Args:
         weight: filters, (O, I, 3, 3), float32 or float64, on the CPU.
 
     Returns:
         Transformed filters, (36, ceil(O / 16), I, 16): points of the transform, panels of 16 output channels, input
-        channels, channels of the panel; the last panel is filled up with zeros.
+        channels, channels of the panel; the last panel is padded with zeros.
 
     Raises:
         RuntimeError: a wrong shape or dtype.
@@ -52,8 +52,8 @@ def convolution(
 ) -> Tensor:
     """Convolve with 3 x 3 filters and stride 1 on the CPU by Winograd's F(4 x 4, 3 x 3), Lavin and Gray (CVPR 2016).
 
-    y = A^T [(G w G^T) . (B^T x B)] A for each 4 x 4 tile of the output takes a quarter of the definition's products.
-    In float32 the error is about 1e-6 of the output's size. On a GPU use PyTorch's own convolution.
+    For each 4 x 4 tile of the output, y = A^T [(G w G^T) . (B^T x B)] A needs a quarter of the definition's products.
+    In float32 the error is about 1e-6 of the output's magnitude. On a GPU, use PyTorch's own convolution.
 
     Autograd does not differentiate the result. Without `reflect` and `relu`, the gradient with respect to x is the
     convolution of the incoming gradient with `weight.transpose(0, 1).flip(2, 3)` and padding 2 - padding.
@@ -83,7 +83,6 @@ def convolution(
     return native.convolution.default(x, weights, bias, out_channels, padding, reflect, relu)
 
 
-# The fake kernel, for torch.compile.
 @torch.library.register_fake("fastphoto::convolution")
 def _fake_convolution(
     x: Tensor, weights: Tensor, bias: Tensor | None, out_channels: int, padding: int, reflect: bool, relu: bool

@@ -17,14 +17,14 @@ from fastphoto.ops.library import native, refuse_gradient
 
 @dataclass(frozen=True, eq=False)
 class PixelLists:
-    """The pixels of each region, which :func:`list_pixels` lists once and every call of :func:`masked_gram` uses.
+    """The pixels of each region, listed once by :func:`list_pixels` for all calls of :func:`masked_gram`.
 
     Region r owns the entries offsets[r] ... offsets[r + 1] - 1 of `indices` and `weights`.
 
     Attributes:
         indices: pixel numbers y * width + x, (P,) int32, ascending within each region.
         weights: mask values of these pixels, (P,), above 0.
-        offsets: borders between the regions' entries, (R + 1,) int64, always on the CPU.
+        offsets: first entry of each region, then the number of all entries, (R + 1,) int64, always on the CPU.
         height: height of the masks in pixels.
         width: width of the masks in pixels.
 
@@ -90,7 +90,7 @@ def masked_gram(features: Tensor, masks: Tensor | PixelLists) -> Tensor:
         features: activations of one layer, (C, H, W), float32 or float64, planar or channels-last. On CUDA also
             bfloat16, with Gram matrices in float32.
         masks: one mask for each region, (R, H, W), on the same device; or their :class:`PixelLists`, which saves
-            listing the pixels in every call and is what torch.compile(fullgraph=True) needs.
+            listing the pixels in every call. Under torch.compile(fullgraph=True) only these work.
 
     Returns:
         Gram matrices, (R, C, C), symmetric, zero for an empty region. Differentiable once, in the features.
@@ -109,8 +109,8 @@ def masked_gram(features: Tensor, masks: Tensor | PixelLists) -> Tensor:
     if features.dim() != 3 or features.shape[1:] != (pixels.height, pixels.width):
         size = f"(C, {pixels.height}, {pixels.width})"
         raise InputError(f"masked_gram: features is {tuple(features.shape)}, expected {size}")
-    exact = torch.promote_types(features.dtype, torch.float32)
-    return native.masked_gram.default(features, pixels.indices, pixels.weights.to(exact), pixels.offsets)
+    weight_dtype = torch.promote_types(features.dtype, torch.float32)
+    return native.masked_gram.default(features, pixels.indices, pixels.weights.to(weight_dtype), pixels.offsets)
 
 
 # The fake kernel: torch.compile traces without data, and needs the shape and dtype of the Gram matrices.
@@ -120,7 +120,8 @@ def _fake_masked_gram(features: Tensor, indices: Tensor, weights: Tensor, offset
     return weights.new_empty((offsets.shape[0] - 1, channels, channels))
 
 
-# The gradient: autograd cannot look into the kernel. It is an operator of its own, which needs a fake kernel too.
+# Autograd cannot look into the kernel, so its gradient is registered here. The gradient is an operator too, and needs
+# its own fake kernel.
 def _masked_gram_setup(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 

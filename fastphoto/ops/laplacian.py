@@ -56,7 +56,7 @@ class MattingLaplacian(nn.Module):
         self.register_buffer("_constant", constant, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the energy of x (H, W, K), a scalar of at least 0 but for rounding."""
+        """Return the energy of x (H, W, K), a scalar of at least 0 up to rounding."""
         if self.low_memory:
             return matting_laplacian_energy(self._constant, x, self.epsilon)[0]
         return stencil_energy(self._constant, x)[0]
@@ -75,7 +75,7 @@ class MattingLaplacian(nn.Module):
         stencil = self._constant
         if self.low_memory:
             stencil = matting_laplacian_stencil(self._constant, self.epsilon)
-        # The rows of L sum to zero: minus the coefficients of all pairs that a pixel belongs to.
+        # The rows of L sum to zero, so the diagonal is minus the sum of the coefficients of a pixel's pairs.
         diagonal = stencil.new_zeros((self.height, self.width))
         for (dy, dx), coefficients in zip(STENCIL_OFFSETS, stencil, strict=True):
             left, right = max(0, -dx), self.width - max(0, dx)

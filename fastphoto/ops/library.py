@@ -1,4 +1,4 @@
-"""Load the native library, and share what the wrappers of all operators need.
+"""The native library, loaded on import, and helpers that the wrappers of all operators share.
 
 The kernels are written in C++ and CUDA (csrc/); importing `fastphoto.ops._C` registers their schemas and kernels with
 PyTorch. The modules beside this one (matting.py, gram.py, ...) add what PyTorch needs in Python. For each operator:
@@ -30,7 +30,7 @@ native = torch.ops.fastphoto  # the operators as registered, without the default
 
 
 class BuildInfo(TypedDict):
-    """What the native library was built from and what this processor offers it, see :func:`build_info`."""
+    """The build of the native library, and the processor features that it uses, see :func:`build_info`."""
 
     version: str  # of fastphoto
     torch: str  # the version of the headers that it was compiled against
@@ -60,7 +60,7 @@ def refuse_gradient(op: str, name: str, tensor: Tensor) -> None:
 
 
 def empty_planes(like: Tensor, height: int, width: int, planes: int) -> Tensor:
-    """Return an empty (H, W, K) view of planar memory, which is what every operator on pixels returns."""
+    """Return an empty (H, W, K) view of planar memory, the layout that every operator on pixels returns."""
     return like.new_empty((planes, height, width)).permute(1, 2, 0)
 
 

@@ -21,7 +21,7 @@ def conjugate_gradients(
     tolerance: float,
     steps: int = 1000,
 ) -> Tensor:
-    """Solve A x = right for a symmetric positive definite A that is known by its products.
+    """Solve A x = right for a symmetric positive definite matrix A, given as a function.
 
     Each step brings x nearer to the solution in the norm x^T A x, so that the last x is the best one.
 
@@ -29,9 +29,9 @@ def conjugate_gradients(
         product: function x -> A x.
         right: right-hand side, float64 on the CPU, of any shape.
         start: first guess of x, of the same shape and dtype.
-        diagonal: diagonal of A, of the same shape and dtype, all above 0; the Jacobi preconditioner.
+        diagonal: diagonal of A, of the same shape and dtype, all above 0; used as the Jacobi preconditioner.
         tolerance: relative residual |A x - right| / |right| at which to stop.
-        steps: most steps to take.
+        steps: largest number of steps.
 
     Returns:
         x, in the shape of `right`.

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from fastphoto.ops.library import empty_planes, native, refuse_gradient, register_self_adjoint
 
-# (dy, dx) of the pairs whose coefficients the stencil stores, plane by plane: csrc/matting_laplacian.h has the same.
+# (dy, dx) from a pixel to the neighbour whose coefficient a plane of the stencil stores, as in
+# csrc/matting_laplacian.h.
 STENCIL_OFFSETS = [(0, 1), (0, 2)] + [(dy, dx) for dy in (1, 2) for dx in range(-2, 3)]
 
 
@@ -50,7 +51,7 @@ def _fake_matting_laplacian(image: Tensor, x: Tensor, epsilon: float) -> Tensor:
     return empty_planes(x, *x.shape)
 
 
-# The gradient: autograd cannot look into the kernel; L is symmetric, so L itself takes gradients back.
+# L is symmetric, so the operator is its own gradient.
 register_self_adjoint("matting_laplacian", constants=1)
 
 
@@ -79,7 +80,7 @@ def matting_laplacian_energy(image: Tensor, x: Tensor, epsilon: float = 1e-7) ->
 
     Example:
         >>> image = torch.rand(8, 10, 3)
-        >>> energy, product = matting_laplacian_energy(image, 2 * image + 0.1)  # affine in the image: nearly free
+        >>> energy, product = matting_laplacian_energy(image, 2 * image + 0.1)  # affine in the image: almost no energy
         >>> energy.shape, product.shape, bool(0 <= energy < 1e-4)
         (torch.Size([]), torch.Size([8, 10, 3]), True)
     """
@@ -87,7 +88,6 @@ def matting_laplacian_energy(image: Tensor, x: Tensor, epsilon: float = 1e-7) ->
     return native.matting_laplacian_energy.default(image, x, epsilon)
 
 
-# The fake kernel, for torch.compile.
 @torch.library.register_fake("fastphoto::matting_laplacian_energy")
 def _fake_matting_laplacian_energy(image: Tensor, x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     return x.new_empty(()), empty_planes(x, *x.shape)
@@ -115,7 +115,6 @@ def _register_energy(name: str, product_name: str) -> None:
     torch.library.register_autograd(f"fastphoto::{name}", gradient, setup_context=setup)
 
 
-# The gradient, for autograd.
 _register_energy("matting_laplacian_energy", product_name="matting_laplacian")
 
 
@@ -148,7 +147,6 @@ def matting_laplacian_stencil(image: Tensor, epsilon: float = 1e-7) -> Tensor:
     return native.matting_laplacian_stencil.default(image, epsilon)
 
 
-# The fake kernel, for torch.compile.
 @torch.library.register_fake("fastphoto::matting_laplacian_stencil")
 def _fake_matting_laplacian_stencil(image: Tensor, epsilon: float) -> Tensor:
     return image.new_empty((12, image.shape[0], image.shape[1]))
@@ -184,13 +182,11 @@ def stencil_product(stencil: Tensor, x: Tensor) -> Tensor:
     return native.stencil_product.default(stencil, x)
 
 
-# The fake kernel, for torch.compile.
 @torch.library.register_fake("fastphoto::stencil_product")
 def _fake_stencil_product(stencil: Tensor, x: Tensor) -> Tensor:
     return empty_planes(x, *x.shape)
 
 
-# The gradient, for autograd.
 register_self_adjoint("stencil_product", constants=1)
 
 
@@ -225,11 +221,9 @@ def stencil_energy(stencil: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     return native.stencil_energy.default(stencil, x)
 
 
-# The fake kernel, for torch.compile.
 @torch.library.register_fake("fastphoto::stencil_energy")
 def _fake_stencil_energy(stencil: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     return x.new_empty(()), empty_planes(x, *x.shape)
 
 
-# The gradient, for autograd.
 _register_energy("stencil_energy", product_name="stencil_product")

@@ -51,8 +51,8 @@ def max_pool_backward(grad: Tensor, x: Tensor) -> Tensor:
     need not store an index for every window.
 
     Args:
-        grad: dy, the gradient with respect to the maxima, (B, C, h, w), channels-last; h and w tell whether `ceil`
-            was given.
+        grad: dy, the gradient with respect to the maxima, (B, C, h, w), channels-last; its size shows whether
+            `ceil` was used.
         x: activations that were pooled, (B, C, H, W), channels-last, values of at least 0; same dtype and device.
 
     Returns:
@@ -69,7 +69,6 @@ def max_pool_backward(grad: Tensor, x: Tensor) -> Tensor:
     return native.max_pool_backward.default(grad, x)
 
 
-# The fake kernel, for torch.compile.
 @torch.library.register_fake("fastphoto::max_pool_backward")
 def _fake_max_pool_backward(grad: Tensor, x: Tensor) -> Tensor:
     batch, channels, height, width = x.shape

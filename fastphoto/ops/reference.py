@@ -1,7 +1,7 @@
 """The definition of each native operator in plain PyTorch, for tests and benchmarks only.
 
-A function here has the name and the arguments of the operator that it defines (but `convolution` takes the filters
-themselves), and is written to be read beside the equations: it may be slow and need much memory.
+Each function has the name and the arguments of the operator that it defines, except that `convolution` takes filters
+that are not transformed. The code follows the equations, so it may be slow and need much memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def matting_laplacian(image: Tensor, x: Tensor, epsilon: float = 1e-7) -> Tensor
     covariance = d @ d.mT / 9 + epsilon / 9 * torch.eye(3, dtype=image.dtype, device=image.device)
     weights = (1 + d.mT @ torch.linalg.solve(covariance, d)) / 9  # (h, w, 9, 9)
     residual = values - torch.einsum("hwij,hwkj->hwki", weights, values)
-    # Sum over the windows that hold each pixel.
+    # Sum over the windows that contain each pixel.
     whole = functional.pad(residual, (0, 0, 0, 0, 1, 1, 1, 1))
     columns = whole.permute(2, 3, 0, 1).reshape(1, planes * 9, height * width)
     return functional.fold(columns, (height, width), 3, padding=1)[0].permute(1, 2, 0)

@@ -1,4 +1,4 @@
-"""Inner products of long vectors, which the L-BFGS solver takes its directions from."""
+"""Inner products of long vectors, from which the L-BFGS solver computes its directions."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def _fake_box_sum(x: Tensor, radius: int) -> Tensor:
     return empty_planes(x, *x.shape)
 
 
-# The gradient: autograd cannot look into the kernel; pixel i is in the window of j whenever j is in that of i.
+# The operator is its own gradient: pixel i is in the window of j whenever j is in the window of i.
 register_self_adjoint("box_sum", constants=0)
 
 
@@ -78,11 +78,10 @@ def bilateral_sum(
     return native.bilateral_sum.default(guide, x, radius, sigma_space, sigma_colour)
 
 
-# The fake kernel, for torch.compile.
 @torch.library.register_fake("fastphoto::bilateral_sum")
 def _fake_bilateral_sum(guide: Tensor, x: Tensor, radius: int, sigma_space: float, sigma_colour: float) -> Tensor:
     return empty_planes(x, *x.shape)
 
 
-# The gradient, for autograd: the weight of a pair is the same from both ends.
+# The operator is its own gradient: the weight of a pair is the same in both directions.
 register_self_adjoint("bilateral_sum", constants=1)

@@ -1,4 +1,4 @@
-"""Minimisation of a function of one image by an update rule: on the device, and safe against non-finite values."""
+"""The minimisation of a function by an update rule: stays on the device, and recovers from non-finite values."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fastphoto.optimisation.cuda_graph import capture_graph
 from fastphoto.optimisation.solvers import Rule
 
 MAXIMUM_RESTARTS = 3
-_CHECK_EVERY = 10  # steps between two looks at the restart counter, each of which waits for the device
+_CHECK_EVERY = 10  # steps between two checks of the restart counter; reading it waits for the device
 _STEPS_BEFORE_CAPTURE = 3  # by then every buffer has its address, and every library has chosen its kernels
-_LARGEST_CAPTURED = 3 * 4_000_000  # numbers in an image; a graph holds all memory of its work for itself
+_LARGEST_CAPTURED = 3 * 4_000_000  # unknowns; a graph reserves all memory that its work uses
 
 Evaluate = Callable[[Tensor], tuple[Tensor, Tensor, Mapping[str, Tensor]]]
 """x -> (value, gradient, parts of the value by name)"""
@@ -26,9 +26,9 @@ Report = Callable[[int, Tensor, Mapping[str, Tensor]], bool]
 def minimise(evaluate: Evaluate, x: Tensor, steps: int, rule: Rule, report: Report | None = None) -> Tensor:
     """Return the x of the lowest value found in `steps` gradient evaluations, starting from x.
 
-    A non-finite value or gradient sends the solver back to the best x with its memory cleared and steps half as long,
-    at most three times. On a GPU, steps are replayed from a CUDA graph where the image is so small that launching
-    kernels takes longer than running them; `evaluate` must then do the same at each call and read nothing back.
+    After a non-finite value or gradient, the solver goes back to the best x, forgets its history and halves its steps,
+    at most three times. On a GPU, steps on small images are replayed from a CUDA graph, because launching their kernels
+    takes longer than running them. `evaluate` must then launch the same kernels at each call and read nothing back.
 
     Args:
         evaluate: the function; it must not hold on to x, which later steps overwrite.
@@ -88,13 +88,13 @@ class Descent:
             self.parts[name] = self.parts[name].copy_(part) if name in self.parts else part.clone()
 
     def advance(self) -> None:
-        """Take a step, or go back to the best x after a value that is not finite, and evaluate."""
+        """Take a step, or go back to the best x after a non-finite value; then evaluate."""
         change = self.rule.step(self.gradient, self.finite, 0.5**self.restarts)
         self.x.copy_(torch.where(self.finite, self.x + change.view_as(self.x), self.best))
         self.evaluate()
 
     def check(self) -> None:
-        """Raise FastPhotoError where there is no finite value, or too many were not; waits for the device."""
+        """Raise FastPhotoError if no value was finite or too many were not; waits for the device."""
         restarts = int(self.restarts)
         if restarts and not math.isfinite(float(self.lowest)):
             raise FastPhotoError("the loss is not finite at the start image; check the input and the weights")

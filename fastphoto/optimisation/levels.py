@@ -1,4 +1,4 @@
-"""The levels of a run: which sizes it goes through in each stage, with the photos at each."""
+"""The levels of a run: the stages and sizes that it goes through, with the photos at each size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastphoto.photos.resize import resize
 from fastphoto.regions.pair import PhotoPair
 
 MINIMUM_LEVEL_SIDE = 32
-"""Pixels of the short side of a level: relu5_1 then has at least 2 x 2 activations."""
+"""Least short side of a level in pixels: relu5_1 then has at least 2 x 2 activations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Level:
     steps: int
     content: Tensor  # (3, h, w)
     start: Tensor  # (3, h, w), the start image
-    style: Tensor  # (3, h', w'), shrunk by as much as the content
+    style: Tensor  # (3, h', w'), shrunk by the same factor as the content
 
     @property
     def size(self) -> tuple[int, int]:
@@ -34,12 +34,12 @@ class Level:
 def make_levels(pair: PhotoPair, start: Tensor, settings: Settings) -> list[Level]:
     """Return the levels of a run in order: all sizes from coarse to fine in each stage.
 
-    Luan et al. (2017) optimise at one size; several are our addition, and most steps then cost a fraction.
+    Luan et al. (2017) optimise at one size. With several sizes, most steps run on small images and cost a fraction.
 
     Args:
         pair: both photos at the size of the finest level.
         start: (3, h, w), the start image at that size.
-        settings: `stages`, `scales` and `steps` are used.
+        settings: stages, scales and steps of the run.
 
     Example:
         >>> import torch

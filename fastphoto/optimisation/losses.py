@@ -100,7 +100,7 @@ class TotalVariationLoss(nn.Module):
         right, below = image[:, :-1, 1:] - corner, image[:, 1:, :-1] - corner
         if self.power == 2:
             return (right.square().sum() + below.square().sum()) * self.scale
-        # Where nothing varies, the derivative of a power below 2 would be infinite without the small constant.
+        # The small constant bounds the derivative of powers below 2 where nothing varies.
         return (right.square() + below.square() + 1e-8).pow(self.power / 2).sum() * self.scale
 
 
@@ -139,8 +139,8 @@ def image_losses(settings: Settings, stage: Stage, content: Tensor, start: Tenso
         "gamut": Weighted(settings.gamut_weight, GamutLoss(1 / pixels)),  # not in Luan et al. (2017)
     }
     if stage == "photorealism" and settings.photorealism_weight:
-        # Differs from Luan et al. (2017): relative to the contrast of the image that is asked for, so that the weight
-        # means the same for a faint photo and for one in hard light.
+        # Differs from Luan et al. (2017): the energy is relative to the contrast of the start image by colour, or else
+        # of the content, so that the weight means the same for a faint photo and for one in hard light.
         reference = start if settings.start == "colour" else content
         scale = 1.0 if published else 1 / (pixels * (_local_variance(reference) + _FAINT_VARIANCE))
         losses["photorealism"] = Weighted(settings.photorealism_weight, _photorealism(settings, content, scale))
@@ -151,7 +151,7 @@ def _photorealism(settings: Settings, content: Tensor, scale: float) -> nn.Modul
     if settings.photorealism_radius == 1:
         stencil = matting_laplacian_stencil(content.permute(1, 2, 0), settings.epsilon)
         return PhotorealismLoss(stencil, scale)
-    # Each pixel lies in this many times more windows than the 3 x 3 that the weight is made for.
+    # A pixel lies in this many times more windows than the 3 x 3 = 9 that the weight is chosen for.
     windows = (2 * settings.photorealism_radius + 1) ** 2 / 9
     return WideWindowLoss(content, settings.photorealism_radius, settings.epsilon * windows, scale / windows)
 

@@ -1,4 +1,4 @@
-"""The memory that a transfer needs: estimated, and refused before the work where it would not fit."""
+"""The memory that a transfer needs: an estimate, and errors for sizes that do not fit."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from fastphoto.runtime.memory import available_bytes, in_gib
 def transfer_bytes(pixels: int, encoder: Encoder, settings: Settings) -> int:
     """Return an estimate of the peak memory in bytes, without the photos and the weights.
 
-    The sum of twice the activations, two images for each entry of L-BFGS's history, and 310 bytes a pixel for the rest:
-    within a fifth of what was measured from 0.1 to 12 megapixels, on CPU and GPU.
+    The estimate is the sum of twice the activations, two images for each entry of L-BFGS's history, and 310 bytes a
+    pixel for the rest. It is within a fifth of the peaks measured from 0.1 to 12 megapixels, on CPU and GPU.
 
     Args:
         pixels: pixels of the largest level.
         encoder: network whose activations are held.
-        settings: layers and solver are used.
+        settings: layers and solver of the run.
     """
     layers = [*settings.content_layers, *settings.style_layers]
     deepest = max(map(encoder.layers.index, layers), default=-1)
@@ -37,7 +37,7 @@ def transfer_bytes(pixels: int, encoder: Encoder, settings: Settings) -> int:
 
 
 def check_transfer(size: tuple[int, int], encoder: Encoder, settings: Settings, device: torch.device) -> None:
-    """Raise InputError where a transfer at a size (height, width) would not fit, with the largest size that does."""
+    """Raise InputError if a transfer at a size (height, width) would not fit; the message names a size that does."""
     needed, available = transfer_bytes(size[0] * size[1], encoder, settings), available_bytes(device)
     if available is not None and needed > available:
         fitting = math.floor(max(size) * math.sqrt(0.9 * available / needed)) // 10 * 10
@@ -49,7 +49,7 @@ def check_transfer(size: tuple[int, int], encoder: Encoder, settings: Settings, 
 
 @contextlib.contextmanager
 def out_of_memory_refused(size: tuple[int, int]) -> Iterator[None]:
-    """Turn running out of memory at a size (height, width) into an InputError, where the estimate was too low."""
+    """Turn an out-of-memory error at a size (height, width) into an InputError, in case the estimate was too low."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -15,11 +15,15 @@ from fastphoto.optimisation.weighted import Weighted
 class Objective(nn.Module):
     """The weighted sum of losses on an image and on its activations.
 
-    The solver sees unknowns x. They stand for an image: x / `unit` itself; or, with a linear `projection` P, the image
-    P (x / unit), which preconditions the problem: a gradient P^T g has no part in what the photorealism loss would
-    punish, so that a solver needs half the steps; or, with a bilateral `grid`, the content recoloured by the maps in
-    x / unit. With a projection, activations are those of the image projected once more, for the result will be smoothed
-    at the end.
+    The solver changes unknowns x, which stand for an image in one of three ways:
+
+    - without projection and grid, the image is x / `unit`;
+    - with a linear `projection` P, which smooths, the image is P (x / unit);
+    - with a bilateral `grid`, the image is the content recoloured by the maps in x / unit.
+
+    The projection preconditions the problem: it removes from the gradient the directions that the photorealism loss
+    penalises, so the solver needs half the steps. Activations are then those of the image projected once more, because
+    the result will be smoothed at the end.
     """
 
     def __init__(
@@ -39,11 +43,11 @@ class Objective(nn.Module):
         self.layers = tuple({layer: None for group in used.values() for layer in group})
         self.projection = projection
         self.unit = unit
-        """What a pixel value of 1 is to the solver: learning rates and bounds on steps are in multiples of it."""
+        """Value of an unknown that stands for a pixel value of 1; learning rates and step bounds are in this unit."""
         self.grid = grid
 
     def unknowns(self, image: Tensor) -> Tensor:
-        """Return unknowns that stand for about this image (3, H, W)."""
+        """Return unknowns that stand for approximately this image (3, H, W)."""
         return (self.grid.fit(image) if self.grid is not None else image) * self.unit
 
     def image(self, x: Tensor) -> Tensor:

@@ -31,39 +31,41 @@ def optimise(
 ) -> Tensor:
     """Return the result (3, H, W) of a transfer, on the device and not clamped.
 
-    With the preset "paper" this is Deep Photo Style Transfer (Luan et al. 2017): from noise, first the losses of Gatys
-    et al. (2016), then the same with the photorealism loss, then smoothing. What other presets do differently is said
-    at the line that does it, here and in `level_objective`.
+    The preset "paper" is Deep Photo Style Transfer (Luan et al. 2017): start from noise, minimise the content loss and
+    the style losses of the regions, then minimise them together with the photorealism loss, then smooth. A comment
+    "Differs from Luan et al." marks each deviation at its line: here, in `level_objective`, and in the losses.
 
     Raises:
         FastPhotoError: losses stay non-finite.
     """
-    pair, full = _on(device, pair), full.to(device)
-    # Differs from Luan et al.: "fast" begins with the content recoloured region by region, and skips the first stage.
+    pair, full = _to_device(pair, device), full.to(device)
+    # Differs from Luan et al.: "fast" starts from the content recoloured region by region, not from noise.
     start = start_image(pair, settings, seed)
+    # Differs from Luan et al.: "fast" goes through three sizes, coarse to fine, and skips the stage "style".
     levels = make_levels(pair, start, settings)
     reporter = Reporter(callback, sum(settings.steps) * len(settings.stages))
     image = levels[0].start
     for index, level in enumerate(levels):
         if index > 0 and level.stage != levels[index - 1].stage:
-            # As published, where a stage begins with the image file that the stage before it wrote.
+            # The published program passes an 8-bit image file from one stage to the next.
             image = (image.clamp(0, 1) * 255).round() / 255
         if level.steps > 0:
             objective = level_objective(settings, encoder, pair, level)
             x = objective.unknowns(image)
+            # Differs from Luan et al.: "fast" chooses the length of the first L-BFGS step and bounds all others.
             rule = make_rule(settings, level.steps, objective.unit)
             report = reporter.of_level(level.stage, level.size, objective.image)
             image = objective.image(minimise(objective.value_and_gradient, x, level.steps, rule, report))
         reporter.done += level.steps
         last = reporter.stopped or level is levels[-1]
-        # Differs from Luan et al., who smooth the image itself and leave it at the size it was optimised at.
+        # Differs from Luan et al., who apply the smoothed colour maps to the content at the size they optimise at.
         image = upsample(image, level.content, full if last else levels[index + 1].content, settings, smooth=last)
         if last:
             break
     return image
 
 
-def _on(device: torch.device, pair: PhotoPair) -> PhotoPair:
+def _to_device(pair: PhotoPair, device: torch.device) -> PhotoPair:
     return replace(
         pair,
         content=pair.content.to(device),

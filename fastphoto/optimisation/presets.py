@@ -30,8 +30,9 @@ _GATYS = Settings(
 )
 
 _PRESETS: dict[str, Settings] = {
+    # This package's own method; tools/calibrate.py searches its weights.
     "fast": Settings(),
-    # Luan et al., CVPR 2017, to the published constants.
+    # Luan et al., CVPR 2017, with the published constants.
     "paper": Settings(
         start="noise",
         stages=("style", "photorealism"),
@@ -56,9 +57,9 @@ _PRESETS: dict[str, Settings] = {
         smooth_radius=15,
         smooth_colour=0.01,
     ),
-    # Gatys, Ecker and Bethge, CVPR 2016: alpha / beta = 1e-3, noise to start from.
+    # Gatys, Ecker and Bethge, CVPR 2016: alpha / beta = 1e-3, from noise.
     "gatys": _GATYS,
-    # The same as photographs take it: the content to start from, and ten times its weight.
+    # The same, adapted to photographs: from the content, with ten times the content weight.
     "gatys-photo": dataclasses.replace(_GATYS, start="content", content_weight=1e-2),
     # Li and Wand, CVPR 2016: every patch of the result occurs in the style.
     "cnnmrf": dataclasses.replace(
@@ -126,7 +127,7 @@ SETTING_NAMES = tuple(field.name for field in dataclasses.fields(Settings))
 
 
 def setting_hint(name: str) -> str:
-    """Return what to say of a setting that does not exist: the one that was meant, or all that there are.
+    """Return a hint for an unknown name of a setting: the name that was probably meant, or else all names.
 
     Example:
         >>> setting_hint("content_wait")

@@ -12,7 +12,7 @@ from fastphoto.optimisation.settings import Stage
 
 
 class LossValues(Mapping[str, float]):
-    """Losses by name that are read from the device only when looked up, since each reading waits for it."""
+    """Losses by name; each is read from the device only when it is looked up, because reading waits for the device."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._tensors = tensors
@@ -56,7 +56,7 @@ class Reporter:
     """Calls the callback after each step of a run, and remembers whether it asked to stop.
 
     Args:
-        callback: function to call; None: nobody listens.
+        callback: function to call; None: no progress is reported.
         total: steps of the run.
     """
 
@@ -67,12 +67,12 @@ class Reporter:
         self.stopped = False
 
     def of_level(self, stage: Stage, size: tuple[int, int], image_of: Callable[[Tensor], Tensor]) -> Report | None:
-        """Return the function that reports the steps of one level; None where nobody listens.
+        """Return the function that reports the steps of one level, or None without a callback.
 
         Args:
             stage: stage of the level.
             size: (height, width) of the level.
-            image_of: function that returns the image which unknowns stand for.
+            image_of: function from unknowns to the image that they stand for.
         """
         callback = self._callback
         if callback is None:

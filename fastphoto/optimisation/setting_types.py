@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """Return whether a value is of the annotated type; whole numbers count as floats, NaN as none.
+    """Return whether a value is of the annotated type. A whole number is also a float; NaN is of no type.
 
     Example:
         >>> fits(3, float), fits(True, int), fits("b", Literal["a", "b"])
@@ -61,7 +61,7 @@ def parsed(text: str, annotation: Any) -> Any:
     A tuple type accepts one value without commas, which stands for all.
 
     Raises:
-        ValueError: text that is no such value, with one line that says what is needed.
+        ValueError: text that is no such value; the message says what is needed.
 
     Example:
         >>> parsed("30, 20", tuple[int, ...]), parsed("none", float | None)

@@ -14,6 +14,7 @@ from fastphoto.optimisation.style_losses import Normalisation, Statistic
 from fastphoto.regions.matching import Orphans
 
 Stage = Literal["style", "photorealism"]
+Solver = Literal["lbfgs", "adam", "gradient"]
 
 
 class Smoothing(TypedDict):
@@ -50,10 +51,10 @@ class Settings:
     """Steps (gradient evaluations) at each scale; 0 leaves the start image as it is."""
     unknowns: Literal["pixels", "bilateral_grid"] = "pixels"
     """The unknowns: the pixels of the image, or a bilateral grid of affine colour maps of the content."""
-    solver: Literal["lbfgs", "adam", "gradient"] = "lbfgs"
+    solver: Solver = "lbfgs"
     """The solver; "gradient" is steepest descent with a fixed multiple of the gradient."""
     history: int = 10
-    """Pairs of changes that L-BFGS keeps."""
+    """Number of pairs (change of x, change of the gradient) in L-BFGS's history."""
     first_change: float | None = 0.01
     """RMS change of the image in the first step of L-BFGS, in units of `pixel_scale`; None: the published rule."""
     maximum_change: float = 0.5
@@ -61,7 +62,7 @@ class Settings:
     learning_rate: float = 0.02
     """Learning rate of Adam; with "gradient" the RMS change of the first step. In units of `pixel_scale`."""
     pixel_scale: float = 1.0
-    """What a pixel value of 1 is to the solver; 256 for the paper's network."""
+    """Value of the solver's unknowns that stands for a pixel value of 1; 256 in the published program."""
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
     """Precision of the encoder's convolutions; images, Gram matrices and losses are float32. "tf32" rounds products on
     a GPU, "bfloat16" rounds activations too and is for GPUs only; "auto": bfloat16 on a GPU, float32 on a CPU."""
@@ -79,7 +80,7 @@ class Settings:
     content_weight: float = 0.1
     """Weight of the content loss."""
     content_target: Literal["content", "start"] = "start"
-    """Target of the content loss: the activations of the content, or of a start image by colour."""
+    """Target of the content loss: the activations of the content, or of the start image if `start` is "colour"."""
     style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     """Layers of the style loss."""
     style_weights: tuple[float, ...] = (2.0, 1.0, 0.5, 0.1, 0.1)
@@ -99,7 +100,7 @@ class Settings:
     gamut_weight: float = 1.0
     """Weight of the penalty on pixel values outside [0, 1]; the solver does not clamp them."""
     epsilon: float = 1e-4
-    """Epsilon of the matting Laplacian: the cost of a change of contrast where the content has little."""
+    """Epsilon of the matting Laplacian; a larger one makes it costlier to add contrast where the content has little."""
 
     # -- result
     result: Literal["affine", "image"] = "affine"
@@ -123,7 +124,7 @@ class Settings:
     border_radius: int = 4
     """Radius in pixels within which the start image's region borders move to the edges of the content."""
     colour_gain: float = 6.0
-    """Largest factor by which a direction of a region's colours is spread in the start image, before the curves."""
+    """Largest factor by which the start image spreads a region's colours in any direction, before the curves."""
     curve_slope: float = 2.0
     """Largest slope of a curve through a region's lightness or colour in the start image, and the inverse of the
     smallest; 1: no curves."""
@@ -142,7 +143,7 @@ class Settings:
             raise InputError(f"{name}: {problem}, got {getattr(self, name)!r}")
 
     def _problems(self) -> Iterator[tuple[str, str]]:
-        """Yield (name, what it must be) for each wrong setting; types first, for the rest relies on them."""
+        """Yield (name, what it must be) for each wrong setting; types first, because the other checks rely on them."""
         for name, annotation in get_type_hints(type(self)).items():
             if not fits(getattr(self, name), annotation):
                 yield name, f"must be {described(annotation)}"
@@ -165,14 +166,14 @@ class Settings:
         if not self.stages:
             yield "stages", "must name style, photorealism or both"
         if not self.scales or self.scales[-1] != max(self.scales) or any(not 0 < s <= 1 for s in self.scales):
-            yield "scales", "must be parts of the size in (0, 1], the last the largest"
+            yield "scales", "must be fractions of the size in (0, 1], the largest last"
         if len(self.steps) != len(self.scales) or any(n < 0 for n in self.steps):
             yield "steps", f"must be {len(self.scales)} counts of 0 or more, one for each of scales"
         if len(self.style_weights) != len(self.style_layers):
             yield "style_weights", f"must be {len(self.style_layers)} weights, one for each of style_layers"
         weights = (self.content_weight, self.photorealism_weight, self.total_variation_weight, *self.style_weights)
         if any(self.steps) and not any(weights):
-            yield "style_weights", "must not all be 0 where every other weight is"
+            yield "style_weights", "must not all be 0 if every other weight is 0"
 
     def _problems_of_ranges(self) -> Iterator[tuple[str, str]]:
         for name in _ABOVE_ZERO:

@@ -19,7 +19,7 @@ class Rule(Protocol):
     """
 
     def step(self, gradient: Tensor, finite: Tensor, shrink: Tensor) -> Tensor:
-        """Return the change of x, flat, times `shrink`; `finite` tells whether the gradient can be used."""
+        """Return the change of x, flat, times `shrink`; `finite` says whether the gradient can be used."""
         ...
 
 
@@ -44,7 +44,7 @@ class LBFGS:
         self.diagonal: Tensor  # diagonal of the initial inverse Hessian
 
     def step(self, gradient: Tensor, finite: Tensor, shrink: Tensor) -> Tensor:
-        # An unusable gradient becomes 0, and with it the change, which the caller does not make either.
+        # A gradient that is not finite becomes 0, and so does the change; the caller goes back to its best x instead.
         gradient = torch.where(finite, gradient.flatten(), 0)
         if not self.started:
             self._allocate(gradient)
@@ -55,7 +55,7 @@ class LBFGS:
         if math.isfinite(self.maximum_change):
             longest = direction.abs().max()
             direction = direction * (self.maximum_change / longest.clamp_min(1e-30)).clamp(max=1)
-        # Past a minimum in float32 the direction can point uphill; standing still then keeps the history sane.
+        # Rounding in float32 near a minimum can make the direction point uphill; a change of 0 keeps the history valid.
         direction = torch.where((direction * gradient).sum() < 0, direction, 0)
         self.previous.copy_(gradient)
         self.change.copy_(direction)
@@ -66,12 +66,12 @@ class LBFGS:
         count, size = self.history, gradient.numel()
         self.previous, self.change = torch.empty_like(gradient), torch.empty_like(gradient)
         self.diagonal = self._first_length(gradient).double()
-        # Changes of x in the first `history` rows, the changes of the gradient that belong to them in the others.
+        # The first `history` rows are changes of x, the others the changes of the gradient in the same steps.
         self.pairs = gradient.new_zeros((2 * count, size))
         self.products = gradient.new_zeros((2 * count, 2 * count), dtype=torch.float64)  # pairs times pairs
         self.usable = gradient.new_zeros(count, dtype=torch.float64)  # 1 for pairs with enough curvature, else 0
         self.slots = torch.arange(count, device=gradient.device)
-        self.oldest = torch.zeros((), dtype=torch.int64, device=gradient.device)  # pair whose row the next one takes
+        self.oldest = torch.zeros((), dtype=torch.int64, device=gradient.device)  # the pair to replace next
 
     def _first_length(self, gradient: Tensor) -> Tensor:
         if self.first_change is None:
@@ -89,8 +89,8 @@ class LBFGS:
         self.products.index_copy_(1, rows, dots[:, 1:])
 
         curvature = dots[:count, 2].index_select(0, rows[:1])[0]
-        use = (curvature > 1e-10) & finite
-        # After a non-finite value every earlier pair is worthless: its weight becomes 0 too.
+        use = (curvature > 1e-10) & finite  # the threshold of torch.optim.LBFGS
+        # After a non-finite value the solver restarts: the weights of all earlier pairs become 0 too.
         self.usable.mul_(finite).index_copy_(0, rows[:1], use.double()[None])
         size = dots[count:, 2].index_select(0, rows[:1])[0]
         self.diagonal.copy_(torch.where(use, curvature / size.clamp_min(1e-30), self.diagonal))
@@ -101,7 +101,7 @@ class LBFGS:
         both = usable[:, None] * usable
         change_by_difference = self.products[:count, count:][order][:, order] * both
         difference_by_difference = self.products[count:, count:][order][:, order] * both
-        # Row and column of an unusable pair are those of the unit matrix.
+        # An unusable pair has the row and the column of the identity matrix.
         triangle = change_by_difference.triu() + torch.diag(1 - usable)
         along_change, along_difference = dots[:count, 0][order] * usable, dots[count:, 0][order] * usable
         inner = torch.linalg.solve_triangular(triangle, along_change[:, None], upper=True)[:, 0]
@@ -115,13 +115,13 @@ class LBFGS:
 
 
 class Adam:
-    """Adam with moments 0.9 and 0.99 and a cosine decay of the learning rate to a tenth over `steps`."""
+    """Adam with beta_1 = 0.9 and beta_2 = 0.99, and a cosine decay of the learning rate to a tenth over `steps`."""
 
     def __init__(self, learning_rate: float, steps: int) -> None:
         self.learning_rate, self.steps = learning_rate, steps
         self.mean: Tensor | None = None
         self.variance: Tensor
-        self.count: Tensor  # of gradients since the start or the last restart
+        self.count: Tensor  # gradients since the start or the last restart
         self.taken: Tensor  # steps since the start
 
     def step(self, gradient: Tensor, finite: Tensor, shrink: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class Adam:
         self.count.add_(1).mul_(finite)
         rate = self.learning_rate * (0.1 + 0.45 * (1 + torch.cos(self.taken * (math.pi / max(1, self.steps)))))
         self.taken.add_(1)
-        # The smallest divisors are those of the first step; after a restart there is nothing to divide.
+        # The divisors are at least 0.1 and 0.01, but 0 right after a restart, when the moments are 0 too.
         mean = self.mean / (1 - 0.9**self.count).clamp_min(0.05)
         variance = self.variance / (1 - 0.99**self.count).clamp_min(0.005)
         return -rate * shrink * mean / (variance.sqrt() + 1e-8)
@@ -162,16 +162,18 @@ class GradientDescent:
 
 
 def make_rule(settings: Settings, steps: int, unit: float) -> Rule:
-    """Return the update rule that the settings name, for a level of so many steps.
+    """Return the update rule of a level's solver.
 
     Args:
-        settings: `solver` and its settings; those of size are in multiples of `unit`.
+        settings: solver and its settings; rates and bounds are multiples of `unit`.
         steps: steps of the level, over which Adam lowers its learning rate.
-        unit: what a pixel value of 1 is in the unknowns, see `Objective.unit`.
+        unit: value of an unknown that stands for a pixel value of 1, see `Objective.unit`.
     """
     if settings.solver == "adam":
         return Adam(settings.learning_rate * unit, steps)
     if settings.solver == "gradient":
         return GradientDescent(settings.learning_rate * unit, settings.maximum_change * unit)
-    first_change = None if settings.first_change is None else settings.first_change * unit
-    return LBFGS(settings.history, first_change, settings.maximum_change * unit)
+    if settings.solver == "lbfgs":
+        first_change = None if settings.first_change is None else settings.first_change * unit
+        return LBFGS(settings.history, first_change, settings.maximum_change * unit)
+    raise AssertionError(f"no rule for solver {settings.solver!r}")

@@ -21,7 +21,7 @@ def start_image(pair: PhotoPair, settings: Settings, seed: int = 0) -> Tensor:
 
     Args:
         pair: photos and regions.
-        settings: `start` and what belongs to it.
+        settings: settings of the start image.
         seed: seed of the noise.
 
     Returns:

@@ -15,8 +15,8 @@ from fastphoto.optimisation.weighted import Weighted
 Statistic = Literal["gram", "moments", "wasserstein", "histogram", "patches"]
 Normalisation = Literal["relative", "published", "gatys"]
 
-_DIRECTIONS = 64  # that activations are projected on for the sliced Wasserstein distance; by eye
-_PATCHES_AT_ONCE = 2**24  # similarities of patches held in memory
+_DIRECTIONS = 64  # directions of the sliced Wasserstein distance; by eye
+_PATCHES_AT_ONCE = 2**24  # largest number of pairs of patches that are compared at once
 
 
 class StyleLoss(nn.Module):
@@ -24,7 +24,7 @@ class StyleLoss(nn.Module):
 
     Args:
         distance: module from activations (C, h, w) to distances (R,).
-        weight: (R,).
+        weight: weights (R,) of the regions.
     """
 
     weight: Tensor
@@ -42,13 +42,13 @@ class StyleLoss(nn.Module):
 class GramDistance(nn.Module):
     """Squared distance between the Gram matrices of result and style (Luan et al. 2017, equation 3).
 
-    d_r = |scale_r G_r(F) - T_r|^2, where G_r(F) = sum over pixels of m_r^2 f f^T. The gradient is exact; the published
-    programs leave one factor m_r out of it, which is the same where masks are 0 or 1.
+    d_r = |scale_r G_r(F) - T_r|^2, where G_r(F) = sum over pixels of m_r^2 f f^T. The gradient is exact. Differs from
+    Luan et al.: the published programs leave out one factor m_r of it, which is the same where masks are 0 or 1.
 
     Args:
         pixels: pixels of each region.
         target: (R, C, C), the Gram matrices of the style.
-        scale: (R,), one over what the sums are divided by.
+        scale: (R,), reciprocals of the sums' divisors.
     """
 
     indices: Tensor
@@ -80,9 +80,9 @@ class MomentDistance(nn.Module):
     d_r = (|mean_r(F) - mean_r(S)|^2 + |deviation_r(F) - deviation_r(S)|^2) / C.
 
     Args:
-        masks: (R, h, w).
+        masks: masks (R, h, w) of the content.
         style: (C, h', w'), the style's activations.
-        style_masks: (R, h', w').
+        style_masks: masks (R, h', w') of the style.
     """
 
     shares: Tensor
@@ -108,10 +108,10 @@ class QuantileDistance(nn.Module):
     Wasserstein distance (Heitz et al. 2021), the channels themselves the histogram loss (Risser et al. 2017).
 
     Args:
-        pixels: numbers of each region's pixels.
+        pixels: indices of each region's pixels.
         style: (C, h', w'), the style's activations.
-        style_pixels: numbers of each region's pixels in the style.
-        directions: (K, C), or None for the channels.
+        style_pixels: indices of each region's pixels in the style.
+        directions: directions (K, C); None: the channels.
     """
 
     directions: Tensor | None
@@ -151,9 +151,9 @@ class PatchDistance(nn.Module):
     style with the largest normalised cross-correlation, searched anew in each evaluation. Patches lie inside the image.
 
     Args:
-        centres: numbers of the centres of each region's patches, counted without the outermost rows and columns.
+        centres: indices of the centres of each region's patches, counted without the outermost rows and columns.
         style: (C, h', w'), the style's activations.
-        style_centres: the same in the style.
+        style_centres: indices of the same centres in the style.
     """
 
     def __init__(self, centres: Sequence[Tensor], style: Tensor, style_centres: Sequence[Tensor]) -> None:
@@ -168,7 +168,7 @@ class PatchDistance(nn.Module):
         patches, distances = _patches(features), []
         for centres, target, directions in zip(self.centres, self.targets, self.directions, strict=True):
             ours = patches[centres]
-            # The style's patches have length 1; dividing by the length of ours would not change which is most similar.
+            # The style's patches have length 1. The length of our patch does not change which of them is most similar.
             with torch.no_grad():
                 portions = ours.split(max(1, _PATCHES_AT_ONCE // len(target)))
                 nearest = torch.cat([(portion @ directions.T).argmax(1) for portion in portions])
@@ -206,23 +206,24 @@ def style_loss(
 ) -> StyleLoss:
     """Return the style loss of one layer: its target from the style, its weights from the areas of the regions.
 
-    A region too small for this layer in either photo counts for nothing. Where pixels are sorted or cut into patches, a
-    pixel counts for the regions that it belongs to by half or more.
+    A region that covers less than one pixel of this layer in either photo is left out. Statistics that sort pixels or
+    cut patches count a pixel for each region to which at least half of it belongs.
 
     Args:
         style: activations of the style.
         masks: masks of the content.
         style_masks: masks of the style.
-        statistic: what of a region's activations is compared.
-        normalisation: "relative" divides each region's distance by that of zero activations. "published": Gram matrices
-            are means over the mask's sum and over the channels. "gatys": 1 / (4 N^2) sum (G / M - A / M)^2 for N
-            channels and M pixels. Under the latter two, other statistics are divided by the number of their elements
-            alone.
+        statistic: statistic of a region's activations that is compared.
+        normalisation: divisor of the distances. "relative": each region's distance is divided by that of zero
+            activations. "published": Gram matrices are divided by the mask's sum and the channels. "gatys":
+            1 / (4 N^2) sum (G / M - A / M)^2 for N channels and M pixels. With the latter two, statistics other than
+            "gram" are only divided by the number of their elements.
     """
     area = masks.mean((1, 2))
     present = (masks.sum((1, 2)) >= 1) & (style_masks.sum((1, 2)) >= 1)
     if statistic == "gram":
         gram = _gram_distance(style, masks, style_masks, normalisation)
+        # Differs from Luan et al. (2017), who divide by C^2: relative weights mean the same for any layer and photo.
         if normalisation == "relative":
             return StyleLoss(gram, area / gram.of_zero().clamp_min(1e-12) * present)
         return StyleLoss(gram, area / (len(style) ** 2 * (4 if normalisation == "gatys" else 1)) * present)
@@ -250,15 +251,19 @@ def _gram_distance(style: Tensor, masks: Tensor, style_masks: Tensor, normalisat
 def _distance_of_members(
     style: Tensor, masks: Tensor, style_masks: Tensor, statistic: Statistic, present: Tensor
 ) -> tuple[QuantileDistance | PatchDistance, list[int]]:
-    """Return a distance over the pixels or patches of regions, and the numbers of the regions that have some."""
+    """Return a distance over the pixels or patches of regions, and the numbers of the regions that have any."""
     rim = 1 if statistic == "patches" else 0
     members = [_members(m[:, rim : m.shape[1] - rim, rim : m.shape[2] - rim]) for m in (masks, style_masks)]
     regions = [r for r, pixels in enumerate(zip(*members, strict=True)) if present[r] and all(map(len, pixels))]
     ours, theirs = ([pixels[r] for r in regions] for pixels in members)
     if statistic == "patches":
         return PatchDistance(ours, style, theirs), regions
-    directions = _random_directions(len(style)).to(style.device) if statistic == "wasserstein" else None
-    return QuantileDistance(ours, style, theirs, directions), regions
+    if statistic == "histogram":
+        return QuantileDistance(ours, style, theirs), regions
+    if statistic == "wasserstein":
+        directions = _random_directions(len(style)).to(style.device)
+        return QuantileDistance(ours, style, theirs, directions), regions
+    raise AssertionError(f"no distance for style_statistic {statistic!r}")
 
 
 class _TensorList(nn.Module):
@@ -291,14 +296,14 @@ def _moments(features: Tensor, shares: Tensor) -> Tensor:
     """Return mean and standard deviation of each channel in each region, (R, 2 C)."""
     values = features.flatten(1).T.to(shares.dtype)
     mean = shares @ values
-    # Around the mean of all pixels, or a mean far above the deviation would swallow it in float32.
+    # Squares are taken around the mean of all pixels: otherwise float32 loses a deviation far below the mean.
     middle = values.detach().mean(0)
     variance = shares @ (values - middle).square() - (mean - middle).square()
     return torch.cat([mean, variance.clamp_min(1e-8).sqrt()], 1)
 
 
 def _members(masks: Tensor) -> list[Tensor]:
-    """Return for each mask the numbers of the pixels of which it holds at least half of what all masks hold."""
+    """Return for each mask the indices of the pixels where it is at least half of the sum of all masks."""
     least = masks.sum(0).clamp_min(1e-6) / 2  # masks of deep layers fade towards the photo's border
     return [(mask >= least).flatten().nonzero()[:, 0] for mask in masks]
 

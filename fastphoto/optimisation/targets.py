@@ -1,4 +1,4 @@
-"""The objective of one level, built: every loss with its target and its weight, as the settings say."""
+"""The construction of a level's objective: every loss with its target and its weight."""
 
 from __future__ import annotations
 
@@ -21,49 +21,48 @@ from fastphoto.regions.pair import PhotoPair
 from fastphoto.regions.resizing import masks_by_layer
 
 PUBLISHED_ACTIVATION = 100.0
-"""Mean activation of the Caffe VGG-19 on values up to 256, to which others are scaled for the published weights."""
+"""Mean activation of the Caffe VGG-19 on pixel values up to 256. The published weights are chosen for it, so the
+activations of other encoders are scaled to it."""
 
 
 def level_objective(
     settings: Settings,
     encoder: Encoder,
-    pair: PhotoPair,  # whose masks are used
+    pair: PhotoPair,  # only its masks are used
     level: Level,
 ) -> Objective:
-    """Return the losses of one level with their targets, and what the unknowns stand for."""
+    """Return the objective of one level: the losses with their targets, and the image that unknowns stand for."""
     layers = tuple(dict.fromkeys([*settings.content_layers, *settings.style_layers]))
     content_features, style_features = encoder(level.content, layers), encoder(level.style, layers)
-    examples = (content_features, style_features) if settings.style_layers else (content_features,)
-    scale = _Scale(settings, encoder, _mean_activations(examples, layers))
+    photos = (content_features, style_features) if settings.style_layers else (content_features,)
+    scale = _Scale(settings, encoder, _mean_activations(photos, layers))
     content_losses = _content_losses(settings, encoder, scale, content_features, level.start)
-    # Gatys et al. (2016) have no masks that fade: pixels at the border of the photo count like all others.
+    # The masks of Luan et al. (2017) fade towards the photo's border in deep layers. Gatys et al. (2016) have no masks:
+    # all pixels count alike.
     fade = settings.normalisation != "gatys"
-    masks, style_masks = (
-        masks_by_layer(photo_masks, _size(photo), settings.style_layers, _sizes(features), fade)
-        for photo_masks, photo, features in (
-            (pair.content_masks, level.content, content_features),
-            (pair.style_masks, level.style, style_features),
-        )
-    )
+    style_size = level.style.shape[1], level.style.shape[2]
+    masks = masks_by_layer(pair.content_masks, level.size, settings.style_layers, _sizes(content_features), fade)
+    style_masks = masks_by_layer(pair.style_masks, style_size, settings.style_layers, _sizes(style_features), fade)
     weights = {
         layer: weight * scale.style(layer)
         for layer, weight in zip(settings.style_layers, settings.style_weights, strict=True)
     }
-    losses_of_style = style_losses(
+    weighted_style_losses = style_losses(
         weights, style_features, masks, style_masks, settings.style_statistic, settings.normalisation
     )
-    losses_of_image = image_losses(settings, level.stage, level.content, level.start)
-    # Differs from Luan et al. (2017), who smooth once, at the end.
+    weighted_image_losses = image_losses(settings, level.stage, level.content, level.start)
+    # Differs from Luan et al. (2017), who smooth only at the end: "fast" optimises over smoothed images.
     project = settings.projection and level.stage == "photorealism"
     projection = LocalAffineProjection(level.content, **settings.smoothing()) if project else None
+    # Not in Luan et al. (2017): an ablation optimises a bilateral grid of colour maps instead of pixels.
     grid = BilateralGrid(level.content) if settings.unknowns == "bilateral_grid" else None
-    feature_losses = {"content": content_losses, "style": losses_of_style}
-    return Objective(encoder, feature_losses, losses_of_image, projection, settings.pixel_scale, grid)
+    feature_losses = {"content": content_losses, "style": weighted_style_losses}
+    return Objective(encoder, feature_losses, weighted_image_losses, projection, settings.pixel_scale, grid)
 
 
-def _mean_activations(examples: tuple[Mapping[str, Tensor], ...], layers: tuple[str, ...]) -> dict[str, float]:
+def _mean_activations(photos: tuple[Mapping[str, Tensor], ...], layers: tuple[str, ...]) -> dict[str, float]:
     return {
-        layer: float(sum(features[layer].mean(dtype=torch.float32) for features in examples) / len(examples))
+        layer: float(sum(features[layer].mean(dtype=torch.float32) for features in photos) / len(photos))
         for layer in layers
     }
 
@@ -71,7 +70,7 @@ def _mean_activations(examples: tuple[Mapping[str, Tensor], ...], layers: tuple[
 def _content_losses(
     settings: Settings, encoder: Encoder, scale: _Scale, content_features: Mapping[str, Tensor], start: Tensor
 ) -> dict[str, Weighted]:
-    # Differs from Luan et al. (2017): by default the target is the start image, whose light is the style's already.
+    # Differs from Luan et al. (2017): in "fast" the target is the start image, which already has the style's light.
     own = settings.content_target == "content" or settings.start != "colour"
     target = content_features if own else encoder(start, tuple(content_features))
     return {
@@ -81,38 +80,35 @@ def _content_losses(
 
 
 class _Scale:
-    """Factors that bring losses of activations to the scale that their weights are made for."""
+    """Factors that bring losses on activations to the scale that their weights are chosen for."""
 
     def __init__(self, settings: Settings, encoder: Encoder, activation: Mapping[str, float]) -> None:
         self.settings, self.encoder, self.activation = settings, encoder, activation  # means by layer
 
     def content(self, layer: str, target: Tensor) -> float:
-        """Return the factor of the mean squared distance of activations."""
+        """Return the factor of the content loss, a mean of squared differences."""
         factor = self._activation(layer) ** 2
-        if self.settings.normalisation == "gatys":
+        if self.settings.normalisation == "gatys":  # half the sum of squared differences
             _, height, width = target.shape
             factor *= VGG19_CHANNELS[Layer.parse(layer).block - 1] * height * width / 2
         return factor
 
     def style(self, layer: str) -> float:
-        """Return the factor of the style loss; the relative one is divided by the size of the target already."""
+        """Return the factor of the style loss."""
         if self.settings.normalisation == "relative":
-            return 1.0
-        power = 4 if self.settings.style_statistic == "gram" else 2
+            return 1.0  # `style_loss` divides by the size of its target
+        power = 4 if self.settings.style_statistic == "gram" else 2  # Gram matrices are products of two activations
         return float(self._activation(layer) ** power)
 
     def _activation(self, layer: str) -> float:
         mean = self.activation[layer]
         if mean < 1e-6:  # a black photo has no activations to scale
             return 1.0
+        # Differs from Luan et al. (2017): relative to the mean activation, weights mean the same for any encoder.
         if self.settings.normalisation == "relative":
             return 1 / mean
         return 1.0 if self.encoder.published_scale else PUBLISHED_ACTIVATION / mean
 
 
-def _size(image: Tensor) -> tuple[int, int]:
-    return image.shape[1], image.shape[2]
-
-
 def _sizes(features: Mapping[str, Tensor]) -> dict[str, tuple[int, int]]:
-    return {layer: _size(activations) for layer, activations in features.items()}
+    return {layer: (activations.shape[1], activations.shape[2]) for layer, activations in features.items()}

@@ -1,4 +1,4 @@
-"""An optimised image at another size: that of the next level, and at the end that of the photo itself."""
+"""The upsampling of an optimised image to the next level's size, and at the end to the photo's own."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from fastphoto.photos.resize import enlarge
 
 
 def upsample(image: Tensor, content: Tensor, target: Tensor, settings: Settings, smooth: bool) -> Tensor:
-    """Return an optimised image at the size of another content, not clamped.
+    """Return an optimised image at the size of `target`, not clamped.
 
-    Local affine colour maps from content to image are fitted, and applied to the other content, so that the image has
-    its detail. Where pixels themselves are the result (`settings.result` is "image"), or the other content is no
-    larger, the image is resized.
+    Fit local affine colour maps from content to image and apply them to the target, so that the result has the target's
+    detail. Resize the image instead if `settings.result` is "image", or if the target is no larger and the maps are not
+    to be smoothed.
 
     Args:
         image: (3, h, w), optimised.
-        content: (3, h, w), the content at the same size.
-        target: (3, H, W), the content at the next level, or the photo at its own size.
-        settings: `result` and the smoothing are used.
-        smooth: whether to smooth the maps: at the end of a run, as Luan et al. (2017) smooth their image. Then maps are
-            applied to a content of any size.
+        content: (3, h, w), the content at the image's size.
+        target: (3, H, W), the content at the next level's size, or at its own.
+        settings: settings of the result and of the smoothing.
+        smooth: whether to smooth the maps, as Luan et al. (2017) do at the end of a run.
     """
     larger = target.shape[1] > content.shape[1]
     if settings.result == "image" or not (larger or smooth):

@@ -1,4 +1,4 @@
-"""Photographs in and out: files, images, arrays and tensors, and the type `Photo` between them."""
+"""Reading and writing of photographs, from and to files, images, arrays and tensors, and the type `Photo`."""
 
 from fastphoto.photos.photo import Photo, PhotoSource
 from fastphoto.photos.read import read_photo

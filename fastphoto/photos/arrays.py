@@ -43,7 +43,7 @@ def photo_of_tensor(tensor: Tensor, role: str) -> Photo:
         raise InputError(f"{role}: tensor of shape {shape}; give (C, H, W) or (1, C, H, W) with C of 1, 3 or 4{hint}")
     values = planes.detach().to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     values = values.div_(255) if tensor.dtype == torch.uint8 else _checked_unit_range(values, role)
-    pixels, alpha = _split(values)
+    pixels, alpha = _colours_and_alpha(values)
     bits = tensor.dtype.itemsize * 8
     layout: Literal["chw", "nchw"] = "nchw" if tensor.ndim == 4 else "chw"
     return Photo(pixels, alpha, "tensor", role, bits=bits, dtype=tensor.dtype, layout=layout)
@@ -53,8 +53,9 @@ def pixels_and_alpha(values: np.ndarray[Any, Any], name: str) -> tuple[Tensor, T
     """Return the pixels and the alpha of a `Photo` from sRGB values.
 
     Args:
-        values: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) with alpha; uint8, uint16 or float in [0, 1]. Not changed.
-        name: what messages call them.
+        values: pixels, (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) with alpha; uint8, uint16 or float in [0, 1]; not
+            changed.
+        name: name of the source in messages.
 
     Returns:
         Pixels (3, H, W) and alpha (H, W) or None, float32 in [0, 1].
@@ -66,8 +67,8 @@ def pixels_and_alpha(values: np.ndarray[Any, Any], name: str) -> tuple[Tensor, T
     with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, which is reported
         planes = torch.from_numpy(np.array(channels_first, dtype=np.float32, order="C"))
     if values.dtype.kind == "f":
-        return _split(_checked_unit_range(planes, name))
-    return _split(planes.div_(np.iinfo(values.dtype).max))
+        return _colours_and_alpha(_checked_unit_range(planes, name))
+    return _colours_and_alpha(planes.div_(np.iinfo(values.dtype).max))
 
 
 def _checked_unit_range(values: Tensor, name: str) -> Tensor:
@@ -83,8 +84,8 @@ def _checked_unit_range(values: Tensor, name: str) -> Tensor:
     return values.clamp_(0, 1)
 
 
-def _split(values: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return 1, 3 or 4 planes as three colours and, of four, the alpha."""
+def _colours_and_alpha(values: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Split 1, 3 or 4 planes into three colour planes and the alpha plane, if there is one."""
     if values.shape[0] == 4:
         return values[:3], values[3]
     return values.expand(3, -1, -1).contiguous(), None

@@ -1,4 +1,4 @@
-"""The colours of a decoded image as sRGB values, and results back to the colour profile of their photo."""
+"""Conversion of decoded images to sRGB, and of results to the colour profile of their photo."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fastphoto.photos.formats import WIDE_GREY_MODES
 
 
 class SrgbImage(NamedTuple):
-    """An image in sRGB, and the colour profile that its results get."""
+    """An image in sRGB, and the colour profile for its results."""
 
     values: np.ndarray[Any, Any]  # (H, W) grey or (H, W, C) colour, C = 4 with alpha; uint8, uint16 or float32
-    icc: bytes | None = None  # RGB profile of the source, None if it has none or it is not for RGB
-    icc_is_srgb: bool = True  # if not, results are converted to it
+    icc: bytes | None = None  # RGB profile of the source, None if missing, unusable or not for RGB
+    icc_is_srgb: bool = True  # if False, results are converted to the profile
 
 
 def to_srgb(image: Image.Image, name: str) -> SrgbImage:
@@ -25,10 +25,10 @@ def to_srgb(image: Image.Image, name: str) -> SrgbImage:
 
     Args:
         image: loaded image.
-        name: what messages call it.
+        name: name of the image in messages.
 
     Returns:
-        The values, of 8 bits but for grey images of 16 or 32 bits, and the profile.
+        The values and the profile. Values have 8 bits, except in grey images of 16 or 32 bits.
 
     Raises:
         InputError: Pillow cannot convert the mode, or integer grey values are outside 0 to 65535.
@@ -119,7 +119,7 @@ def _transformed(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> I
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Return whether a transform moves no 8-bit colour by more than two steps; names of profiles cannot be trusted."""
+    """Return whether a transform changes no 8-bit colour by more than 2; profile names cannot be trusted."""
     steps = np.linspace(0, 255, 6).astype(np.uint8)
     colours = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(1, -1, 3)
     moved = np.asarray(_transformed(Image.fromarray(colours), transform))

@@ -1,4 +1,4 @@
-"""Image files and PIL images decoded safely, turned upright, with the metadata that a result may carry."""
+"""Safe decoding of image files and PIL images: upright pixels, and the metadata that a result may carry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastphoto.errors import FileError, InputError, error_text, printable, warn
 from fastphoto.photos.formats import READ_EXTENSIONS, READ_FORMATS, WIDE_GREY_MODES
 from fastphoto.runtime.memory import check_photo_fits
 
-PIXEL_LIMIT = 200_000_000  # pixels of one file: a few kilobytes can claim billions
+PIXEL_LIMIT = 200_000_000  # pixels of one image; a file of a few kilobytes can claim billions
 _STDERR_LOCK = threading.Lock()
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 _PNG_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
@@ -39,35 +39,35 @@ _CARRIED_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 _CARRIED_DIRECTORIES = (0x8769, 0x8825)  # camera settings, GPS position
 _SIZE_TAGS = (0xA002, 0xA003)  # pixel width and height, wrong after a rotation
 _EXIF_LIMIT = 65_000  # bytes: a JPEG segment holds no more
-# Without a handler, Python would print what Pillow logs just before it raises the same as an error.
+# Pillow logs some errors just before it raises them. Without a handler, Python would print these too.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 class DecodedImage(NamedTuple):
-    """An upright image, and what its file says about it."""
+    """An upright image, and metadata of its file."""
 
     image: Image.Image
     exif: bytes | None  # without the orientation, which is applied
     dpi: tuple[float, float] | None  # resolution (horizontal, vertical)
     format: str | None  # "PNG", "JPEG", ...
-    has_more_bits: bool = False  # the colours of the file have more than the 8 bits a channel of `image`
+    has_more_bits: bool = False  # whether the file has more bits a channel than the 8 of `image`
 
 
 def decode(source: str | os.PathLike[str] | Image.Image, name: str) -> DecodedImage:
-    """Decode an image file or a PIL image, which may be open but not loaded yet, and turn it upright.
+    """Decode an image file or a PIL image, loaded or only opened, and turn it upright.
 
     Args:
         source: path or PIL image.
-        name: what messages call the source.
+        name: name of the source in messages.
 
     Returns:
-        The image and what its file says about it.
+        The image and its metadata.
 
     Raises:
         FileError: the file cannot be read, is damaged, is not an image, or has too many pixels.
         InputError: the PIL image has too many pixels.
 
-    Warns with a FastPhotoWarning about a wrong extension, and about several frames, of which only the first is used.
+    Warns with a FastPhotoWarning about a wrong extension, and about frames after the first, which are not used.
     """
     if isinstance(source, Image.Image):
         image, exif = apply_orientation(load_image(source, name))
@@ -91,24 +91,24 @@ def decode(source: str | os.PathLike[str] | Image.Image, name: str) -> DecodedIm
 
 
 def open_image(path: str | os.PathLike[str]) -> DecodedImage:
-    """Decode an image file and call it by its path in messages; see `decode`."""
+    """Decode an image file, with its path as its name in messages; see `decode`."""
     return decode(path, printable(path))
 
 
 def load_image(image: Image.Image, role: str) -> Image.Image:
-    """Load a PIL image opened elsewhere; raises InputError if it is too large, FileError if it is damaged."""
+    """Load the pixels of a PIL image; raise InputError if there are too many, FileError if it is damaged."""
     width, height = image.size
     if width * height > PIXEL_LIMIT:
         raise InputError(f"{role}: {width}x{height} pixels; at most {PIXEL_LIMIT // 10**6} million are accepted")
     try:
         image.load()
-    except Exception as error:  # an image opened lazily meets its file only here
+    except Exception as error:  # an image that was only opened reads its file here
         raise FileError(f"{role}: the image cannot be decoded ({error_text(error)})") from error
     return image
 
 
 def apply_orientation(image: Image.Image) -> tuple[Image.Image, bytes | None]:
-    """Apply the EXIF orientation of a loaded image; also return its EXIF data without it, None if unreadable."""
+    """Apply the EXIF orientation of a loaded image; also return its other EXIF data, None if unreadable."""
     try:
         exif = image.getexif()
         method = _TRANSPOSE.get(exif.get(_ORIENTATION, 1))
@@ -118,7 +118,7 @@ def apply_orientation(image: Image.Image) -> tuple[Image.Image, bytes | None]:
 
 
 def _carried_exif(exif: Image.Exif) -> bytes | None:
-    """Return the part of EXIF data that is true of a result, too."""
+    """Return the part of EXIF data that is also true of a result."""
     try:
         carried = Image.Exif()
         for tag in _CARRIED_TAGS:
@@ -130,7 +130,7 @@ def _carried_exif(exif: Image.Exif) -> bytes | None:
                 carried.get_ifd(directory).update(entries)
         has_entries = len(carried) > 0 or any(carried.get_ifd(each) for each in _CARRIED_DIRECTORIES)
         data = carried.tobytes() if has_entries else None
-    except Exception:  # Pillow raises whatever its writer stumbles over
+    except Exception:  # Pillow documents no set of exceptions for damaged metadata
         return None
     return data if data is None or len(data) <= _EXIF_LIMIT else None
 
@@ -152,7 +152,7 @@ def _decode_file(file: BinaryIO, name: str) -> DecodedImage:
 
 
 def _without_text(file: BinaryIO) -> io.BytesIO:
-    """Return a PNG file without its text, which is no reason to refuse the photo, however long it is."""
+    """Return a PNG file without its text chunks, because too much text is no reason to refuse the photo."""
     file.seek(0)
     parts = [file.read(8)]
     while len(head := file.read(8)) == 8:
@@ -201,16 +201,16 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
         raise FileError(f"{name}: not an image in one of the formats {', '.join(READ_FORMATS)}") from None
     except Image.DecompressionBombError:
         raise FileError(f"{name}: claims too many pixels (at most {PIXEL_LIMIT // 10**6} million)") from None
-    except Exception as error:  # Pillow raises whatever its parsers stumble over
+    except Exception as error:  # Pillow documents no set of exceptions for damaged files
         raise FileError(f"{name}: damaged image file ({error_text(error)})") from error
 
 
 def _has_more_bits(image: Image.Image) -> bool:
-    """Return whether the file of an image not loaded yet has colours with more bits than Pillow will return."""
+    """Return whether a file has more bits a channel than Pillow decodes; its image must not be loaded yet."""
     tiles: Any = getattr(image, "tile", None)
     if image.mode in WIDE_GREY_MODES or not tiles:
         return False
-    arguments = tiles[0][3]  # of the decoder, such as the raw mode "RGB;16B"
+    arguments = tiles[0][3]  # arguments of the decoder, such as the raw mode "RGB;16B"
     arguments = arguments if isinstance(arguments, tuple) else (arguments,)
     sixteen = any(isinstance(a, str) and ";16" in a for a in arguments)
     return sixteen or (image.format == "PPM" and any(isinstance(a, int) and a > 255 for a in arguments))
@@ -218,7 +218,7 @@ def _has_more_bits(image: Image.Image) -> bool:
 
 @contextlib.contextmanager
 def _silent_libtiff() -> Iterator[None]:
-    """Drop what libtiff prints to the stderr of the process beside the error that Pillow raises."""
+    """Discard the messages that libtiff prints to stderr; Pillow raises an error anyway."""
     with _STDERR_LOCK, contextlib.ExitStack() as restoring:
         with contextlib.suppress(OSError):  # there may be no stderr
             stderr = os.dup(2)

@@ -1,35 +1,40 @@
-"""The file formats that photos are read from and written to."""
+"""The file formats that photos are read from and written to: one table, a row for each format."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-READ_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "PPM", "GIF", "AVIF")
-WRITE_FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WEBP",
-}
-READ_EXTENSIONS = WRITE_FORMATS | {
-    ".bmp": "BMP",
-    ".ppm": "PPM",
-    ".pgm": "PPM",
-    ".pbm": "PPM",
-    ".gif": "GIF",
-    ".avif": "AVIF",
-}
-SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "PNG": {},
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "TIFF": {},  # Pillow cannot compress a TIFF that carries camera settings
-    "WEBP": {"quality": 95},
-}
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A file format, by the name that Pillow has for it."""
+
+    name: str
+    extensions: tuple[str, ...]
+    save_options: Mapping[str, Any] | None = None
+    """Options of Pillow's `save`; None: fastphoto only reads the format."""
+    sixteen_bits: bool = False
+    """Whether fastphoto reads and writes it with 16 bits a channel, by libvips."""
+
+
+FORMATS = (
+    FileFormat("PNG", (".png",), {}, sixteen_bits=True),
+    FileFormat("JPEG", (".jpg", ".jpeg"), {"quality": 95, "subsampling": 0}),
+    FileFormat("TIFF", (".tif", ".tiff"), {}, sixteen_bits=True),  # Pillow cannot compress one that has EXIF data
+    FileFormat("WEBP", (".webp",), {"quality": 95}),
+    FileFormat("BMP", (".bmp",)),
+    FileFormat("PPM", (".ppm", ".pgm", ".pbm")),
+    FileFormat("GIF", (".gif",)),
+    FileFormat("AVIF", (".avif",)),
+)
+
+READ_FORMATS = tuple(each.name for each in FORMATS)
+READ_EXTENSIONS = {extension: each.name for each in FORMATS for extension in each.extensions}
+SAVE_OPTIONS = {each.name: each.save_options for each in FORMATS if each.save_options is not None}
+WRITE_FORMATS = {extension: name for extension, name in READ_EXTENSIONS.items() if name in SAVE_OPTIONS}
+SIXTEEN_BIT_FORMATS = tuple(each.name for each in FORMATS if each.sixteen_bits)
 
 WIDE_GREY_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
-"""Modes of PIL images: grey with 16 or 32 bits."""
-
-SIXTEEN_BIT_FORMATS = ("PNG", "TIFF")
-"""Formats whose colours may have 16 bits a channel, here."""
+"""PIL modes of grey images with 16 or 32 bits."""

@@ -1,4 +1,4 @@
-"""The type `Photo`: a decoded photograph, and what makes a result the same kind of object."""
+"""The type `Photo`: a decoded photograph, with the facts that give a result the form of the source."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-MINIMUM_SIDE = 16  # pixels: conv5_1 of a VGG-19 lies below four poolings
+MINIMUM_SIDE = 16  # pixels: four poolings precede conv5_1 of VGG-19, and each halves the sides
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One decoded photograph, and what makes a result the same kind of object as the source.
+    """One decoded photograph, with the facts that give a result the form of the source.
 
-    `read_photo` makes it, `to_source_kind` and `write_photo` use it.
+    `read_photo` makes it; `to_source_kind` and `write_photo` use it.
 
     Example:
         >>> from fastphoto.photos.read import read_photo
@@ -29,14 +29,14 @@ class Photo:
 
     pixels: Tensor  # (3, H, W) float32, sRGB in [0, 1]
     alpha: Tensor | None  # (H, W) float32 in [0, 1]; 0 is transparent
-    kind: Literal["path", "pil", "numpy", "tensor"]  # of the source
-    name: str  # what messages call it: the path, or the role
-    bits: int = 8  # a channel, of the source
-    dtype: np.dtype[Any] | torch.dtype | None = None  # of an array or tensor
-    layout: Literal["chw", "nchw"] = "chw"  # of a tensor; arrays always have channels last
-    format: str | None = None  # of a file: "PNG", "JPEG", ...
+    kind: Literal["path", "pil", "numpy", "tensor"]  # kind of source
+    name: str  # name in messages: the path, or the role
+    bits: int = 8  # bits a channel of the source
+    dtype: np.dtype[Any] | torch.dtype | None = None  # dtype of the array or tensor
+    layout: Literal["chw", "nchw"] = "chw"  # layout of the tensor; arrays always have channels last
+    format: str | None = None  # format of the file: "PNG", "JPEG", ...
     icc: bytes | None = None  # RGB profile of the source, embedded in results
-    icc_is_srgb: bool = True  # if not, results are converted to it
+    icc_is_srgb: bool = True  # if False, results are converted to the profile
     exif: bytes | None = None  # without the orientation, which is applied
     dpi: tuple[float, float] | None = None
 
@@ -47,4 +47,4 @@ class Photo:
 
 
 PhotoSource = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor | Photo
-"""What `read_photo` reads; a `Photo` is used as it is."""
+"""Types that `read_photo` accepts; a `Photo` is returned as it is."""

@@ -1,4 +1,4 @@
-"""Photos read: a path, PIL image, array or tensor becomes a `Photo`."""
+"""Reading of photos: a path, PIL image, array or tensor becomes a `Photo`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_photo(source: PhotoSource, role: str = "content") -> Photo:
         source: path; PIL image; numpy array (H, W, 3), (H, W, 4), (H, W) or (H, W, 1) of uint8, uint16 or float in
             [0, 1]; tensor (C, H, W) or (1, C, H, W) with C = 1, 3 or 4, of uint8 or float in [0, 1] (detached); or a
             `Photo`, which is returned as it is.
-        role: what messages call a source that has no path.
+        role: name in messages of a source that has no path.
 
     Returns:
         The photo; it shares no memory with an array or tensor.

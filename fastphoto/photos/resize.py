@@ -1,4 +1,4 @@
-"""Photos and their sizes shrunk and enlarged."""
+"""Resizing of photos, and of their sizes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from fastphoto.errors import InputError
 from fastphoto.photos.photo import MINIMUM_SIDE
 
 ASPECT_TOLERANCE = 0.02
-"""How much the logarithm of two equal aspects may differ: rounding to whole pixels changes an aspect a little."""
+"""Largest difference between logarithms of equal aspects: rounding to whole pixels changes an aspect a little."""
 
 
 def same_aspect(size: tuple[int, int], other: tuple[int, int]) -> bool:
     """Return whether two sizes have the same aspect, within 2 %.
 
     Args:
-        size: (height, width).
-        other: (height, width).
+        size: first size, (height, width).
+        other: second size, (height, width).
 
     Returns:
         True if the aspects are the same.
@@ -36,7 +36,7 @@ def shrunk_size(size: tuple[int, int], long_side: int, minimum: int = 1) -> tupl
     """Shrink a size to a long side.
 
     Args:
-        size: (height, width) in pixels.
+        size: original size, (height, width), in pixels.
         long_side: larger side of the shrunk size, in pixels.
         minimum: least length of either side, in pixels.
 
@@ -58,7 +58,7 @@ def fit_size(height: int, width: int, long_side: int, name: str = "photo") -> tu
         height: height of the photo in pixels.
         width: width of the photo in pixels.
         long_side: larger side of the shrunk size, in pixels.
-        name: what messages call the photo.
+        name: name of the photo in messages.
 
     Returns:
         (height, width) of the same aspect; that of the photo itself if its long side is not larger.
@@ -84,8 +84,8 @@ def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """Shrink pixels by antialiased bicubic interpolation, clamped to the range of the input.
 
     Args:
-        pixels: (C, H, W), float.
-        size: (height, width) of the result in pixels.
+        pixels: image, (C, H, W), float.
+        size: size of the result, (height, width), in pixels.
 
     Returns:
         (C, height, width); `pixels` itself if that is their size.
@@ -111,8 +111,8 @@ def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """Enlarge pixels by bicubic interpolation, clamped to the range of the input; shrink them as `resize` does.
 
     Args:
-        pixels: (C, H, W), float.
-        size: (height, width) of the result in pixels.
+        pixels: image, (C, H, W), float.
+        size: size of the result, (height, width), in pixels.
 
     Returns:
         (C, height, width); `pixels` itself if that is their size.

@@ -1,4 +1,4 @@
-"""Colours of 16 bits a channel in PNG and TIFF files, read and written by libvips, because Pillow only knows 8."""
+"""Colours of 16 bits a channel in PNG and TIFF files, read and written by libvips, because Pillow supports only 8."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def can_read_sixteen_bits() -> bool:
 def sixteen_bit_values(
     path: str | os.PathLike[str], name: str, file_format: str | None, eight_bit_values: _Values, convert: bool
 ) -> _Values:
-    """Return the pixels of a file with 16 bits a channel, or with a warning those of 8 bits.
+    """Return the 16-bit pixels of a file, or its 8-bit pixels with a warning.
 
     Args:
         path: file whose colours have more than 8 bits a channel.
-        name: what messages call it.
-        file_format: "PNG", "TIFF", ...; others have only 8-bit values here.
-        eight_bit_values: (H, W) or (H, W, C) uint8, as decoded by Pillow, returned if libvips is missing.
+        name: name of the file in messages.
+        file_format: format of the file; only "PNG" and "TIFF" can have 16 bits here.
+        eight_bit_values: pixels decoded by Pillow, (H, W) or (H, W, C) uint8, returned if 16 bits cannot be read.
         convert: whether to convert from the colour profile of the file to sRGB; see `read_sixteen_bits`.
 
     Returns:
-        (H, W, C) uint16, upright, C = 3, or 4 with alpha; or `eight_bit_values`.
+        Pixels, (H, W, C) uint16, upright, C = 3, or 4 with alpha; or `eight_bit_values`.
 
     Raises:
         FileError: libvips refuses the file.
@@ -42,7 +42,7 @@ def sixteen_bit_values(
         warn(f"{name}: more than 8 bits per colour channel; read with 8 bits{hint}")
         return eight_bit_values
     values = read_sixteen_bits(path, name, convert)
-    if values.shape[2] == 3 and eight_bit_values.shape[2:] == (4,):  # alpha that only Pillow knows
+    if values.shape[2] == 3 and eight_bit_values.shape[2:] == (4,):  # alpha that only Pillow reads
         values = np.dstack([values, eight_bit_values[..., 3].astype(np.uint16) * 257])
     return values
 
@@ -51,12 +51,12 @@ def read_sixteen_bits(path: str | os.PathLike[str], name: str, convert: bool) ->
     """Read the pixels of a PNG or TIFF file that Pillow has decoded without an error.
 
     Args:
-        path: file.
-        name: what messages call it.
+        path: path of the file.
+        name: name of the file in messages.
         convert: whether to convert from the colour profile of the file to sRGB; else its values are taken as sRGB.
 
     Returns:
-        (H, W, C) uint16, upright, C = 3, or 4 with alpha; grey becomes colour.
+        Pixels, (H, W, C) uint16, upright, C = 3, or 4 with alpha; grey becomes colour.
 
     Raises:
         FileError: libvips refuses the file.
@@ -92,8 +92,8 @@ def encode_sixteen_bits(
     """Encode a PNG or TIFF file.
 
     Args:
-        values: (H, W, C) uint16, sRGB, C = 3, or 4 with alpha.
-        file_format: "PNG" or "TIFF".
+        values: pixels, (H, W, C) uint16, sRGB, C = 3, or 4 with alpha.
+        file_format: format of the file, "PNG" or "TIFF".
         icc: RGB profile of the file.
         convert: whether to convert from sRGB to that profile.
         dpi: resolution (horizontal, vertical), dots per inch.
@@ -121,7 +121,7 @@ def encode_sixteen_bits(
 
 
 def _libvips() -> Any:
-    os.environ.setdefault("VIPS_WARNING", "0")  # no warnings on stderr beside the errors that it raises
+    os.environ.setdefault("VIPS_WARNING", "0")  # libvips would print warnings to stderr and also raise errors
     import pyvips
 
     return pyvips

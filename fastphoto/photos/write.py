@@ -1,4 +1,4 @@
-"""Results written: pixels become the kind of object that the photo was read from, or a file."""
+"""Writing of results, as the kind of object that the photo was read from or as a file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def to_source_kind(photo: Photo, pixels: Tensor) -> Image.Image | np.ndarray[Any
         `photo.pixels`.
 
     Raises:
-        InputError: another shape, or pixels that are NaN or infinite.
+        InputError: a wrong shape, or pixels that are NaN or infinite.
 
     Example:
         >>> from fastphoto.photos.read import read_photo
@@ -73,7 +73,7 @@ def write_photo(path: str | os.PathLike[str], photo: Photo, pixels: Tensor) -> N
         pixels: result (3, H, W), float, sRGB; values are clamped to [0, 1].
 
     Raises:
-        InputError: unknown extension, another shape, or pixels that are NaN or infinite.
+        InputError: an unknown extension, a wrong shape, or pixels that are NaN or infinite.
         FileError: the file cannot be written.
 
     Example:
@@ -94,7 +94,9 @@ def write_photo(path: str | os.PathLike[str], photo: Photo, pixels: Tensor) -> N
         write_file(path, lambda file: file.write(data))
         return
     image = _image_of(photo, pixels)
-    options = SAVE_OPTIONS[file_format] | {k: image.info[k] for k in ("icc_profile", "exif", "dpi") if k in image.info}
+    options = dict(SAVE_OPTIONS[file_format]) | {
+        k: image.info[k] for k in ("icc_profile", "exif", "dpi") if k in image.info
+    }
     if file_format == "JPEG" and image.mode == "RGBA":
         warn(f"{name}: JPEG has no transparency; flattened on white")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -107,17 +109,17 @@ def write_image(path: str | os.PathLike[str], image: Image.Image, file_format: s
 
 
 def check_output(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> str:
-    """Refuse, before any work, an output path that cannot be written.
+    """Check, before any work, that an output path can be written, and return its format.
 
     Args:
         path: file to be written.
-        inputs: sources of the work; those that are paths must not be the output's file.
+        inputs: inputs of the work; a path among them must not be the output's file.
 
     Returns:
         The format that the extension chooses: "PNG", "JPEG", "TIFF" or "WEBP".
 
     Raises:
-        InputError: unknown extension, or the output is one of the inputs.
+        InputError: an unknown extension, or the output is one of the inputs.
         FileError: the folder does not exist or cannot be written to, or the output is a folder or a device.
 
     Example:
@@ -137,17 +139,17 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[object] = ()) ->
         raise FileError(f"{name}: no permission to write in the folder {printable(folder)}")
     if os.path.exists(path) and not os.path.isfile(path):
         raise FileError(f"{name}: exists and is not a regular file")
-    if os.path.exists(path) and any(_is_file(source, path) for source in inputs):
+    if os.path.exists(path) and any(_is_same_file(source, path) for source in inputs):
         raise InputError(f"{name}: is also an input; write the result to another file")
     return file_format
 
 
-def _is_file(source: object, path: str | os.PathLike[str]) -> bool:
+def _is_same_file(source: object, path: str | os.PathLike[str]) -> bool:
     return isinstance(source, (str, os.PathLike)) and os.path.exists(source) and os.path.samefile(source, path)
 
 
 def _checked(photo: Photo, pixels: Tensor) -> Tensor:
-    """Return a result without its gradient once its shape and values are checked."""
+    """Check the shape and the values of a result, and return it without its gradient."""
     if pixels.ndim != 3 or pixels.shape[0] != 3:
         raise InputError(f"result for {photo.name}: shape {tuple(pixels.shape)}; give (3, H, W)")
     pixels = pixels.detach()

@@ -25,31 +25,31 @@ CATEGORIES = tuple(name.strip() for name in _NAMES.split(","))
 """The categories of ADE20K's scene parsing benchmark (SceneParsing150), in the order in which networks number them."""
 
 _MERGED = {
-    # It lights everything else outdoors, and nothing else has its gradients.
+    # The source of light outdoors, with smooth gradients that nothing else has.
     "sky": "sky",
-    # They mirror the sky; networks take one for the other.
+    # Mirrors the sky; networks confuse these categories.
     "water": "water, sea, river, lake, waterfall, fountain, swimming pool",
-    # Leaves: dark among themselves, rough, and the first to change with the season.
+    # Leaves: rough, with dark gaps, and the first to change with the season.
     "trees": "tree, palm, plant, flower",
-    # Low green that lies open to the light: brighter and smoother than trees, and green when they are red.
+    # Low plants in open light: brighter and smoother than trees, and still green when trees are red.
     "grass": "grass, field",
-    # Bare or wooded relief, most of it far away and hazed.
+    # Bare or wooded slopes, mostly distant and hazy.
     "mountains": "mountain, hill, rock",
-    # Loose and dry, of the soil's colour.
+    # Loose and dry, in the colours of soil.
     "ground": "earth, sand, land, path, dirt track",
-    # Paved: grey, flat, wet or lit by lamps at night.
+    # Paved and flat: grey, or shining when wet or lit by lamps.
     "road": "road, sidewalk, runway",
-    # Built, seen from outside, with windows that shine at night.
+    # Built structures from outside; their windows shine at night.
     "buildings": "building, house, skyscraper, tower, hovel, bridge, grandstand, booth, pier, tent, awning, canopy",
-    # Thin bars with what lies behind between them.
+    # Thin bars, with the background visible between them.
     "fences": "fence, railing, bannister, pole",
-    # The painted or panelled surfaces that enclose a room, and what is built into them.
+    # The painted or panelled surfaces that enclose a room, with their built-in parts.
     "walls": "wall, ceiling, door, column, fireplace, base",
-    # Walked on, lit from above.
+    # Surfaces to walk on, lit from above.
     "floor": "floor, rug, stage, stairs, stairway, step, escalator",
-    # Daylight enters a room through them, and through what hangs before them.
+    # Daylight enters a room through them, with their blinds and curtains.
     "windows": "windowpane, screen door, blind, curtain",
-    # Wood and other hard surfaces at the height of hands.
+    # Wood and other hard surfaces below eye level.
     "furniture": "cabinet, table, shelf, desk, wardrobe, chest of drawers, counter, case, pool table, bookcase, "
     "coffee table, bench, countertop, kitchen island, bar, buffet, stool, chair, swivel chair",
     # Cloth: soft folds, no highlights.
@@ -57,25 +57,25 @@ _MERGED = {
     # Enamel, porcelain and steel: white or metal, with highlights.
     "appliances": "refrigerator, stove, oven, microwave, dishwasher, washer, hood, radiator, fan, sink, bathtub, "
     "toilet, shower",
-    # They glow, or are black glass.
+    # Glowing, or black glass.
     "screens": "television receiver, monitor, screen, crt screen, computer, arcade machine",
-    # Sources of light, by far the brightest at night.
+    # Sources of light, by far the brightest parts at night.
     "lights": "lamp, light, chandelier, sconce, streetlight, traffic light",
-    # Skin: the first that looks wrong in another's colours.
+    # Skin: wrong colours are noticed here first.
     "people": "person",
     # Fur and feathers.
     "animals": "animal",
     # Varnish, glass and chrome.
     "vehicles": "car, bus, truck, van, minibike, bicycle, airplane, boat, ship",
-    # Flat, framed or printed; they show what is elsewhere.
+    # Flat, framed or printed images of other scenes.
     "pictures": "painting, mirror, poster, signboard, bulletin board, trade name, flag",
-    # Loose things, each too small for a look of its own.
+    # Loose things, each too small for a region of its own.
     "objects": "box, book, bottle, plaything, barrel, basket, bag, ball, food, tank, pot, sculpture, vase, tray, "
     "ashcan, plate, glass, clock, conveyer belt",
 }
 
 KINDS: dict[str, tuple[str, ...]] = {kind: tuple(merged.split(", ")) for kind, merged in _MERGED.items()}
-"""Kind of region -> its categories; each category belongs to one kind."""
+"""{kind of region: its categories}; each category belongs to one kind."""
 
 _KIND = {category: kind for kind, merged in KINDS.items() for category in merged}
 _UNNAMED = re.compile(r"label_\d+")  # how transformers names a label without a name
@@ -84,15 +84,15 @@ _UNNAMED = re.compile(r"label_\d+")  # how transformers names a label without a 
 def kinds_of_labels(labels: Mapping[int, str]) -> dict[str, list[int]]:
     """Sort the labels of a segmentation network by kind of region.
 
-    150 labels are the categories in their order, unless most are named otherwise. Then each label counts by its name:
-    the first of its synonyms, which commas or semicolons separate, that is a category. Labels without a category have
-    no kind.
+    150 labels are taken as the categories in their order, if more than half have the category's name or no name.
+    Otherwise each label's category is the first of its synonyms, separated by commas or semicolons, that names one.
+    Labels without a category have no kind.
 
     Args:
-        labels: number -> name, a model's `config.id2label`.
+        labels: names of the labels, {number: name}, a model's `config.id2label`.
 
     Returns:
-        Kind -> numbers of its labels, in the order of `KINDS`, without kinds that have none.
+        {kind: numbers of its labels}, in the order of `KINDS`, without kinds that have no label.
 
     Raises:
         InputError: labels that cover half of the categories or fewer.

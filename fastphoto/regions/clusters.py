@@ -1,4 +1,4 @@
-"""Find regions without masks or a segmentation network: cluster samples of both photos together."""
+"""Regions found by clustering samples of both photos together, without masks or a segmentation network."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from fastphoto.regions.masks import masks_of_map
 from fastphoto.regions.pair import PhotoPair
 from fastphoto.regions.resizing import resize_masks
 
-# By eye, but for the number of clusters. docs/comparison.md has the scores of the whole on 24 photo pairs; small
-# changes move the median style score by 0.05.
-_LONG_SIDE = 350  # pixels, of the photos that are clustered: what a layer responds to depends on their size
+# By eye, except for the number of clusters. docs/comparison.md has the scores of these regions on 24 photo pairs; small
+# changes of the constants move the median style score by 0.05.
+_LONG_SIDE = 350  # pixels, of the clustered photos: the responses of a layer depend on their size
 _CELL = 5.5  # pixels at `_LONG_SIDE`, the side of a sample
 _CLUSTERS = 7  # to begin with; chosen by tools/score_methods.py on 24 photo pairs, see docs/comparison.md
-_MINIMUM_SHARE = 0.03  # of either photo's samples: those of a smaller cluster go to the others
+_MINIMUM_SHARE = 0.03  # of either photo's samples; a smaller cluster is dissolved into the others
 _BORDER_RADIUS = 4  # pixels at `_LONG_SIDE`, within which borders move to the photo's edges
 _RESTARTS, _ITERATIONS = 4, 30  # of k-means
-_SHARPNESS = 4.0  # of the shares of a sample in clusters that are nearly equally far
+_SHARPNESS = 4.0  # of the softmax that turns a sample's squared distances into shares of the clusters
 
 _LAYERS = ("relu3_1", "relu4_1", "relu5_1")
 _WEIGHTS = {
@@ -40,7 +40,7 @@ _WEIGHTS = {
     "distance from the top": 0.9,
     "distance from the frame": 0.4,
 }
-"""How much each kind of feature counts: its root mean square distance from the photo's mean."""
+"""Weight of each kind of feature: its root mean square distance from the photo's mean."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,16 +55,17 @@ class _Samples:
 def cluster_regions(pair: PhotoPair) -> PhotoPair:
     """Return the pair with regions that both photos share, found by clustering.
 
-    Samples of both photos are clustered together (k-means, the best of several starts) by the square roots of deep
-    activations of the embedded encoder, colour, height in the photo, fine contrast, and by geodesic distances from the
-    photo's top and frame, which tell skies and backgrounds from what stands before them. Each is taken relative to its
-    mean and deviation in its own photo, for the same thing looks different in the two: what is highest and brightest
-    here is matched with what is highest and brightest there. A cluster with little of either photo is given up and its
-    samples go to the others, so every region has its counterpart, and there are 1 to 7. Borders move to the photos'
-    edges. Deterministic.
+    Samples of both photos are clustered together by k-means, the best of several starts. Their features are the square
+    roots of deep activations of the embedded encoder, colour, height in the photo, fine contrast, and geodesic
+    distances from the photo's top and frame. These distances separate skies and backgrounds from the objects in front.
+
+    Each feature is taken relative to its mean and deviation in its own photo, because the same thing looks different in
+    the two photos: the highest and brightest part of one is matched with the highest and brightest part of the other.
+    A cluster with few samples in either photo is dissolved into the others, so each region exists in both photos. There
+    are 1 to 7 regions. Their borders move to the photos' edges. The result is deterministic.
 
     Args:
-        pair: the photos. Their own regions only tell which pixels are visible.
+        pair: photos to cluster; their own regions only show which pixels are visible.
 
     Returns:
         The pair with regions "region 1", "region 2", ...; each visible pixel belongs to one of them.
@@ -97,11 +98,11 @@ def cluster_regions(pair: PhotoPair) -> PhotoPair:
 
 
 def _sample(pixels: Tensor, cover: Tensor, encoder: Encoder) -> _Samples:
-    """Return the samples of a photo (3, H, W), of which (H, W) is visible."""
+    """Return the samples of a photo (3, H, W); `cover` (H, W) is how much of each pixel is visible."""
     small = resize(pixels, shrunk_size((pixels.shape[1], pixels.shape[2]), _LONG_SIDE, MINIMUM_SIDE))
     grid = max(3, round(small.shape[1] / _CELL)), max(3, round(small.shape[2] / _CELL))
     visible = (resize_masks(cover[None], grid)[0] >= 0.5).flatten()
-    if not visible.any():  # of a photo that is nearly all hidden, all samples count
+    if not visible.any():  # nearly all of the photo is hidden: use all samples
         visible = torch.ones_like(visible)
     columns = []
     for name, planes in _features(small, grid, encoder).items():
@@ -131,10 +132,11 @@ def _features(small: Tensor, grid: tuple[int, int], encoder: Encoder) -> dict[st
 def _geodesic_distances(cells: Tensor) -> dict[str, Tensor]:
     """Return the square roots of the geodesic distances of each cell from the photo's top and from its frame.
 
-    A step to a neighbour costs their distance in CIELAB over the photo's own mean deviation, so a sky is near to the
-    top however its colours change from there to the skyline. cells: (3, h, w), sRGB in [0, 1]. Each is (1, h, w).
+    A step between neighbours costs their CIELAB distance, divided by the photo's mean standard deviation. A sky is
+    therefore close to the top, even if its colour changes gradually down to the skyline. `cells` is (3, h, w), sRGB in
+    [0, 1]; each distance is (1, h, w).
     """
-    # Here, for they take a while to load and few calls need them.
+    # Imported here, because they load slowly and few calls need them.
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import dijkstra
 
@@ -143,7 +145,8 @@ def _geodesic_distances(cells: Tensor) -> dict[str, Tensor]:
     colours /= max(1e-6, colours.reshape(3, -1).std(1).mean())
     number = np.arange(height * width).reshape(height, width)
     steps = [
-        np.sqrt(np.square(np.diff(colours, axis=axis)).sum(0)).ravel() + 1e-3  # a sparse matrix has no edges of zero
+        np.sqrt(np.square(np.diff(colours, axis=axis)).sum(0)).ravel()
+        + 1e-3  # a sparse graph has no edges of cost zero
         for axis in (2, 1)
     ]
     starts = [number[:, :-1].ravel(), number[:-1].ravel()]
@@ -151,7 +154,7 @@ def _geodesic_distances(cells: Tensor) -> dict[str, Tensor]:
     frame = np.concatenate([number[0], number[-1], number[1:-1, 0], number[1:-1, -1]])
     distances = {}
     for name, sources in (("distance from the top", number[0]), ("distance from the frame", frame)):
-        outside = np.full(len(sources), number.size)  # one more node, beside all sources
+        outside = np.full(len(sources), number.size)  # one more node, connected to all sources
         costs = np.concatenate([*steps, np.full(len(sources), 1e-3)])
         graph = coo_matrix((costs, (np.concatenate([*starts, outside]), np.concatenate([*ends, sources]))))
         graph.resize(number.size + 1, number.size + 1)

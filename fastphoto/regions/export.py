@@ -1,4 +1,4 @@
-"""Write regions to look at and to edit: masks in the palette's colours, overlays with a legend, and the names."""
+"""Files of regions to look at and to edit: masks in the palette's colours, overlays with a legend, and the names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _USUAL_COLOURS = {
 }
 """Colours of some kinds of region, unless another region has them; other kinds take the next free colour."""
 
-# Beneath transparent pixels: a colour outside the palette, or editors would make that colour transparent too.
+# Colour of transparent pixels. Editors would make a palette colour transparent elsewhere too.
 _NO_REGION_COLOUR = (64, 64, 64)
 _OVERLAY_LONG_SIDE = 1000  # pixels at most
 _TINT = 0.45  # share of the region's colour in a pixel of an overlay; by eye
@@ -41,7 +41,7 @@ _SWATCH_WIDTH, _SWATCH_HEIGHT = 30, 20  # pixels
 
 
 def region_colours(names: Sequence[str]) -> tuple[str, ...]:
-    """Choose a colour of `PALETTE` for each region, its own name if that is one.
+    """Choose a colour of `PALETTE` for each region; a region named after a colour gets that colour.
 
     Raises:
         InputError: more regions than colours.
@@ -57,16 +57,16 @@ def region_colours(names: Sequence[str]) -> tuple[str, ...]:
         for name in names:
             if name not in chosen and name in preferred and preferred[name] not in chosen.values():
                 chosen[name] = preferred[name]
-    # Greys last: a photo tinted in them looks as if it were not.
+    # Greys come last, because a photo tinted grey looks untinted.
     by_hue = sorted(PALETTE, key=lambda colour: len(set(PALETTE[colour])) == 1)
     free = iter([colour for colour in by_hue if colour not in chosen.values()])
     return tuple(chosen[name] if name in chosen else next(free) for name in names)
 
 
 def mask_picture(regions: RegionMasks, colours: Sequence[str]) -> Image.Image:
-    """Draw regions as an indexed picture with the palette as its colour table, so that editors paint in nothing else.
+    """Draw regions as an indexed picture with the palette as its colour table, so that editors paint only in it.
 
-    `fastphoto.regions.read_masks` reads it back. Pixels of no region are transparent.
+    `fastphoto.regions.read_masks` reads it back. Pixels without a region are transparent.
     """
     region_map = marked_map(regions.masks)
     table = torch.tensor([len(PALETTE), *(list(PALETTE).index(colour) for colour in colours)])
@@ -126,7 +126,7 @@ def check_targets(
 
     Args:
         folder: folder that the files go to.
-        roles: of the photos, "content" and "style".
+        roles: roles of the photos, "content" and "style".
         inputs: paths that are read; None: no path.
         overwrite: whether masks and names that exist may be overwritten. They may have been edited by hand.
 
@@ -149,13 +149,13 @@ def check_targets(
 
 
 def write_regions(folder: Path, photos: Mapping[str, tuple[Photo, RegionMasks]]) -> None:
-    """Write `ROLE_mask.png` and `ROLE_overlay.jpg` for the photo of each role, and `names.json`: colour -> region.
+    """Write `ROLE_mask.png` and `ROLE_overlay.jpg` for the photo of each role, and `names.json`, {colour: region}.
 
     None of the files takes its name before all are complete.
 
     Args:
-        folder: folder that exists.
-        photos: role -> photo and its regions; all have regions of the same names.
+        folder: existing folder.
+        photos: {role: (photo, its regions)}; all have regions of the same names.
 
     Raises:
         InputError: more than nine regions.

@@ -1,4 +1,4 @@
-"""Find the regions of photos that come without masks: for a transfer, or as masks of the photos' own sizes."""
+"""The choice of a region source for a transfer, and `find_regions`, which returns masks of the photos' own sizes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REGION_SOURCES: tuple[RegionSource, ...] = get_args(RegionSource)
 """Where the regions of a transfer come from: the given masks, clustering, a semantic network, or the whole photo."""
 
 RegionFinder = Callable[[PhotoPair, torch.device], PhotoPair]
-"""Returns a pair with the regions found in it; networks run on the device."""
+"""Function that returns a pair with the regions found in it; networks run on the device."""
 
 
 def region_finder(
@@ -38,8 +38,8 @@ def region_finder(
 ) -> RegionFinder:
     """Check the arguments that choose where regions come from, and return the function that finds the regions.
 
-    The function gets a prepared pair. For "masks" and "none" it returns the pair as it is; for the others it replaces
-    the pair's regions, and warns if those of the two photos hardly match.
+    The function takes a prepared pair. For "masks" and "none" it returns the pair as it is; for the others it replaces
+    the pair's regions, and warns if the new regions hardly match.
 
     Args:
         source: where the regions come from.
@@ -55,7 +55,7 @@ def region_finder(
     if source != "masks" and not (content_mask is None and style_mask is None):
         raise InputError(f'regions: "{source}" takes no masks, but masks are given; leave out one or the other')
     if source != "semantic" and segmentation_model is not None:
-        raise InputError('segmentation_model: only regions="semantic" uses one; leave it out or ask for those')
+        raise InputError('segmentation_model: only regions="semantic" uses one; leave it out or choose these regions')
     if source == "semantic" and find_spec("transformers") is None:
         raise InputError("semantic regions need transformers: pip install fastphoto[segment]")
     return partial(_find, source, segmentation_model)
@@ -73,8 +73,10 @@ def _find(
         from fastphoto.regions.semantic import find_semantic_regions  # loads parts of scipy that others do not need
 
         pair = find_semantic_regions(pair, segmentation_model, device)
-    else:
+    elif source in ("masks", "none"):
         return pair
+    else:
+        raise AssertionError(f"no region finder for {source!r}")
     warn_of_mismatch(pair)
     return pair
 
@@ -97,21 +99,22 @@ def find_regions(
     Args:
         content: the content photo, anything `fastphoto.transfer` takes.
         style: the style photo. None: find the regions of the content alone.
-        content_mask: mask of the content for regions="masks", to see what a transfer makes of it.
+        content_mask: mask of the content for regions="masks", to preview how a transfer reads it.
         style_mask: mask of the style for regions="masks".
-        regions: where regions come from: "auto" clusters both photos by what the embedded encoder sees in them
-            (`fastphoto.regions.clusters`); "semantic" names what a segmentation network sees
+        regions: where regions come from: "auto" clusters both photos by features of the embedded encoder
+            (`fastphoto.regions.clusters`); "semantic" runs a segmentation network
             (`fastphoto.regions.semantic`); "masks" matches the given masks; "none" makes each photo one region.
         segmentation_model: network for regions="semantic": a Hugging Face Hub name or a local folder. None: the default
             model.
         size: long side in pixels at which regions are found, at least 16.
-        orphans: what happens to content regions that the style lacks, "merge", "drop" or "error"; see
+        orphans: treatment of content regions that the style lacks, "merge", "drop" or "error"; see
             `fastphoto.regions.match_regions`.
         device: device that the segmentation network runs on: "auto", "cpu", "cuda", "cuda:1", ...
 
     Returns:
-        The regions of content and style, of the same names, masks (R, H, W) float32, 0 or 1. Pixels that alpha hides
-        belong to no region, unless their region has no others. `fastphoto.transfer` takes them as masks.
+        The regions of content and style with the same names, and masks (R, H, W) float32, 0 or 1. Pixels hidden by
+        alpha belong to no region, except in a region that is hidden completely. `fastphoto.transfer` accepts both as
+        masks.
 
     Raises:
         InputError: arguments, masks or photos that cannot be used, and a missing transformers for "semantic".
@@ -132,7 +135,7 @@ def find_regions(
         if photo.alpha is not None and not (photo.alpha >= 0.5).any():
             raise InputError(f"{photo.name}: alpha hides all of the photo; there is nothing to find regions in")
     if style is None and style_mask is None and content_mask is not None:
-        content_mask = style_mask = read_masks(content_mask, content_photo.size)  # once, or warnings would come twice
+        content_mask = style_mask = read_masks(content_mask, content_photo.size)  # once, so that warnings come once
     pair = finder(prepare_pair(content_photo, style_photo, content_mask, style_mask, size, orphans), device)
     return (
         RegionMasks(pair.names, enlarge_masks(pair.content_masks, content_photo.size, content_photo.alpha)),

@@ -14,12 +14,12 @@ from torch import Tensor
 
 OneMask = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor
 
-MAXIMUM_REGIONS = 64  # by eye; a photo read as a mask has more
+MAXIMUM_REGIONS = 64  # by eye; a photo given as a mask has more
 
 
 @dataclass(frozen=True, eq=False)
 class RegionMasks:
-    """The named regions of one photo, with a mask for each; a pixel may belong to none.
+    """The named regions of one photo with their masks; a pixel may belong to no region.
 
     Example:
         >>> sky = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
@@ -32,17 +32,17 @@ class RegionMasks:
 
 
 MaskSource = None | OneMask | Mapping[str, OneMask] | RegionMasks
-"""What `fastphoto.regions.read_masks` reads; None is one region that covers the whole photo."""
+"""Types that `fastphoto.regions.read_masks` accepts; None is one region that covers the whole photo."""
 
 
 def region_map(masks: Tensor) -> Tensor:
-    """Return the number of the region that each pixel belongs to most, -1 where most of it belongs to none.
+    """Return the region map of masks: each pixel's largest region, -1 where its share outside all regions is larger.
 
     Args:
-        masks: (R, H, W), [0, 1], with sums of at most 1.
+        masks: masks, (R, H, W), in [0, 1], with sums of at most 1.
 
     Returns:
-        (H, W) int64.
+        Region map, (H, W) int64.
 
     Example:
         >>> region_map(torch.tensor([[[0.9, 0.3, 0.1]], [[0.1, 0.6, 0.1]]]))
@@ -52,13 +52,13 @@ def region_map(masks: Tensor) -> Tensor:
 
 
 def marked_map(masks: Tensor) -> Tensor:
-    """Return the number of the region that marks each pixel with 0.5 or more, -1 where none does.
+    """Return the region map of masks with overlaps: the region with a value of 0.5 or more, -1 where there is none.
 
     Args:
-        masks: (R, H, W), [0, 1]; where several overlap, the largest value counts, and the first of equal ones.
+        masks: masks, (R, H, W), in [0, 1]; where some overlap, the largest value counts, or the first of equal ones.
 
     Returns:
-        (H, W) int64.
+        Region map, (H, W) int64.
 
     Example:
         >>> marked_map(torch.tensor([[[0.9, 0.4, 0.5]], [[1.0, 0.3, 0.5]]]))
@@ -72,11 +72,11 @@ def masks_of_map(regions: Tensor, count: int) -> Tensor:
     """Return the masks of a region map.
 
     Args:
-        regions: (H, W) integers, -1 for pixels of no region.
+        regions: region map, (H, W) integers, -1 for pixels without a region.
         count: number of regions.
 
     Returns:
-        (count, H, W) float32, 0 or 1.
+        Masks, (count, H, W) float32, 0 or 1.
 
     Example:
         >>> masks_of_map(torch.tensor([[0, 1, -1]]), 2)
@@ -85,6 +85,6 @@ def masks_of_map(regions: Tensor, count: int) -> Tensor:
                 [[0., 1., 0.]]])
     """
     masks = torch.empty(count, *regions.shape, device=regions.device)
-    for number in range(count):  # one by one: 12 megapixels weigh 48 MB each
+    for number in range(count):  # one by one: a mask of 12 megapixels takes 48 MB
         masks[number] = regions == number
     return masks

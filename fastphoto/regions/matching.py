@@ -1,4 +1,4 @@
-"""Match the regions of content and style by name."""
+"""Matching of the regions of content and style by name."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fastphoto.regions.merging import merge_regions
 from fastphoto.regions.palette import MINIMUM_SHARE
 
 Orphans = Literal["merge", "global", "drop", "error"]
-"""What happens to an orphan, a content region that the style lacks; see `match_regions`."""
+"""Treatment of orphans, content regions that the style lacks; see `match_regions`."""
 ORPHANS: tuple[Orphans, ...] = get_args(Orphans)
 
-_WHOLE_SHARE = 0.99  # of a photo: a mask of more covers it; by eye
+_WHOLE_SHARE = 0.99  # of a photo; a larger mask counts as the whole photo; by eye
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +28,11 @@ class MatchedRegions:
     names: tuple[str, ...]
     content: Tensor  # (R, H, W) float32 in [0, 1]
     style: Tensor  # (R, h, w) float32 in [0, 1]
-    orphans: tuple[str, ...]  # names of content regions that the style lacks, whatever became of them
+    orphans: tuple[str, ...]  # names of content regions that the style lacks, whatever their treatment
 
 
 @dataclass(frozen=True, eq=False)
-class _Side:
+class _PhotoRegions:
     """The regions of one of the two photos, with the share of the photo that each covers."""
 
     masks: Tensor  # (R, H, W)
@@ -41,8 +41,8 @@ class _Side:
     minimum_share: float  # a smaller region counts as absent
 
     @staticmethod
-    def of(regions: RegionMasks, minimum_share: float) -> _Side:
-        return _Side(
+    def of(regions: RegionMasks, minimum_share: float) -> _PhotoRegions:
+        return _PhotoRegions(
             regions.masks,
             {name: row for row, name in enumerate(regions.names)},
             dict(zip(regions.names, regions.masks.mean((1, 2)).tolist(), strict=True)),
@@ -76,14 +76,14 @@ def match_regions(
 
     One region that covers its whole photo is paired with the only region of the other photo, whatever their names.
     Content regions below `minimum_share` join a neighbour without a warning. One `FastPhotoWarning` names all orphans;
-    without orphans, one names the regions that only the style has, for their look is not used.
+    without orphans, one names the regions that only the style has, because their look is not used.
 
     Args:
         content: regions of the content, masks (R, H, W).
         style: regions of the style, masks (R', h, w).
         content_pixels: the content, (3, H, W), sRGB in [0, 1], of its masks' size.
         style_pixels: the style, (3, h, w), sRGB in [0, 1], of its masks' size.
-        orphans: what happens to an orphan, a content region that covers less than `minimum_share` of the style:
+        orphans: treatment of an orphan, a content region that covers less than `minimum_share` of the style:
             "merge" adds its pixels to the shared region nearest in colour and position, and without any shared region
             makes the whole photo one region "all"; "global" gives it the whole style photo as its style; "drop" leaves
             its pixels without a region; "error" raises InputError.
@@ -94,7 +94,7 @@ def match_regions(
 
     Raises:
         InputError: masks of another size than their photo, several regions in one photo and no mask for the other, an
-            unknown word for `orphans`, an orphan with "error", and photos that are left without any shared region.
+            unknown value of `orphans`, an orphan with "error", and photos that are left without any shared region.
 
     Example:
         >>> top = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
@@ -108,26 +108,30 @@ def match_regions(
     content, style = _named_alike(content, style)
     if len(content.names) == len(style.names) == 1 and (_is_whole(content) or _is_whole(style)):
         return _matched_whole(content, style)
-    ours, theirs = _Side.of(content, minimum_share), _Side.of(style, minimum_share)
-    shared = [name for name in ours.large if name in theirs.large]
-    orphan_names = tuple(name for name in ours.large if name not in theirs.large)
+    in_content, in_style = _PhotoRegions.of(content, minimum_share), _PhotoRegions.of(style, minimum_share)
+    shared = [name for name in in_content.large if name in in_style.large]
+    orphan_names = tuple(name for name in in_content.large if name not in in_style.large)
     if orphan_names and orphans == "error":
-        listed = ours.listed(orphan_names)
+        listed = in_content.listed(orphan_names)
         raise InputError(f"style mask: no region for {listed} of the content; add it or choose how to treat orphans")
-    names = tuple(ours.large if orphans == "global" else shared)
+    names = tuple(in_content.large if orphans == "global" else shared)
     if not names:
-        nothing = f"content and style share no region (content has {ours.listed(orphan_names) or 'only tiny regions'})"
+        nothing = (
+            f"content and style share no region (content has {in_content.listed(orphan_names) or 'only tiny regions'})"
+        )
         if orphans != "merge":
             raise InputError(f"masks: {nothing}")
         warn(f"masks: {nothing}; using one region for all")
         return MatchedRegions(
             ("all",), torch.ones_like(content.masks[:1]), torch.ones_like(style.masks[:1]), orphan_names
         )
-    joining = [*ours.tiny, *(orphan_names if orphans == "merge" else ())]
-    style_masks = _style_masks(theirs, names, orphan_names)
-    content_masks, nearest = merge_regions(content.masks, content_pixels, ours.rows(joining), ours.rows(names))
+    joining = [*in_content.tiny, *(orphan_names if orphans == "merge" else ())]
+    style_masks = _style_masks(in_style, names, orphan_names)
+    content_masks, nearest = merge_regions(
+        content.masks, content_pixels, in_content.rows(joining), in_content.rows(names)
+    )
     neighbours = {name: names[target] for name, target in zip(joining, nearest, strict=True)}
-    if message := _warning(ours, theirs, orphan_names, orphans, neighbours):
+    if message := _warning(in_content, in_style, orphan_names, orphans, neighbours):
         warn(message)
     return MatchedRegions(names, content_masks, style_masks, orphan_names)
 
@@ -179,26 +183,30 @@ def _matched_whole(content: RegionMasks, style: RegionMasks) -> MatchedRegions:
 
 
 def _warning(
-    ours: _Side, theirs: _Side, orphan_names: Sequence[str], orphans: Orphans, neighbours: Mapping[str, str]
+    in_content: _PhotoRegions,
+    in_style: _PhotoRegions,
+    orphan_names: Sequence[str],
+    orphans: Orphans,
+    neighbours: Mapping[str, str],
 ) -> str | None:
-    """Return what to warn of: the orphans and their fate, or else the regions that only the style has."""
+    """Return the warning about orphans and their treatment, or else about regions that only the style has."""
     if orphan_names:
         if orphans == "merge":
-            fate = "merged into " + ", ".join(neighbours[name] for name in orphan_names)
+            treatment = "merged into " + ", ".join(neighbours[name] for name in orphan_names)
         elif orphans == "global":
-            fate = "takes its style from the whole style photo"
+            treatment = "takes its style from the whole style photo"
         else:
-            fate = "left without style"
-        return f"masks: the style has no region for {ours.listed(orphan_names)} of the content; {fate}"
-    if unused := [name for name in theirs.large if not ours.shares.get(name)]:
-        return f"masks: the content has no region for {theirs.listed(unused)} of the style; its look is not used"
+            treatment = "left without style"
+        return f"masks: the style has no region for {in_content.listed(orphan_names)} of the content; {treatment}"
+    if unused := [name for name in in_style.large if not in_content.shares.get(name)]:
+        return f"masks: the content has no region for {in_style.listed(unused)} of the style; its look is not used"
     return None
 
 
-def _style_masks(theirs: _Side, names: Sequence[str], orphan_names: Sequence[str]) -> Tensor:
+def _style_masks(in_style: _PhotoRegions, names: Sequence[str], orphan_names: Sequence[str]) -> Tensor:
     """Return the masks (R, h, w) that these regions take their style from: the whole photo for an orphan."""
     if not any(name in orphan_names for name in names):
-        rows = theirs.rows(names)
-        return theirs.masks if rows == list(range(len(theirs.masks))) else theirs.masks[rows]
-    whole = torch.ones_like(theirs.masks[0])
-    return torch.stack([whole if name in orphan_names else theirs.masks[theirs.row[name]] for name in names])
+        rows = in_style.rows(names)
+        return in_style.masks if rows == list(range(len(in_style.masks))) else in_style.masks[rows]
+    whole = torch.ones_like(in_style.masks[0])
+    return torch.stack([whole if name in orphan_names else in_style.masks[in_style.row[name]] for name in names])

@@ -1,4 +1,4 @@
-"""Merge regions into the ones nearest in colour and position."""
+"""Merging of regions into the ones nearest in colour and position."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ _COLOUR_SCALE = 30  # CIELAB units that count as much as the distance of regions
 def merge_regions(
     masks: Tensor, pixels: Tensor, joining: Sequence[int], targets: Sequence[int]
 ) -> tuple[Tensor, list[int]]:
-    """Merge some regions of a photo each into the nearest of its target regions.
+    """Merge each of some regions of a photo into the nearest target region.
 
-    Distance: that of the mean CIELAB colours over 30, plus that of the centroids over the sum of the regions' root mean
-    square radii, so that a large region is near to what lies within it.
+    The distance of two regions has two terms: the distance of their mean CIELAB colours, divided by 30, and the
+    distance of their centroids, divided by the sum of their root mean square radii. A large region is therefore close
+    to the regions inside it.
 
     Args:
-        masks: masks of all regions, (R, H, W), [0, 1].
-        pixels: the photo, (3, H, W), sRGB in [0, 1].
+        masks: masks of all regions, (R, H, W), in [0, 1].
+        pixels: photo, (3, H, W), sRGB in [0, 1].
         joining: numbers of the regions to merge.
         targets: numbers of the regions to merge them into.
 
     Returns:
-        The masks of the targets (T, H, W), which share memory with `masks` if these are all regions and none joins; and
-        for each joining region the index in `targets` of the one it joins.
+        The masks of the targets, (T, H, W), and for each joining region the index of its target in `targets`. The masks
+        share memory with `masks` if all regions are targets and none joins.
     """
-    # Not copied where they are all: 12 megapixels weigh 48 MB each.
+    # Not copied if all regions are targets: a mask of 12 megapixels takes 48 MB.
     merged = masks if list(targets) == list(range(len(masks))) else masks[list(targets)]
     if not joining:
         return merged, []

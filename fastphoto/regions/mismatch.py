@@ -1,4 +1,4 @@
-"""Measure how unlike the matched regions of two photos are, and warn where they hardly match."""
+"""The unlikeness of matched regions of two photos, and a warning if they hardly match."""
 
 from __future__ import annotations
 
@@ -14,30 +14,31 @@ from fastphoto.regions.pair import PhotoPair
 from fastphoto.regions.resizing import resize_masks
 
 UNLIKENESS_LIMIT = 0.036
-"""Overall unlikeness above which a transfer is hardly worth a try.
+"""Overall unlikeness above which `warn_of_mismatch` warns.
 
-None of the 24 published pairs reaches it, and 12 % of the 552 pairs that their photos make when mixed exceed it; see
-docs/regions.md.
+None of the 24 published pairs reaches it. Of the 552 pairs with a style photo from another published pair, 12 % exceed
+it; see docs/regions.md.
 """
 
 _LONG_SIDE = 350  # pixels, of the photos that are compared; by eye
-_LAYER = "relu5_1"  # of the embedded encoder: it tells things apart, and colours hardly
+_LAYER = "relu5_1"  # of the embedded encoder: it responds to the kind of object more than to its colour
 
 
 def region_unlikeness(content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor) -> Tensor:
-    """Return how unlike the content is to the style in each of their matched regions.
+    """Return the unlikeness of content and style in each matched region.
 
-    d_r = 1 - cos(mean of sqrt(F_content) in r, mean of sqrt(F_style) in r), F the activations of relu5_1 of the
-    embedded encoder, whatever encoder a transfer uses. Things of one kind have around 0.01, a face and a sunset 0.05.
+    The unlikeness of region r is 1 - cos(mean of sqrt(F_content) in r, mean of sqrt(F_style) in r), where F are the
+    activations of relu5_1 of the embedded encoder, whatever encoder a transfer uses. Two regions of the same kind have
+    around 0.01, a face and a sunset 0.05.
 
     Args:
-        content: (3, H, W), sRGB in [0, 1], sides of at least 16 pixels.
-        style: (3, h, w), sRGB in [0, 1], sides of at least 16 pixels.
-        content_masks: (R, H, W), [0, 1].
-        style_masks: (R, h, w), [0, 1].
+        content: content photo, (3, H, W), sRGB in [0, 1], sides of at least 16 pixels.
+        style: style photo, (3, h, w), sRGB in [0, 1], sides of at least 16 pixels.
+        content_masks: masks of the content's regions, (R, H, W), in [0, 1].
+        style_masks: masks of the style's regions, (R, h, w), in [0, 1], in the same order.
 
     Returns:
-        (R,) in [0, 1]; 0 for the same pixels, and for a region without pixels in one of the photos.
+        Unlikeness, (R,), in [0, 1]; 0 for the same pixels, and for a region without pixels in one of the photos.
 
     Example:
         >>> photo = torch.rand(3, 32, 48, generator=torch.Generator().manual_seed(0))
@@ -59,7 +60,7 @@ def region_unlikeness(content: Tensor, style: Tensor, content_masks: Tensor, sty
 
 
 def overall_unlikeness(unlikeness: Tensor, content_masks: Tensor) -> float:
-    """Return the mean of the regions' unlikeness (R,) over the content's pixels, with masks (R, H, W)."""
+    """Return the mean unlikeness of regions (R,), weighted by their areas in the content's masks (R, H, W)."""
     areas = content_masks.cpu().sum((1, 2))
     return float((unlikeness * areas).sum() / areas.sum().clamp_min(1e-12))
 

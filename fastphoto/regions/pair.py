@@ -1,4 +1,4 @@
-"""Prepare content and style for work at one size: shrunk pixels, and matched regions."""
+"""Content and style prepared for work at one size: shrunk pixels, and matched regions."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class PhotoPair:
 
     content: Tensor  # (3, h, w), sRGB in [0, 1]
     style: Tensor  # (3, h', w'), sRGB in [0, 1]
-    names: tuple[str, ...]  # of the R regions
+    names: tuple[str, ...]  # names of the R regions
     content_masks: Tensor  # (R, h, w), [0, 1]
     style_masks: Tensor  # (R, h', w'), [0, 1]
-    orphans: tuple[str, ...] = ()  # names of regions that the style lacks, which take theirs from the whole style
+    orphans: tuple[str, ...] = ()  # names of regions that take their style from the whole style photo
     content_alpha: Tensor | None = None  # (1, h, w), [0, 1]; None: nothing is hidden
     style_alpha: Tensor | None = None  # (1, h', w'), [0, 1]
 
 
-@torch.inference_mode(False)  # tensors made under a caller's inference mode could not be optimised with later
+@torch.inference_mode(False)  # an optimisation cannot use inference tensors
 def prepare_pair(
     content: Photo,
     style: Photo,
@@ -43,15 +43,15 @@ def prepare_pair(
     """Shrink two photos to a long side, read their masks and match their regions.
 
     Args:
-        content: the content photo.
-        style: the style photo.
+        content: content photo.
+        style: style photo.
         content_mask: mask of the content, as `fastphoto.regions.read_masks` takes it.
         style_mask: mask of the style; give both or neither.
         size: long side in pixels of both photos, at least 16; a smaller photo stays as it is.
-        orphans: what happens to content regions that the style lacks, see `fastphoto.regions.match_regions`.
+        orphans: treatment of content regions that the style lacks, see `fastphoto.regions.match_regions`.
 
     Returns:
-        The pair. Pixels that a photo's alpha hides belong to no region, unless their region has no others.
+        The pair. Pixels hidden by alpha belong to no region, except in a region that is hidden completely.
 
     Raises:
         InputError: sizes and masks that cannot be used.

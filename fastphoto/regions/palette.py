@@ -1,4 +1,4 @@
-"""The nine colours that masks are painted in, and pictures with blended or compressed colours snapped to them."""
+"""The nine colours of painted masks, and the snapping of blended or compressed colours to them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ PALETTE: dict[str, tuple[int, int, int]] = {
     "lightblue": (0, 255, 255),
     "purple": (255, 0, 255),
 }
-"""Name -> (red, green, blue) of the nine colours of Luan et al. (2017), in the order that regions are listed in."""
+"""Name -> (red, green, blue) of the nine colours of Luan et al. (2017), in the order in which regions are listed."""
 
 MINIMUM_SHARE = 5e-4  # of the photo's pixels (13x13 of 700x466): a smaller area has no style of its own; by eye
 TOLERANCE = 25  # of 255, largest channel: the paper's own tolerance of 0.1
-_SNAP_DISTANCE = 51  # of 255: lossy compression moves a colour by less, the palette lies 127 apart
+_SNAP_DISTANCE = 51  # of 255: lossy compression moves a colour by less; palette colours are 127 or more apart
 _FLAT_RANGE = 31  # of 255, within 3x3; a blend of two colours is steeper; by eye
 _PAINTED_RANGE = 8  # of 255, within 3x3 of an area that compression has not touched; by eye
-_REACH = 3  # pixels that a colour is trusted beyond its solid areas; by eye
-_BLOCK = 8  # pixels: lossy formats work in blocks of 8; further from its region a colour is no artefact
-_MAXIMUM_OFF_SHARE = 0.05  # of the pixels: a picture with more off the palette is refused; by eye
-_WARNING_SHARE = 0.005  # of the pixels; by eye
+_REACH = 3  # pixels around a colour's solid areas in which `_SNAP_DISTANCE` applies; by eye
+_BLOCK = 8  # pixels: side of a block in lossy formats; further from all areas, a colour is no artefact
+_MAXIMUM_OFF_SHARE = 0.05  # of the pixels; a picture with more off the palette is refused; by eye
+_WARNING_SHARE = 0.005  # of the pixels; more off the palette cause a warning; by eye
 
 
 def minimum_area(pixels: int) -> float:
@@ -51,8 +51,8 @@ def snap_to_palette(rgb: np.ndarray, name: str) -> tuple[tuple[str, ...], np.nda
     pixel (a blend on an edge, an artefact) takes the colour of the nearest area.
 
     Args:
-        rgb: (H, W, 3) uint8.
-        name: what messages call the picture.
+        rgb: picture, (H, W, 3) uint8.
+        name: name of the picture in messages.
 
     Returns:
         The names of the palette, and the number of each pixel's colour, (H, W) int16.
@@ -117,7 +117,7 @@ def _solid_areas(nearest: np.ndarray, distance: np.ndarray, spread: np.ndarray) 
 
 
 def _near_its_area(nearest: np.ndarray, distance: np.ndarray, solid: np.ndarray, used: np.ndarray) -> np.ndarray:
-    """Return which pixels keep their nearest colour: close to it, or a little further off but beside an area of it."""
+    """Return which pixels keep their nearest colour: those close to it, and less close ones beside an area of it."""
     # Grey is also the blend of black and white, so its pixels must lie beside a grey area.
     accepted = solid | ((distance <= TOLERANCE) & used[nearest] & (nearest != list(PALETTE).index("grey")))
     for number in np.flatnonzero(used):
@@ -129,13 +129,13 @@ def _near_its_area(nearest: np.ndarray, distance: np.ndarray, solid: np.ndarray,
 
 
 def _joined_to_nearest(nearest: np.ndarray, solid: np.ndarray, accepted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the region map with all pixels but the accepted joined to the nearest area, and which of them are far."""
-    from scipy.spatial import cKDTree  # here, for it takes a third of a second to load and few calls need it
+    """Join pixels that are not accepted to the nearest area; return the region map, and where these are far from it."""
+    from scipy.spatial import cKDTree  # here, because it loads slowly and few calls need it
 
-    # The nearest solid pixel always touches one that is not.
+    # The nearest solid pixel always lies on the rim of an area.
     rim = np.argwhere(solid & ~extreme_3x3(solid, np.minimum))
     others = np.argwhere(~accepted)
-    # Moved by less than any difference of distances: of equally near pixels this always takes the upper left.
+    # The shift is smaller than any difference of distances: it only decides ties, in favour of the upper left.
     gap, number = cKDTree(rim).query(others - (1e-4, 2e-4))
     region_map = nearest.astype(np.int16)
     region_map[tuple(others.T)] = region_map[tuple(rim[number].T)]

@@ -1,4 +1,4 @@
-"""Read masks: from a picture, an array or a mapping to the named masks of one photo."""
+"""Reading of masks: from a picture, an array or a mapping to the named masks of one photo."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fastphoto.regions.resizing import fit_masks
 
 _OPAQUE = 128  # of 255: a pixel of less alpha belongs to no region
 _CLEARLY_TRANSPARENT, _CLEARLY_OPAQUE = 12, 243  # of 255: alpha between them is partly transparent; by eye
-_PARTLY_SHARE = 0.01  # of the pixels that may be partly transparent without a warning: rims of strokes; by eye
+_PARTLY_SHARE = 0.01  # of the pixels; more partly transparent ones than on rims of strokes cause a warning; by eye
 
 # The names of the regions, and either a region map (H, W) int16, or soft masks (R, H, W) float32.
 _NamedValues = tuple[tuple[str, ...], np.ndarray]
@@ -36,25 +36,25 @@ def read_masks(
 ) -> RegionMasks:
     """Read the masks of one photo, or the strokes of a picture to grow regions from.
 
-    Sources, of which transparent pixels belong to no region, and whose EXIF orientation is applied:
+    Transparent pixels belong to no region, and the EXIF orientation is applied. Sources:
 
     - None: one region "all" of the whole photo.
-    - A picture in the nine palette colours (`PALETTE`), lossless or smeared by JPEG, WebP or resizing: a path, a PIL
+    - A picture in the nine palette colours (`PALETTE`), lossless or altered by JPEG, WebP or resizing: a path, a PIL
       image, or an array or tensor (H, W, 3) of uint8 or of float in [0, 1].
     - Class ids: a grey, 16-bit or indexed picture, or an integer array (H, W). The ids as text are the names; negative
       ids belong to no region.
     - Soft masks: an array (R, H, W) of uint8 or of float in [0, 1], named "0" to "R-1"; or a mapping from names to
       arrays (H, W), or to paths or PIL images of grey masks.
-    - `RegionMasks` from anywhere else.
+    - `RegionMasks`.
 
     Args:
         source: one of the above.
-        size: (H, W) of the photo, after orientation. A mask of another size but the same aspect (within 2 %) is resized
-            with a `FastPhotoWarning`, hard masks to the nearest pixel.
-        role: photo that messages name.
-        other_size: (H, W) of the other photo, to recognise swapped masks.
-        shrunk: (h, w) of the masks to return; None: `size`.
-        kind: what messages call the source.
+        size: size of the photo, (H, W), after orientation. A mask of another size but the same aspect (within 2 %) is
+            resized with a `FastPhotoWarning`, hard masks by nearest neighbours.
+        role: role of the photo in messages.
+        other_size: size of the other photo, (H, W), to recognise swapped masks.
+        shrunk: size of the masks to return, (h, w). None: `size`.
+        kind: kind of source in messages.
 
     Returns:
         The masks, (R, h, w) float32 in [0, 1].
@@ -155,7 +155,7 @@ def _may_hold_ids(image: Image.Image, file_format: str | None) -> bool:
 
 
 def _holds_ids(image: Image.Image, transparent: np.ndarray | None) -> bool:
-    """Return whether the areas of a grey or indexed picture show anything but distinct palette colours."""
+    """Return whether a grey or indexed picture holds class ids: its areas are not all distinct palette colours."""
     values = np.asarray(image)
     flat = extreme_3x3(values, np.minimum) == extreme_3x3(values, np.maximum)
     counts = np.bincount(values[flat if transparent is None else flat & ~transparent], minlength=256)
@@ -172,9 +172,9 @@ def _holds_ids(image: Image.Image, transparent: np.ndarray | None) -> bool:
 
 
 def _snapped(rgb: np.ndarray, transparent: np.ndarray | None, name: str) -> _NamedValues:
-    """Snap a picture to the palette; transparent pixels count as the nearest opaque colour, whatever theirs is."""
+    """Snap a picture to the palette; each transparent pixel takes the colour of the nearest opaque pixel."""
     if transparent is not None and transparent.any() and not transparent.all():
-        from scipy.ndimage import distance_transform_edt  # here, for it takes a while to load and few calls need it
+        from scipy.ndimage import distance_transform_edt  # here, because it loads slowly and few calls need it
 
         rows, columns = distance_transform_edt(transparent, return_distances=False, return_indices=True)
         rgb = rgb[rows, columns]
@@ -185,7 +185,7 @@ def _snapped(rgb: np.ndarray, transparent: np.ndarray | None, name: str) -> _Nam
 
 def _class_ids(values: np.ndarray) -> _NamedValues:
     ids, numbers = np.unique(values, return_inverse=True)
-    if len(ids) > np.iinfo(np.int16).max:  # the caller refuses this many; int16 must not wrap before
+    if len(ids) > np.iinfo(np.int16).max:  # the caller refuses so many; int16 would overflow
         return tuple(map(str, ids.tolist())), np.zeros(values.shape, np.int16)
     negative = int((ids < 0).sum())
     region_map = np.maximum(numbers.reshape(values.shape) - negative, -1)
@@ -193,7 +193,7 @@ def _class_ids(values: np.ndarray) -> _NamedValues:
 
 
 def _visible_regions(names: tuple[str, ...], region_map: np.ndarray, transparent: np.ndarray | None) -> _NamedValues:
-    """Return the regions that have a pixel, renumbered, without those that are transparent."""
+    """Return the regions with at least one opaque pixel, renumbered."""
     if transparent is not None:
         region_map = np.where(transparent, np.int16(-1), region_map)
     present = np.flatnonzero(np.bincount((region_map + 1).ravel(), minlength=len(names) + 1)[1:])
@@ -240,7 +240,7 @@ def _read_colours(array: np.ndarray, name: str) -> _NamedValues:
     if array.dtype.kind == "f":
         array = (_soft_values(array, name) * 255).round()
     elif array.min() < 0 or array.max() > 255:
-        raise InputError(f"{name}: colours from {array.min()} to {array.max()}; wanted 0 to 255")
+        raise InputError(f"{name}: colours from {array.min()} to {array.max()}; expected 0 to 255")
     array = array.astype(np.uint8)
     transparent = array[..., 3] < _OPAQUE if array.shape[-1] == 4 else None
     names, region_map = _snapped(array[..., :3], transparent, name)
@@ -256,7 +256,7 @@ def _soft_values(array: np.ndarray, name: str) -> np.ndarray:
         values /= 255
     low, high = values.min(initial=0), values.max(initial=0)
     if not (low >= -0.001 and high <= 1.001):  # also refuses NaN
-        raise InputError(f"{name}: soft mask values from {low:.4g} to {high:.4g}; wanted [0, 1]")
+        raise InputError(f"{name}: soft mask values from {low:.4g} to {high:.4g}; expected [0, 1]")
     return values.clip(0, 1)
 
 
@@ -270,7 +270,7 @@ def _read_mapping(source: Mapping[str, OneMask], name: str) -> _NamedValues:
         mask_name = f"{name} {key!r}"
         mask = _read_one_mask(value, mask_name)
         if mask.ndim != 2:
-            raise InputError(f"{mask_name}: shape {'x'.join(map(str, mask.shape))}; wanted (H, W)")
+            raise InputError(f"{mask_name}: shape {'x'.join(map(str, mask.shape))}; expected (H, W)")
         if masks and mask.shape != masks[0].shape:
             raise InputError(f"{mask_name}: {mask.shape[1]}x{mask.shape[0]} pixels, the others differ; give one size")
         masks.append(_soft_values(mask, mask_name))
@@ -278,7 +278,7 @@ def _read_mapping(source: Mapping[str, OneMask], name: str) -> _NamedValues:
 
 
 def _read_one_mask(source: OneMask, name: str) -> np.ndarray:
-    """Return the values of one mask, those of pictures in [0, 1]."""
+    """Return the values of one mask; a picture's values are scaled to [0, 1]."""
     if isinstance(source, (str, os.PathLike)):
         source = open_image(source).image
     elif isinstance(source, Image.Image):

@@ -1,4 +1,4 @@
-"""Resize masks: to a photo's size, shrunk along with it, to the layers of an encoder, and back to full size."""
+"""Resizing of masks: to the size of a photo, shrunk or not, to the layers of an encoder, and back to full size."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
     Masks that sum to one still do.
 
     Args:
-        masks: (R, H, W) floats of any range.
-        size: (height, width) in pixels of the result, each at least 1.
+        masks: planes, (R, H, W), floats of any range.
+        size: size of the result, (height, width), in pixels, each at least 1.
 
     Returns:
         (R, height, width), of the dtype and device of `masks`; `masks` themselves where they have that size.
@@ -40,7 +40,7 @@ def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
         if n_in == n_out:
             continue
         if n_out < 1:
-            raise InputError(f"resize_masks: size {size}; wanted at least 1x1")
+            raise InputError(f"resize_masks: size {size}; expected at least 1x1")
         edges = torch.arange(n_out + 1, dtype=torch.float64) * n_in / n_out
         first = edges[:-1].floor()
         result = None
@@ -59,11 +59,11 @@ def fit_masks(values: np.ndarray[Any, Any], count: int, photo_size: tuple[int, i
     """Return the masks of a photo, shrunk to a size, from a region map or soft masks of about the photo's aspect.
 
     Args:
-        values: region map (h, w) int16, -1 for no region, or soft masks (R, h, w) float32 in [0, 1].
+        values: region map, (h, w) int16, -1 for no region, or soft masks, (R, h, w) float32 in [0, 1].
         count: number of regions R.
-        photo_size: (H, W) that the values are brought to first, a region map by nearest neighbours, soft masks by
-            bilinear interpolation.
-        size: (height, width) of the result, shrunk from there.
+        photo_size: size of the photo, (H, W). The values are resized to it first, a region map by nearest neighbours,
+            soft masks by bilinear interpolation.
+        size: size of the result, (height, width).
 
     Returns:
         (R, height, width) float32.
@@ -80,15 +80,15 @@ def fit_masks(values: np.ndarray[Any, Any], count: int, photo_size: tuple[int, i
         )
         values = values[rows][:, columns]
     masks = torch.empty(count, *size)
-    for number in range(count):  # one by one: at 12 megapixels each weighs 48 MB
+    for number in range(count):  # one by one: a mask of 12 megapixels takes 48 MB
         masks[number] = resize_masks(torch.from_numpy(values == number).float()[None], size)[0]
     return masks
 
 
 def visible_masks(masks: Tensor, alpha: Tensor | None) -> Tensor:
-    """Return shrunk masks (R, h, w) times the photo's alpha (H, W); a region that it hides completely stays as it is.
+    """Multiply shrunk masks (R, h, w) by the photo's alpha (H, W); None hides nothing.
 
-    Such a region would be empty otherwise. Alpha None hides nothing.
+    A region that alpha hides completely keeps its mask, because it would be empty otherwise.
     """
     if alpha is None:
         return masks
@@ -100,12 +100,13 @@ def enlarge_masks(masks: Tensor, size: tuple[int, int], alpha: Tensor | None) ->
     """Enlarge the masks of a shrunk photo to its own size: each pixel belongs to the region that has most of it.
 
     Args:
-        masks: (R, h, w), [0, 1], without what alpha hides, as `visible_masks` makes them.
-        size: (H, W) of the photo.
-        alpha: (H, W), [0, 1], the photo's alpha; None: nothing is hidden.
+        masks: masks of the shrunk photo, (R, h, w), in [0, 1], as `visible_masks` returns them.
+        size: size of the photo, (H, W).
+        alpha: alpha of the photo, (H, W), in [0, 1]. None: nothing is hidden.
 
     Returns:
-        (R, H, W) float32, 0 or 1. A region that alpha hides completely keeps its pixels, or it would be empty.
+        (R, H, W) float32, 0 or 1. A region that alpha hides completely keeps its pixels; it would be empty
+        otherwise.
     """
     covered = masks.sum(0, keepdim=True)
     visible = torch.ones_like(masks[:1])
@@ -130,11 +131,11 @@ def masks_by_layer(
     """Return the masks of a photo at layers of an encoder.
 
     Args:
-        masks: (R, H, W), [0, 1], of any size.
-        size: (height, width) of the photo that the encoder sees.
+        masks: masks of the photo, (R, H, W), in [0, 1], of any size.
+        size: size of the encoder's input, (height, width).
         layers: names of layers.
-        sizes: (h, w) of these layers.
-        fade: whether masks fade at the photo's border, as those of `layer_masks` do; if not, they are resized only.
+        sizes: sizes of these layers, {layer: (h, w)}.
+        fade: whether masks fade at the photo's border, as in `layer_masks`; if not, they are only resized.
 
     Returns:
         {layer: (R, h, w)}.
@@ -148,14 +149,14 @@ def masks_by_layer(
 def layer_masks(masks: Tensor, layers: Sequence[str], sizes: Mapping[str, tuple[int, int]]) -> dict[str, Tensor]:
     """Shrink masks as the paper does alongside VGG-19.
 
-    After each convolution a 3x3 mean (zero padding, divisor always 9, so masks fade at the photo's border), after each
-    pooling `resize_masks` to the pooled size.
+    Each convolution becomes a 3x3 mean with zero padding and divisor 9, so masks fade at the photo's border. Each
+    pooling becomes `resize_masks` to the pooled size.
 
     Args:
-        masks: (R, H, W), [0, 1].
+        masks: masks of the photo, (R, H, W), in [0, 1].
         layers: names relu1_1 to relu5_4, or conv1_1 to conv5_4 (the same masks).
-        sizes: layer -> (h, w) of some layers of the encoder, to find out whether its poolings round up or down. They
-            are taken to round up if these sizes leave it open.
+        sizes: sizes of some layers of the encoder, {layer: (h, w)}, which show whether its poolings round up or down;
+            up is assumed if both fit.
 
     Returns:
         {layer: (R, h, w)}.

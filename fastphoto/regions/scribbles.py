@@ -1,4 +1,4 @@
-"""Grow regions from a few strokes each to the whole photo, by closed-form matting."""
+"""Regions grown from a few strokes each to the whole photo, by closed-form matting."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from fastphoto.photos.resize import resize, shrunk_size
 from fastphoto.regions.masks import MAXIMUM_REGIONS, RegionMasks, marked_map, masks_of_map
 from fastphoto.regions.resizing import resize_masks
 
-# By eye. tools/score_scribbles.py scores the whole on 22 photos, see docs/regions.md.
+# By eye. tools/score_scribbles.py scores the method on 22 photos, see docs/regions.md.
 _LONG_SIDES = (125, 250)  # pixels: each solution is the start of the next
 _MINIMUM_SOLVED_SIDE = 3  # pixels, one window of the matting Laplacian
 _EPSILON = 1e-4  # of the matting Laplacian: smaller ones stop at textures, larger ones cross faint edges
 _STROKE_WEIGHT = 100.0
-_LIKENESS_WEIGHT = 3e-3  # against that of strokes: it decides where no stroke is near
+_LIKENESS_WEIGHT = 3e-3  # small, so that likeness decides only where no stroke is near
 _TOLERANCE = 1e-4  # of conjugate gradients
-_SAMPLES = 200  # pixels of each region's strokes that other pixels are compared with
-_KERNEL_WIDTH, _RIDGE = 1.2, 0.1  # colour and position together deviate by the root of two
+_SAMPLES = 200  # pixels of each region's strokes, with which all pixels are compared
+_KERNEL_WIDTH, _RIDGE = 1.2, 0.1  # for features (colour and position) of standard deviation sqrt(2)
 _BORDER_RADIUS = 2  # pixels at the last of `_LONG_SIDES`, within which borders move to the photo's edges
 
 
@@ -31,13 +31,14 @@ def grow_scribbles(photo: Tensor, strokes: Tensor | RegionMasks) -> RegionMasks:
     """Find the region of each pixel, from strokes that mark a few pixels of each region.
 
     Solves (L + a D + b) x = a D s + b u (Levin et al. 2008) for all regions at once. L is the matting Laplacian, D the
-    marked pixels and s their regions; u tells how like each pixel is to the strokes of each region in colour and
-    position (kernel ridge regression), so a part that no stroke reaches joins what looks like it. The equation is
-    solved on a small photo, coarse to fine; then borders move to the edges of the photo. Deterministic.
+    diagonal matrix of the marked pixels, and s their regions. u is the likeness of each pixel to the strokes of each
+    region in colour and position, by kernel ridge regression, so a part without a stroke joins the region that it
+    resembles. The equation is solved on a small photo, coarse to fine; then borders move to the edges of the photo. The
+    result is deterministic.
 
     Args:
-        photo: (3, H, W), sRGB in [0, 1], sides of at least 16 pixels.
-        strokes: masks (R, H, W) in [0, 1], or the `RegionMasks` that `fastphoto.regions.read_masks` reads from a
+        photo: photo, (3, H, W), sRGB in [0, 1], sides of at least 16 pixels.
+        strokes: masks, (R, H, W), in [0, 1], or the `RegionMasks` that `fastphoto.regions.read_masks` reads from a
             transparent picture painted in the palette's colours. Where masks overlap, the largest value counts; a pixel
             below 0.5 is unmarked.
 
@@ -76,17 +77,17 @@ def _checked_marks(photo: Tensor, strokes: Tensor | RegionMasks) -> tuple[tuple[
     """Return the regions' names, and the marks (R, H, W) float32, 0 or 1, at most one for each pixel."""
     if photo.ndim != 3 or photo.shape[0] != 3 or min(photo.shape[1:]) < MINIMUM_SIDE:
         raise InputError(
-            f"photo: shape is {tuple(photo.shape)}, wanted (3, H, W) with sides of at least {MINIMUM_SIDE} pixels"
+            f"photo: shape is {tuple(photo.shape)}, expected (3, H, W) with sides of at least {MINIMUM_SIDE} pixels"
         )
     masks = strokes.masks if isinstance(strokes, RegionMasks) else strokes
     if masks.ndim != 3 or masks.shape[1:] != photo.shape[1:]:
         raise InputError(
-            f"strokes: shape is {tuple(masks.shape)}, wanted (regions, {photo.shape[1]}, {photo.shape[2]})"
+            f"strokes: shape is {tuple(masks.shape)}, expected (regions, {photo.shape[1]}, {photo.shape[2]})"
         )
     for name, values in (("photo", photo), ("strokes", masks)):
         low, high = (float(value) for value in torch.aminmax(values.detach().float())) if len(values) else (0.0, 0.0)
         if not (low >= 0 and high <= 1):  # also refuses NaN
-            raise InputError(f"{name}: values from {low:.4g} to {high:.4g}; wanted [0, 1]")
+            raise InputError(f"{name}: values from {low:.4g} to {high:.4g}; expected [0, 1]")
     if not 2 <= len(masks) <= MAXIMUM_REGIONS:
         raise InputError(f"strokes: {len(masks)} regions; paint at least 2 and at most {MAXIMUM_REGIONS}")
     names = strokes.names if isinstance(strokes, RegionMasks) else tuple(map(str, range(len(masks))))
@@ -116,22 +117,22 @@ def _coarse_shares(photo: Tensor, names: tuple[str, ...], marks: Tensor) -> Tens
 
 
 def _shrunk_marks(names: tuple[str, ...], marks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return marks (R, h, w): each pixel takes the mark with the largest part of it, so thin strokes do not vanish."""
+    """Shrink marks to (R, h, w); each pixel takes the mark that covers most of it, so thin strokes do not vanish."""
     parts = resize_masks(marks, size)
     small_marks = masks_of_map(torch.where(parts.amax(0) > 0, parts.argmax(0), -1), len(marks))
     if hidden := _without_marks(names, small_marks):
-        raise InputError(f"strokes: those of {hidden} vanish between others; paint them longer or apart")
+        raise InputError(f"strokes: the strokes of {hidden} vanish between others; paint them longer or apart")
     return small_marks
 
 
 def _likeness(pixels: Tensor, marks: Tensor) -> Tensor:
-    """Return how like each pixel is to those of each region's strokes in colour and position, (R, h, w), sums of 1."""
+    """Return the likeness of each pixel to each region's strokes in colour and position, (R, h, w), with sums of 1."""
     height, width = pixels.shape[1:]
     red, green, blue = pixels
     x, y = torch.meshgrid(torch.arange(width) * 1.0, torch.arange(height) * 1.0, indexing="xy")
     colour = torch.stack([(red + green + blue) / 3, (red - green) / 2, (red + green) / 4 - blue / 2])
     columns = []
-    for values in (colour, torch.stack([x, y])):  # of each the root mean square distance from the mean is one
+    for values in (colour, torch.stack([x, y])):  # each scaled to standard deviation 1
         values = values.flatten(1) - values.mean((1, 2))[:, None]
         columns.append(values / values.square().sum(0).mean().sqrt().clamp_min(1e-3))
     features = torch.cat(columns).T.contiguous()

@@ -1,4 +1,4 @@
-"""Load a semantic network of Hugging Face transformers, and score with it what kinds of region photos show."""
+"""A semantic network of Hugging Face transformers, and its scores for the kinds of region in photos."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastphoto.errors import FileError, InputError
 from fastphoto.regions.ade20k import kinds_of_labels
 
 DEFAULT_MODEL = "openmmlab/upernet-convnext-tiny"
-_STRIDE = 32  # pixels that the sides of a network's input are a multiple of
+_STRIDE = 32  # pixels; the sides of a network's input are multiples of it
 _FILES = ("config.json", "preprocessor_config.json")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _LISTED_FILES = f"{', '.join(_FILES)} and {' or '.join(_WEIGHTS)}"
@@ -29,21 +29,21 @@ _LISTED_FILES = f"{', '.join(_FILES)} and {' or '.join(_WEIGHTS)}"
 def score_kinds(
     photos: Sequence[Tensor], model: str, device: str | torch.device, size: int
 ) -> tuple[tuple[str, ...], list[Tensor]]:
-    """Score with a semantic network how strongly each pixel of some photos shows each kind of region.
+    """Score each kind of region at each pixel of some photos, by a semantic network.
 
     Args:
-        photos: (3, H, W) float32 each, on the CPU, sRGB in [0, 1].
+        photos: photos, each (3, H, W) float32, on the CPU, sRGB in [0, 1].
         model: name on the Hugging Face Hub, or folder, of a network trained on ADE20K; see `semantic_regions`.
         device: device that the network runs on.
-        size: the network gets about size x size pixels, in the photo's aspect; at least 32. Of no effect on networks
-            that take images of one size only.
+        size: square root of the network's input area in pixels, about; the input has the photo's aspect. At least 32.
+            Networks for images of one size ignore it.
 
     Returns:
         The K kinds of region, see `fastphoto.regions.ade20k.KINDS`, and for each photo scores (K, h, w) on the CPU: the
-        logarithm of the sum of the exponentials of its categories' logits.
+        log-sum-exp of the logits of each kind's categories.
 
     Raises:
-        InputError: an unusable size, a missing transformers, or a model for other categories than those of ADE20K.
+        InputError: an unusable size, a missing transformers, or a model without the categories of ADE20K.
         FileError: a model that cannot be found or read, or that gives NaN.
     """
     if isinstance(size, bool) or not isinstance(size, Integral) or size < _STRIDE:
@@ -64,7 +64,7 @@ def _logits(network: Any, processor: Any, photo: Tensor, size: int) -> Tensor:
     height, width = photo.shape[1:]
     fixed = getattr(network.config, "image_size", None)
     if fixed is not None and fixed == dict(processor.size).get("height"):
-        sides = [fixed, fixed]  # the network has learned a position for each patch
+        sides = [fixed, fixed]  # such a network has a learned embedding for each position
     else:
         scale = size / math.sqrt(height * width)
         sides = [max(_STRIDE, round(n * scale / _STRIDE) * _STRIDE) for n in (height, width)]
@@ -76,7 +76,7 @@ def _logits(network: Any, processor: Any, photo: Tensor, size: int) -> Tensor:
 
 
 def _load(model: str) -> tuple[Any, Any]:
-    """Return the network, ready to run, and the processor that makes its input of a photo."""
+    """Return the network, ready to run, and the processor that turns a photo into its input."""
     try:
         from transformers import AutoConfig, AutoImageProcessor, AutoModelForSemanticSegmentation
     except ImportError as error:
@@ -133,7 +133,7 @@ def _from_hub(model: str) -> Path:
         for weights in _WEIGHTS:
             with suppress(FileNotFoundError):
                 return folder(weights, offline=True)
-        # Asked once: a download tries for 20 seconds to reach a network that is not there.
+        # One short request first, because a download tries for 20 seconds if there is no connection.
         offered = {file.rfilename for file in HfApi().model_info(model, timeout=10).siblings or ()}
         available = [weights for weights in _WEIGHTS if weights in offered]
         if not available or not offered.issuperset(_FILES):
@@ -141,7 +141,7 @@ def _from_hub(model: str) -> Path:
         return folder(available[0], offline=False)
     except FileError:
         raise
-    except Exception as error:  # three libraries raise their own
+    except Exception as error:  # three libraries raise exceptions of their own
         raise FileError(
             f"semantic model {model}: neither a folder nor in the cache, and not downloaded ({_first_line(error)}); "
             f"download {_LISTED_FILES} from https://huggingface.co/{model}, put them in a folder, and pass that folder "

@@ -1,4 +1,4 @@
-"""Find regions with a semantic network: the kinds of region that both photos show."""
+"""Regions found by a semantic network: the kinds of region that both photos show."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from fastphoto.regions.pair import PhotoPair
 from fastphoto.regions.palette import PALETTE
 from fastphoto.regions.segmentation_model import DEFAULT_MODEL, score_kinds
 
-_MINIMUM_SHARE = 0.01  # of a photo's pixels: a smaller kind of region is given up; by eye
+_MINIMUM_SHARE = 0.01  # of a photo's pixels; a smaller kind of region is dropped; by eye
 _MAXIMUM_KINDS = len(PALETTE)  # masks are painted in as many colours
-_MINIMUM_ISLAND = 0.001  # of a photo's pixels: a smaller piece joins what surrounds it; by eye
-_WORKING_SIDE = 1000  # pixels of the long side at most, where borders are found; by eye
+_MINIMUM_ISLAND = 0.001  # of a photo's pixels; a smaller piece joins the region around it; by eye
+_WORKING_SIDE = 1000  # pixels, largest long side of the photo in which borders are refined; by eye
 _BORDER = 0.015  # of the long side: radius of the guided filter, which moves borders by a third of it at most; by eye
 
 
 def find_semantic_regions(
     pair: PhotoPair, segmentation_model: str | os.PathLike[str] | None, device: torch.device
 ) -> PhotoPair:
-    """Return the pair with the regions that a semantic network finds in both photos, without what alpha hides.
+    """Return the pair with the visible regions that a semantic network finds in both photos.
 
-    A region that is hidden in one of the photos is given up; if all are, the pair is returned as it is. None is the
-    default model.
+    A region that alpha hides in one of the photos is dropped; if all are, the pair is returned as it is. A
+    `segmentation_model` of None is the default model.
     """
     model = os.fspath(segmentation_model or DEFAULT_MODEL)
     content, style = semantic_regions(pair.content, pair.style, model=model, device=device)
@@ -56,26 +56,26 @@ def semantic_regions(
 ) -> tuple[RegionMasks, RegionMasks]:
     """Find the regions of both photos with a semantic network, named by kind: "sky", "water", "buildings", ...
 
-    The weights have licences of their own. By their model cards the default's is MIT and that of
-    microsoft/beit-base-finetuned-ade-640-640 Apache-2.0; nvidia/segformer-* are for non-commercial use only. The
-    photos of ADE20K, which all were trained on, are for research.
+    The weights have licences of their own. According to the model cards, the default model is under MIT,
+    microsoft/beit-base-finetuned-ade-640-640 is under Apache-2.0, and nvidia/segformer-* are for non-commercial use
+    only. All were trained on the photos of ADE20K, which are for research.
 
     Args:
-        content: the content, (3, H, W), sRGB in [0, 1].
-        style: the style, (3, h, w), sRGB in [0, 1].
+        content: content photo, (3, H, W), sRGB in [0, 1].
+        style: style photo, (3, h, w), sRGB in [0, 1].
         model: network for semantic segmentation trained on ADE20K, of any architecture that
-            `transformers.AutoModelForSemanticSegmentation` knows: a name on the Hugging Face Hub, which is looked for
-            in the Hub's cache first and downloaded otherwise, or a folder with config.json, preprocessor_config.json
-            and weights. Code that comes with a model is never run.
+            `transformers.AutoModelForSemanticSegmentation` supports. Either a name on the Hugging Face Hub, read from
+            the Hub's cache or else downloaded; or a folder with config.json, preprocessor_config.json and weights. Code
+            that comes with a model is never run.
         device: device that the network runs on.
-        size: the network gets about size x size pixels, in the photo's aspect; at least 32. Of no effect on networks
-            that take images of one size only.
+        size: square root of the network's input area in pixels, about; the input has the photo's aspect. At least 32.
+            Networks for images of one size ignore it.
 
     Returns:
-        The regions of content and style, as `shared_regions` makes them.
+        The regions of content and style, as `shared_regions` returns them.
 
     Raises:
-        InputError: an unusable size, a missing transformers, or a model for other categories than those of ADE20K.
+        InputError: an unusable size, a missing transformers, or a model without the categories of ADE20K.
         FileError: a model that cannot be found or read.
 
     Example:
@@ -94,16 +94,16 @@ def shared_regions(
 ) -> tuple[RegionMasks, RegionMasks]:
     """Turn scores of kinds of region into the regions that both photos have.
 
-    First the kinds that hold too little of the style are given up, and the content's pixels go to the best of the
-    others, as Luan et al. constrain the content's labels to those of the style; then, smallest first, those that hold
-    too little of either photo, and as many more as leave nine. Borders move to the photos' edges, and small islands
-    join what surrounds them.
+    First, kinds that cover too little of the style are dropped, and each pixel of the content goes to its best
+    remaining kind, as Luan et al. constrain the content's labels to those of the style. Then the smallest kinds are
+    dropped until each covers enough of both photos and at most nine remain. Borders move to the photos' edges, and
+    small islands join the regions around them.
 
     Args:
         content_scores: logarithms of the scores of K kinds, (K, h, w) of any size, as `score_kinds` returns them.
         style_scores: the same for the style.
-        content: the content, (3, H, W), sRGB in [0, 1].
-        style: the style, (3, H', W'), sRGB in [0, 1].
+        content: content photo, (3, H, W), sRGB in [0, 1].
+        style: style photo, (3, H', W'), sRGB in [0, 1].
         names: names of the K kinds.
 
     Returns:
@@ -120,7 +120,7 @@ def shared_regions(
     """
     scored = (content_scores, content), (style_scores, style)
     kinds = (_shares(style_scores.argmax(0), len(names)) >= _MINIMUM_SHARE).nonzero()[:, 0]
-    for make_map in (_coarse_map, _refined_map):  # most kinds are given up before the costly step
+    for make_map in (_coarse_map, _refined_map):  # most kinds are dropped before the costly step
         while True:
             maps = [make_map(scores[kinds], photo) for scores, photo in scored]
             shares = torch.stack([_shares(region_map, len(kinds)) for region_map in maps]).amin(0)
@@ -165,7 +165,7 @@ def _without_islands(region_map: Tensor) -> Tensor:
 
 
 def _resized_map(region_map: Tensor, photo: Tensor) -> Tensor:
-    """Return the region map at the photo's size, each pixel that of the nearest."""
+    """Resize the region map to the photo's size, by nearest neighbours."""
     rows, columns = (
         (torch.arange(n) + 0.5).mul(old / n).long() for n, old in zip(photo.shape[1:], region_map.shape, strict=True)
     )

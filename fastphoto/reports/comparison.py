@@ -63,8 +63,8 @@ class Comparison:
         The page is one file that loads nothing.
 
         Args:
-            folder: made if it does not exist; files of an earlier comparison are replaced.
-            inputs: the sources of the photos and masks; a file that is one of them is not overwritten.
+            folder: folder to write; made if it does not exist. Files of an earlier comparison are replaced.
+            inputs: sources of the photos and masks; they are never overwritten.
 
         Returns:
             The path of the page.
@@ -151,15 +151,20 @@ def compare(
     """Run several methods on one pair of photos, and measure and score their results.
 
     Args:
-        content, style: photos, as `fastphoto.transfer` takes them.
-        content_mask, style_mask: regions of either photo, as `fastphoto.transfer` takes them; give both or neither.
+        content: photo to change, of any type that `fastphoto.transfer` takes.
+        style: photo whose look is taken.
+        content_mask: regions of the content, as `fastphoto.transfer` takes them.
+        style_mask: regions of the style; give both masks or neither.
         methods: names of methods, see `fastphoto.methods.registry.METHODS`; None: all of them.
         size: long side in pixels, at least 16, that both photos are shrunk to before any method runs.
         matched_frame: photo for the method "time-of-day": the scene of the style at the content's time of day, by the
             same camera, of any size. None: it is made from the style.
         orphans: what happens to a content region that the style lacks, "merge", "global", "drop" or "error"; see
             `fastphoto.regions.matching.match_regions`.
-        encoder, weights, device, seed: as `fastphoto.transfer` takes them; colour transfers do not use them.
+        encoder: encoder of the methods that optimise, as `fastphoto.transfer` takes it; like the next three.
+        weights: path of the encoder's weight file.
+        device: device that the methods run on.
+        seed: seed of noise starts.
         report: callback with the progress of each method; what it returns is ignored.
 
     Returns:
@@ -263,8 +268,8 @@ _Masks = dict[str, np.ndarray[Any, Any]]
 def _measured_masks(pair: PhotoPair) -> tuple[_Masks, _Masks]:
     """Return the masks {region: (h, w)} of content and style that results are measured with.
 
-    A region that the style lacks has the whole style as its mask, which would leave no pixel for the other regions, so
-    such regions are left out; if all regions are such, all stay.
+    A region that the style lacks has the whole style as its mask, which would leave no pixel for the other regions.
+    Such regions are left out, unless there are no others.
     """
     measured = [name for name in pair.names if name not in pair.orphans] or pair.names
     rows = [pair.names.index(name) for name in measured]
@@ -283,7 +288,7 @@ _INTRODUCTION = (
 
 
 def _json_value(value: Any) -> Any:
-    """Return a setting as JSON can hold it: infinity becomes text, which `--set` reads back."""
+    """Return a setting as a value that JSON can hold: infinity becomes text, which `--set` reads back."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

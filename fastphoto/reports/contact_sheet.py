@@ -26,7 +26,7 @@ def make_contact_sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], height
 
     Args:
         rows: (caption, picture) pairs, row by row; rows may differ in length.
-        height: pixels that every picture is scaled to.
+        height: height in pixels that every picture is scaled to.
 
     Returns:
         The sheet, an RGB image.

@@ -23,7 +23,12 @@ _INVALID_IN_HTML = "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
 def html_document(title: str, body: str, styles: Sequence[str], scripts: Sequence[str], language: str = "en") -> str:
     """Return a whole HTML document around a body; its security policy forbids loading anything.
 
-    styles, scripts: names of files in this folder, which are copied into the document.
+    Args:
+        title: title of the window.
+        body: HTML of the body.
+        styles: names of CSS files in this folder to copy into the document.
+        scripts: names of JavaScript files in this folder to copy into the document.
+        language: language of the text.
     """
     style, script = ("\n".join(_asset(name) for name in names) for names in (styles, scripts))
     return (
@@ -42,7 +47,7 @@ def escaped(text: str) -> str:
 
 
 def valid_text(text: str) -> str:
-    """Return text with U+FFFD for what HTML cannot hold: control characters, half surrogates, U+FFFE and U+FFFF."""
+    """Return text with U+FFFD in place of characters that HTML forbids: controls, surrogates, U+FFFE and U+FFFF."""
     return re.sub(_INVALID_IN_HTML, "\ufffd", re.sub("\r\n?", "\n", text))
 
 

@@ -12,10 +12,15 @@ _ACTIVE_ELEMENTS = frozenset({"script", "foreignObject", "iframe", "animate", "s
 
 
 def inline_svg(text: str, prefix: str, label: str) -> str:
-    """Return an SVG as an element of HTML: without namespaces and metadata, and each id with a prefix of its own.
+    """Return an SVG as an element of HTML: without namespaces and metadata, and with a prefix before each id.
 
-    text: the SVG file's text. prefix: unique in the page. label: read out by screen readers.
-    Raises InputError for text that is not SVG, and for SVG that runs a script or refers to anything outside itself.
+    Args:
+        text: text of the SVG file.
+        prefix: prefix that no other chart of the page has.
+        label: description for screen readers.
+
+    Raises:
+        InputError: text that is not SVG, or SVG that runs a script or refers to anything outside itself.
     """
     try:
         root = ElementTree.fromstring(text)

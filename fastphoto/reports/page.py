@@ -23,7 +23,7 @@ class Page:
     Args:
         title: the heading of the page, and the title of its window.
         introduction: text below the heading; blank lines separate paragraphs.
-        image_width: pixels; wider pictures are shrunk to it.
+        image_width: largest width of pictures in pixels; wider ones are shrunk.
         language: the language of the text, as in `<html lang="en">`.
 
     Raises:
@@ -124,7 +124,7 @@ class Page:
         """Add a table whose first column names the rows; on narrow screens it scrolls sideways below that column.
 
         Args:
-            columns: headings, or a `Column` each.
+            columns: columns, each a heading or a `Column`.
             rows: one cell for each column; None and NaN are shown as a dash. Columns that hold only numbers are
                 right-aligned, and their best values are marked where the `Column` asks for it.
             sortable: whether headings are buttons that sort the rows.
@@ -161,7 +161,7 @@ class Page:
         write_text(path, self.html())
 
     def _image(self, picture: EncodedPicture, alt: str, css_class: str = "") -> str:
-        """Return an <img> that holds the picture, or one that page.js fills from the <img> that does."""
+        """Return an <img> that holds the picture; if an earlier <img> holds it, one that page.js fills from there."""
         attributes = f'width="{picture.width}" height="{picture.height}" alt="{escaped(alt)}"'
         if css_class:
             attributes += f' class="{css_class}"'

@@ -95,7 +95,7 @@ def _best(column: Column, values: Sequence[Cell]) -> float | None:
 
 
 def _holds_numbers(values: Sequence[Cell]) -> bool:
-    """Return whether a column holds numbers only, at least one, beside missing values."""
+    """Return whether a column holds at least one number and, apart from missing values, nothing else."""
     present = [value for value in values if value is not None]
     return bool(present) and all(_is_number(value) for value in present)
 

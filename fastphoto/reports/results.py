@@ -17,7 +17,7 @@ class Result:
 
     method: Method
     pixels: Tensor  # (3, h, w), sRGB in [0, 1]
-    seconds: float  # that the method ran, without reading photos and without measuring
+    seconds: float  # running time of the method, without reading photos and without measuring
     evaluation: Evaluation
 
 

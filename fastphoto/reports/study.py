@@ -1,4 +1,4 @@
-"""A blind user study of results: the page that participants answer, and the key that says what they saw."""
+"""A blind user study of results: the page that participants answer, and the key that names the images on it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TITLE = "How real does it look?"
 
 @dataclass(frozen=True)
 class _ComparedPair:
-    """What a study needs of a folder that `fastphoto compare` wrote."""
+    """A pair and its results, from a folder that `fastphoto compare` wrote."""
 
     name: str  # of the folder
     content: Path
@@ -35,7 +35,7 @@ class _ComparedPair:
 
 @dataclass(frozen=True)
 class _BlindResults:
-    """The results of a study under random ids, and what the ids stand for."""
+    """The results of a study under random ids, and the key to the ids."""
 
     results: list[dict[str, str]]  # id of each result, and ids of the pictures "result", "content" and "style"
     pictures: dict[str, str]  # id -> data: URI
@@ -60,10 +60,10 @@ def make_study(
     Args:
         comparisons: folders that `fastphoto compare` wrote; the name of a folder is the name of its pair.
         output: folder to write; made if it does not exist.
-        seed: chooses the random ids; the same arguments write the same bytes.
+        seed: seed of the random ids; the same arguments write the same bytes.
         title: heading of the page.
         introduction: text on the first page below the title; blank lines separate paragraphs.
-        image_width: pixels; wider images are shrunk to it.
+        image_width: largest width of images in pixels; wider ones are shrunk.
 
     Returns:
         The path of the page.
@@ -145,7 +145,7 @@ def _named_file(comparison: Path, description: Mapping[str, Any], entry: str) ->
 
 
 def _hide_names(pairs: Sequence[_ComparedPair], seed: int, image_width: int) -> _BlindResults:
-    """Give every picture and every result a random id, and sort by ids, so that the order says nothing either."""
+    """Give every picture and every result a random id, and sort by id, so that the order reveals nothing."""
     ids = _random_ids(seed)
     picture_ids: dict[str, str] = {}  # data: URI -> id; equal pictures share one
     results: list[dict[str, str]] = []
@@ -179,7 +179,7 @@ def _random_ids(seed: int) -> Iterator[str]:
 
 
 def _study_page(title: str, introduction: str, data: Mapping[str, Any]) -> str:
-    """Return study.html; `data` is what its script shows."""
+    """Return study.html; its script shows `data`."""
     template = string.Template(Path(__file__).with_name("study.html").read_text(encoding="utf-8"))
     paragraphs = [f"<p>{escaped(part)}</p>" for part in introduction.split("\n\n") if part.strip()]
     body = template.substitute(
@@ -191,7 +191,7 @@ def _study_page(title: str, introduction: str, data: Mapping[str, Any]) -> str:
 
 
 def _refuse_other_study(key: Path, study: str) -> None:
-    """Raise InputError if the file is the key of another study, whose answers would be worth nothing without it."""
+    """Raise InputError if the file is the key of another study, because its answers cannot be read without it."""
     if key.exists() and read_json_object(key).get("study") != study:
         raise InputError(
             f"{printable(key)}: is the key of another study, whose answers cannot be read without it; "

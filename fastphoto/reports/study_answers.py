@@ -1,4 +1,4 @@
-"""Answers to a user study: what one participant may say, and reading the files that participants saved."""
+"""Answers to a user study: one participant's ratings of a result, and the reading of saved files."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _END_LABELS = {
     "photorealism": ("1\ndefinitely not\nphotorealistic", "4\ndefinitely\nphotorealistic"),
     "faithfulness": ("1\ndefinitely not\nfaithful", "4\ndefinitely\nfaithful"),
 }
-# matplotlib draws in these colours, which nothing else has; they are then replaced by those of the page's theme.
+# matplotlib draws in these colours, which it uses for nothing else; the colours of the page's theme then replace them.
 _INK, _BAR, _GRID = "#010203", "#040506", "#070809"
 _THEME = {_INK: "currentColor", _BAR: "var(--accent)", _GRID: "var(--line)"}
 

@@ -53,11 +53,11 @@ def chart_answers(answers: Sequence[Answer], output: Path, titles: Mapping[str, 
     if not any(one for by_method in scores.values() for one in by_method.values()):
         raise InputError("answers: none given; give the answers of at least one participant")
 
-    def unrealism(method: str) -> float:
+    def sort_key(method: str) -> float:
         photorealism = scores["photorealism"][method]
         return -photorealism.mean if photorealism else 0.0
 
-    methods.sort(key=unrealism)
+    methods.sort(key=sort_key)
     shown_titles = {method: (titles or {}).get(method, method) for method in methods}
     folder = make_folder(output)
     write_text(folder / "scores.csv", _csv_text(methods, scores))
@@ -66,7 +66,7 @@ def chart_answers(answers: Sequence[Answer], output: Path, titles: Mapping[str, 
 
 
 def _scores_page(answers: Sequence[Answer], titles: Mapping[str, str], scores: _ScoreTable) -> Page:
-    """Return the page; `titles` are those of all methods, in the order of the charts."""
+    """Return the page; `titles` has all methods, in the order of the charts."""
     counts = [
         _counted(len({answer.participant for answer in answers}), "participant"),
         _counted(len({answer.pair for answer in answers}), "photo pair"),

@@ -26,7 +26,7 @@ class Score:
     answers: int
     participants: int
     resampled: Literal["participants", "answers", ""]
-    """What the bootstrap drew: participants, answers if one participant gave them all, or nothing for one answer."""
+    """Unit that the bootstrap drew: participants; answers if one participant gave them all; nothing for one answer."""
 
 
 def score(answers: Iterable[Answer], question: Question) -> Score | None:
@@ -38,8 +38,8 @@ def score(answers: Iterable[Answer], question: Question) -> Score | None:
     nothing about other people.
 
     Args:
-        answers: all of one method.
-        question: "photorealism" or "faithfulness".
+        answers: all answers about one method.
+        question: question to score, "photorealism" or "faithfulness".
 
     Example:
         >>> answers = [Answer("p1", "lake", "reinhard", 3, 2), Answer("p2", "lake", "reinhard", 4, None)]

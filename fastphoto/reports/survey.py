@@ -31,10 +31,10 @@ def make_survey(
     options: RunOptions | None = None,
     report: MethodCallback | None = None,
 ) -> Path:
-    """Make figures of the survey: write `index.html`, a page that loads nothing, and a contact sheet FIGURE.jpg each.
+    """Make figures of the survey: write `index.html`, a page that loads nothing, and FIGURE.jpg, a sheet for each.
 
     Args:
-        folder: made if it does not exist.
+        folder: folder to write; made if it does not exist.
         figures: names in `FIGURES`; None: all of them, which takes ten minutes on two cores.
         size: long side in pixels, at least 16, that all photos are shrunk to.
         options: encoder, weights, device and seed of all runs; None: the defaults.

@@ -1,1 +1,1 @@
-"""The process and the machine: devices, threads, memory, and files written whole."""
+"""Devices, threads, memory, and files that are written completely or not at all."""

@@ -12,8 +12,8 @@ def choose_device(device: str | torch.device) -> torch.device:
     """Resolve a device by name, and check that fastphoto can use it.
 
     Args:
-        device: "auto", "cpu", "cuda", "cuda:1", ..., or a torch device. "auto" is a GPU if there is one and the build
-            has CUDA kernels, else the CPU.
+        device: device name, "auto", "cpu", "cuda", "cuda:1", ..., or a torch device. "auto" is a GPU if there is one
+            and the build has CUDA kernels, else the CPU.
 
     Returns:
         The device.

@@ -20,7 +20,7 @@ def write_files(files: Mapping[str, _Writer] | Mapping[Path, _Writer]) -> None:
     If writing fails, or is interrupted, every file stays as it was. A symbolic link is followed, not replaced.
 
     Args:
-        files: for each path, a function that writes the content to an open binary file.
+        files: {path: function that writes the content to an open binary file}.
 
     Raises:
         FileError: writing fails.
@@ -46,7 +46,7 @@ def write_files(files: Mapping[str, _Writer] | Mapping[Path, _Writer]) -> None:
         for target, temporary in temporaries.items():
             name = printable(target)
             os.replace(temporary, target)
-    except Exception as error:  # encoders raise more than OSError: sizes a format cannot hold are ValueErrors
+    except Exception as error:  # Pillow raises more than OSError, such as ValueError for a size too large
         raise FileError(f"{name}: cannot be written ({_cause(error)})") from error
     finally:
         for temporary in temporaries.values():
@@ -58,7 +58,7 @@ def write_file(path: str | os.PathLike[str], write: _Writer) -> None:
     """Write one file, so that it is complete or untouched.
 
     Args:
-        path: the file; an existing one is replaced, a symbolic link is followed.
+        path: path of the file; an existing file is replaced, a symbolic link is followed.
         write: function that writes the content to an open binary file.
 
     Raises:
@@ -92,7 +92,7 @@ def make_folder(folder: str | os.PathLike[str]) -> Path:
 
 @contextlib.contextmanager
 def output_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """Make a folder for the results of the work inside; if the work fails, remove the new folders that are empty."""
+    """Make a folder for results; if the `with` block fails, remove the new folders that are still empty."""
     path = Path(folder)
     missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
     try:

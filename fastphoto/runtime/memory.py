@@ -12,21 +12,21 @@ import torch
 
 from fastphoto.errors import FileError
 
-_BYTES_PER_PIXEL = 23  # of a photo that is decoded, held and written, as measured
+_BYTES_PER_PIXEL = 23  # peak memory of a photo that is decoded, held and written, as measured
 
-_MALLOC_TRIM_THRESHOLD, _MALLOC_MMAP_THRESHOLD = -1, -3  # of mallopt in glibc's malloc.h
+_MALLOC_TRIM_THRESHOLD, _MALLOC_MMAP_THRESHOLD = -1, -3  # parameters of mallopt in glibc's malloc.h
 
 
 def available_bytes(device: torch.device | str = "cpu") -> int | None:
     """Return how many bytes this process may still allocate.
 
     Args:
-        device: "cpu", "cuda", ..., or a torch device. On the CPU the answer is the least of what the system has
-            available, what the control group may still take, and what the limit of the process's address space leaves.
-            On a GPU it is the free memory plus the memory that PyTorch has reserved and does not use.
+        device: device name, "cpu", "cuda", ..., or a torch device.
 
     Returns:
-        Bytes, or None if the system does not say.
+        Bytes, or None if the system does not report them. For the CPU, the smallest of three numbers: the memory that
+        is available in the system, in the control group, and in the limit of the process's address space. For a GPU,
+        the free memory plus the memory that PyTorch has reserved and does not use.
 
     Example:
         >>> available = available_bytes()
@@ -36,7 +36,7 @@ def available_bytes(device: torch.device | str = "cpu") -> int | None:
     if torch.device(device).type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    limits = [_of_system(), _of_control_group(), _of_address_space()]
+    limits = [_system_bytes(), _control_group_bytes(), _address_space_bytes()]
     known = [limit for limit in limits if limit is not None]
     return max(0, min(known)) if known else None
 
@@ -56,14 +56,14 @@ def in_gib(count: int) -> str:
     return f"{count / 2**30:.1f} GiB"
 
 
-def _of_system() -> int | None:
+def _system_bytes() -> int | None:
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
     return None
 
 
-def _of_control_group() -> int | None:
+def _control_group_bytes() -> int | None:
     with contextlib.suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
         limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
@@ -72,7 +72,7 @@ def _of_control_group() -> int | None:
     return None
 
 
-def _of_address_space() -> int | None:
+def _address_space_bytes() -> int | None:
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -86,9 +86,9 @@ def _of_address_space() -> int | None:
 def keep_freed_memory() -> None:
     """Let the C library keep freed memory for the next allocation instead of returning it to the system.
 
-    Makes transfers about a tenth faster, for every step frees and allocates the same large tensors. The memory of the
-    process then stays at its peak, so call this only in a process that does nothing but transfers. Does nothing if
-    the C library is not glibc.
+    This makes transfers about a tenth faster, because every step frees and allocates the same large tensors. The memory
+    of the process then stays at its peak, so call this only in a process that does nothing but transfers. It does
+    nothing if the C library is not glibc.
 
     Example:
         >>> keep_freed_memory()  # doctest: +SKIP

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import sys
 
-# How often a waiting thread spins before it sleeps. GNU's OpenMP, which PyTorch brings along, spins 300,000 times, a
-# few milliseconds: if another process wants the same cores, every wait then lasts until the system takes the core
-# away, and both processes get several times slower. 10,000 cost nothing while the cores are free.
+# Number of times that a waiting thread spins before it sleeps. GNU's OpenMP, which comes with PyTorch, spins 300,000
+# times, for a few milliseconds. If another process needs the same cores, each wait then lasts until the system
+# preempts the thread, and both processes become several times slower. 10,000 spins cost nothing on free cores.
 _SPIN_COUNT = "10000"
 _USER_SETTINGS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 

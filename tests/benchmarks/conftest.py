@@ -36,7 +36,7 @@ def small_pair() -> dict[str, Any]:
     content, style = day(), dusk()
     masks = []
     for photo, side in ((content, 6), (style, 20)):
-        regions = torch.cat([photo.regions, torch.zeros_like(photo.regions[:1])])
+        regions = torch.cat([photo.masks, torch.zeros_like(photo.masks[:1])])
         regions[:, -side:, -side:] = 0
         regions[2, -side:, -side:] = 1
         masks.append({str(number): mask.numpy() for number, mask in enumerate(regions)})

@@ -1,4 +1,4 @@
-"""The run on a CPU: its dry run, and its report."""
+"""The dry run and the report of benchmarks/cpu/run.py."""
 
 from __future__ import annotations
 

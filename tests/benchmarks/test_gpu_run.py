@@ -1,4 +1,4 @@
-"""The run on a GPU: its dry run on a CPU, and its report."""
+"""The dry run on a CPU and the report of benchmarks/gpu/run.py."""
 
 from __future__ import annotations
 

@@ -13,8 +13,11 @@ from rendered_photos import day, dusk
 def photos(tmp_path: Path) -> dict[str, str]:
     """Return the paths of content (64x48), style (48x56), content_mask and style_mask, all in `tmp_path`."""
     pictures = {
-        "content": day().array, "style": dusk().array, "content_mask": day().mask, "style_mask": dusk().mask
-    }  # fmt: skip
+        "content": day().array,
+        "style": dusk().array,
+        "content_mask": day().mask_picture,
+        "style_mask": dusk().mask_picture,
+    }
     for name, picture in pictures.items():
         Image.fromarray(picture).save(tmp_path / f"{name}.png")
     return {name: str(tmp_path / f"{name}.png") for name in pictures}

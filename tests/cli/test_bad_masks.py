@@ -25,15 +25,15 @@ def painted(region_map: np.ndarray, *colours: str) -> np.ndarray:
 
 
 def resized(size: tuple[int, int]) -> Callable[[Path], object]:
-    return lambda path: Image.fromarray(CONTENT.mask).resize(size, Image.Resampling.NEAREST).save(path)
+    return lambda path: Image.fromarray(CONTENT.mask_picture).resize(size, Image.Resampling.NEAREST).save(path)
 
 
 def blended(path: Path) -> None:
-    large = Image.fromarray(CONTENT.mask).resize((96, 80), Image.Resampling.BICUBIC)
+    large = Image.fromarray(CONTENT.mask_picture).resize((96, 80), Image.Resampling.BICUBIC)
     large.resize((48, 40), Image.Resampling.BILINEAR).save(path)
 
 
-GOOD = picture(CONTENT.mask), picture(STYLE.mask)
+GOOD = picture(CONTENT.mask_picture), picture(STYLE.mask_picture)
 
 
 def masks(
@@ -59,14 +59,14 @@ def swapped(folder: Path) -> Call:
 
 
 NOISE = picture(np.random.default_rng(1).integers(30, 220, (40, 48, 3)).astype(np.uint8))
-SKY_ALONE = picture(painted(STYLE.labels * 0, "lightblue"))
+SKY_ALONE = picture(painted(STYLE.region_map * 0, "lightblue"))
 BLACK = [picture(np.zeros((*size, 3), np.uint8)) for size in ((40, 48), (48, 40))]
 EIGHTY = (np.arange(40)[:, None] // 2 * 4 + np.arange(48)[None] // 12 + 3).astype(np.uint8)  # as many numbers
-SOFT = np.dstack([CONTENT.mask, np.full((40, 48), 255, np.uint8)])
+SOFT = np.dstack([CONTENT.mask_picture, np.full((40, 48), 255, np.uint8)])
 SOFT[10:20, :, 3] = 100
-SPOT = CONTENT.labels.copy()
+SPOT = CONTENT.region_map.copy()
 SPOT[2:4, 2:4] = 2
-STRIPE = np.where(np.arange(40)[None] < 3, 2, STYLE.labels)
+STRIPE = np.where(np.arange(40)[None] < 3, 2, STYLE.region_map)
 
 # ---- the kinds
 
@@ -77,19 +77,19 @@ CASES = [
     Accepted(
         40,
         "smeared by JPEG",
-        masks(picture(CONTENT.mask, quality=85), picture(STYLE.mask, quality=85), "jpg"),
+        masks(picture(CONTENT.mask_picture, quality=85), picture(STYLE.mask_picture, quality=85), "jpg"),
     ),
     Accepted(41, "blended edges", masks(blended)),
     Accepted(42, "soft alpha", masks(picture(SOFT)), warning="partly transparent"),
     Accepted(
         43,
         "class numbers",
-        masks(*(picture((photo.labels * 7 + 3).astype(np.uint8)) for photo in (CONTENT, STYLE))),
+        masks(*(picture((photo.region_map * 7 + 3).astype(np.uint8)) for photo in (CONTENT, STYLE))),
     ),
     Accepted(
         44,
         "16-bit class numbers",
-        masks(*(picture((photo.labels * 700 + 300).astype(np.uint16)) for photo in (CONTENT, STYLE))),
+        masks(*(picture((photo.region_map * 700 + 300).astype(np.uint16)) for photo in (CONTENT, STYLE))),
     ),
     Accepted(45, "orphan", masks(style=SKY_ALONE), warning="the style has no region for"),
     Refused(45, "orphan, error", masks(style=SKY_ALONE, orphans="error"), error="no region for green"),
@@ -98,7 +98,7 @@ CASES = [
     Accepted(
         46,
         "only in the style",
-        masks(picture(painted(CONTENT.labels * 0, "lightblue"))),
+        masks(picture(painted(CONTENT.region_map * 0, "lightblue"))),
         warning="the content has no region for green .* of the style",
     ),
     Accepted(
@@ -113,7 +113,7 @@ CASES = [
     Accepted(
         52,
         "smeared by WebP",
-        masks(picture(CONTENT.mask, quality=80), picture(STYLE.mask, quality=80), "webp"),
+        masks(picture(CONTENT.mask_picture, quality=80), picture(STYLE.mask_picture, quality=80), "webp"),
     ),
     Refused(1, "missing mask", lambda folder: {"content_mask": folder / "no.png"}, error="no such file"),
     Refused(3, "empty mask", masks(lambda path: path.write_bytes(b"")), error="the file is empty"),

@@ -90,7 +90,7 @@ def test_debug_shows_the_traceback_too(error, status, said, monkeypatch, capsys)
     assert run_here("info", "--debug") == status
     printed = capsys.readouterr().err
     assert printed.startswith("Traceback") and "raise error" in printed
-    assert "--debug" not in printed, "advises what was done already"
+    assert "--debug" not in printed, "it advises what was done already"
 
 
 @pytest.mark.parametrize("debug", [[], ["--debug"]], ids=["plain", "debug"])

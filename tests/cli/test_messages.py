@@ -32,7 +32,9 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 def test_a_stage_is_one_line_without_a_terminal(capsys):
     with ProgressReport() as report:
         for number in range(10):
-            assert report(step("coarse" if number < 5 else "fine", number)) is None, "would stop the transfer"
+            assert report(step("coarse" if number < 5 else "fine", number)) is None, (
+                "the report would stop the transfer"
+            )
     assert capsys.readouterr().err == "fastphoto: coarse 45x30\nfastphoto: fine 45x30\n"
 
 
@@ -71,7 +73,7 @@ def test_jobs_have_a_bar_each_on_a_terminal(monkeypatch):
         report.job("one", step("style", 1))
         assert (report.bar.n, report.bar.total) == (1, 10)
         report.job("two", None)
-        assert report.bar is None, "the bar of the job before"
+        assert report.bar is None, "the bar of the job before is still there"
     assert "one: style 45x30" in screen.getvalue()
 
 

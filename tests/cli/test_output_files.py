@@ -29,8 +29,8 @@ def transparent_content(folder: Path) -> Call:
 
 
 def output_is_a_mask(folder: Path) -> Call:
-    Image.fromarray(CONTENT.mask).save(folder / "content_mask.png")
-    Image.fromarray(STYLE.mask).save(folder / "style_mask.png")
+    Image.fromarray(CONTENT.mask_picture).save(folder / "content_mask.png")
+    Image.fromarray(STYLE.mask_picture).save(folder / "style_mask.png")
     masks = {"content_mask": folder / "content_mask.png", "style_mask": folder / "style_mask.png"}
     return masks | {"output": folder / "style_mask.png"}
 

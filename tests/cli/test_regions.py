@@ -11,6 +11,7 @@ from command_line import error_line, run_here
 from PIL import Image, ImageDraw
 from rendered_photos import day, dusk
 
+from fastphoto.regions.mismatch import overall_unlikeness, region_unlikeness
 from fastphoto.regions.palette import PALETTE
 
 CONTENT, STYLE = day(120, 160), dusk(140, 120)
@@ -32,8 +33,8 @@ def folder(tmp_path, monkeypatch) -> Path:
         "content.png": Image.fromarray(CONTENT.array),
         "style.png": Image.fromarray(STYLE.array),
         "clear.png": Image.fromarray(np.dstack([CONTENT.array, np.zeros((120, 160), np.uint8)])),
-        "content_mask.png": Image.fromarray(CONTENT.mask),
-        "style_mask.png": Image.fromarray(STYLE.mask),
+        "content_mask.png": Image.fromarray(CONTENT.mask_picture),
+        "style_mask.png": Image.fromarray(STYLE.mask_picture),
         "content_strokes.png": strokes((160, 120), "red", "purple"),
         "style_strokes.png": strokes((120, 140), "red", "purple"),
         "one_stroke.png": strokes((160, 120), "red"),
@@ -55,6 +56,10 @@ def test_it_says_how_unlike_the_regions_are(folder, capsys):
     assert said[-2].startswith("fastphoto: wrote out in ")
     pattern = r"fastphoto: unlikeness N \(fine up to 0\.036\): green N, lightblue N".replace("N", r"\d\.\d{3}")
     assert re.fullmatch(pattern, said[-1]), said[-1]
+    each = region_unlikeness(CONTENT.pixels, STYLE.pixels, CONTENT.masks, STYLE.masks)
+    sky, land = each.tolist()
+    printed = [float(number) for number in re.findall(r"\d\.\d{3}(?!\))", said[-1])]
+    assert printed == pytest.approx([overall_unlikeness(each, CONTENT.masks), land, sky], abs=6e-4)
 
 
 def test_one_photo_has_no_unlikeness(folder, capsys):

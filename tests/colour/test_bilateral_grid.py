@@ -112,7 +112,7 @@ def test_fit_reproduces_a_recolouring_of_the_whole_photo(size):
     image = torch.einsum("oc,chw->ohw", mix, content) + torch.tensor([0.1, -0.05, 0.02])[:, None, None]
     grid = BilateralGrid(content)
     assert rms(image - content) > 0.05 and rms(grid(grid.fit(image)) - image) < 3e-3
-    assert rms(grid(grid.fit(image, 1e-6)) - image) < 1e-4, "the ridge does not explain the error"
+    assert rms(grid(grid.fit(image, 1e-6)) - image) < 1e-4, "an error remains without the ridge"
 
 
 def test_fit_reproduces_maps_that_vary_over_position_and_luma():

@@ -46,7 +46,7 @@ def test_sampled_pixels_are_spread_evenly(count):
 
 def test_sampled_pixels_have_no_fixed_step():
     steps = sample_pixels(torch.arange(160_000)).diff()
-    assert steps.max() > 2 * steps.min(), "a fixed step could fall in step with rows"
+    assert steps.max() > 2 * steps.min(), "the step is fixed, and could fall in step with rows"
 
 
 def test_blended_regions_by_hand():

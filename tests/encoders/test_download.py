@@ -80,6 +80,16 @@ def test_cache_folder_without_an_environment():
     assert Path(done.stdout.strip()).is_absolute()
 
 
+def test_cache_folder_without_a_home_folder(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("FASTPHOTO_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert cache_folder().name == "fastphoto"
+
+
 def test_the_papers_own_file_is_preferred(tmp_path, monkeypatch):
     monkeypatch.setenv("FASTPHOTO_CACHE", str(tmp_path))
     assert find_cached("vgg19") is None
@@ -179,6 +189,12 @@ def test_two_threads_download_once(tmp_path, body):
         assert server.requests == 1
     assert paths[0].read_bytes() == body
     assert not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_systems_without_file_locks_download_without_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "fcntl", None)
+    with download._lock(tmp_path / "lock"):
+        assert (tmp_path / "lock").exists()
 
 
 def test_wrong_bytes_never_take_the_name(tmp_path, body):

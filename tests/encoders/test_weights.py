@@ -294,6 +294,22 @@ def test_files_that_are_no_weights_are_refused(tmp_path, content, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_saved_list_is_refused(tmp_path):
+    torch.save([1, 2], tmp_path / "w.pth")
+    with pytest.raises(FileError, match="holds a list, not named tensors"):
+        read_weights(tmp_path / "w.pth")
+
+
+def test_running_out_of_memory_is_not_called_a_damaged_file(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    torch.save({}, tmp_path / "w.pth")
+    monkeypatch.setattr(torch, "load", full)
+    with pytest.raises(MemoryError):
+        read_weights(tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize("name", ["none.pth", "."], ids=["missing file", "folder"])
 def test_what_is_no_file_is_refused(tmp_path, name):
     with pytest.raises(FileError, match=str(tmp_path / name)):

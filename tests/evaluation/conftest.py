@@ -1,16 +1,12 @@
-"""What the tests of measures and scores share: encoders, and the comparison of measures up to rounding."""
+"""The encoders that tests of measures and scores share."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import asdict
 
 import pytest
 import torch
 
 from fastphoto.encoders.encoder import Encoder, load_encoder
 from fastphoto.encoders.weights import EncoderWeights
-from fastphoto.evaluation.measures import Measures
 
 
 @pytest.fixture(scope="session")
@@ -31,19 +27,3 @@ def shallow() -> Encoder:
             convolutions, (torch.eye(3), torch.zeros(3)), "zeros", "max_floor", "test", licence="", sha256=""
         )
     )
-
-
-@pytest.fixture(scope="session")
-def assert_same() -> Callable[[Measures, Measures], None]:
-    """Compare measures that were computed twice.
-
-    Libraries split sums according to where arrays lie in memory, so that float64 sums differ by their rounding. L* is
-    up to 100, which a distance of zero is compared with. Gram matrices are those of float32 activations.
-    """
-
-    def compare(got: Measures, expected: Measures) -> None:
-        tolerance = dict.fromkeys(asdict(expected), {"rel": 1e-12, "abs": 1e-10}) | {"gram": {"rel": 1e-6, "abs": 1e-6}}
-        for name, value in asdict(expected).items():
-            assert getattr(got, name) == pytest.approx(value, **tolerance[name]), f"{name} differs"
-
-    return compare

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from compared_measures import assert_same_measures
 from PIL import Image
 from rendered_photos import Rendered, day, dusk
 from torch import Tensor
@@ -18,7 +19,7 @@ from fastphoto.regions.palette import PALETTE
 
 
 def region_map(photo: Rendered) -> Tensor:
-    return torch.from_numpy(photo.labels)
+    return torch.from_numpy(photo.region_map)
 
 
 def transferred(content: Rendered, style: Rendered) -> Tensor:
@@ -31,14 +32,14 @@ def both(scores: Scores) -> tuple[float, float]:
     return scores.style, scores.photorealism
 
 
-def test_results_are_measured_and_scored_by_name(embedded, assert_same):
+def test_results_are_measured_and_scored_by_name(embedded):
     content, style = day(), dusk()
     results = {"ours": transferred(content, style), "none": content.pixels}
-    evaluations = evaluate(content.pixels, style.pixels, results, content.mask, style.mask)
+    evaluations = evaluate(content.pixels, style.pixels, results, content.mask_picture, style.mask_picture)
     assert list(evaluations) == ["ours", "none"]
     for name, image in results.items():
         expected = measure(content.pixels, style.pixels, image, region_map(content), region_map(style), [embedded])
-        assert_same(evaluations[name].measures, expected)
+        assert_same_measures(evaluations[name].measures, expected)
         assert evaluations[name].scores == score_measures(evaluations[name].measures, published("embedded"))
     assert evaluations["ours"].scores.style < 0.8 * evaluations["none"].scores.style
     assert evaluations["ours"].scores.photorealism > evaluations["none"].scores.photorealism
@@ -49,7 +50,12 @@ def test_scores_are_ratios_to_a_reference_result():
     result = transferred(content, style)
     blurred = torch.nn.functional.avg_pool2d(content.pixels, 5, stride=1, padding=2, count_include_pad=False)
     evaluations = evaluate(
-        content.pixels, style.pixels, {"same": result, "worse": blurred}, content.mask, style.mask, reference=result
+        content.pixels,
+        style.pixels,
+        {"same": result, "worse": blurred},
+        content.mask_picture,
+        style.mask_picture,
+        reference=result,
     )
     # The reference and "same" are measured one after the other: Gram matrices differ by the rounding of float32.
     assert both(evaluations["same"].scores) == pytest.approx((1, 1), rel=1e-6)
@@ -63,9 +69,9 @@ def test_scores_are_ratios_to_a_reference_result():
 
 
 @pytest.mark.parametrize("kind", ["tensor", "path", "image", "array", "photo"])
-def test_sources_of_every_kind_are_the_same_photo(tmp_path, assert_same, kind):
+def test_sources_of_every_kind_are_the_same_photo(tmp_path, kind):
     content, style = day(), dusk()
-    for name, array in (("content", content.array), ("mask", content.mask)):
+    for name, array in (("content", content.array), ("mask", content.mask_picture)):
         Image.fromarray(array).save(tmp_path / f"{name}.png")
     source = {
         "tensor": content.pixels,
@@ -74,17 +80,19 @@ def test_sources_of_every_kind_are_the_same_photo(tmp_path, assert_same, kind):
         "array": content.array,
         "photo": read_photo(content.array),
     }[kind]
-    expected = evaluate(content.pixels, style.pixels, {"r": content.pixels}, content.mask, style.mask)["r"]
-    got = evaluate(source, read_photo(style.array), {"r": source}, tmp_path / "mask.png", style.mask)["r"]
-    assert_same(got.measures, expected.measures)
+    expected = evaluate(content.pixels, style.pixels, {"r": content.pixels}, content.mask_picture, style.mask_picture)[
+        "r"
+    ]
+    got = evaluate(source, read_photo(style.array), {"r": source}, tmp_path / "mask.png", style.mask_picture)["r"]
+    assert_same_measures(got.measures, expected.measures)
 
 
-def test_photos_are_shrunk_to_the_size(embedded, assert_same):
+def test_photos_are_shrunk_to_the_size(embedded):
     content, style = day(96, 128), dusk(112, 96)
     got = evaluate(content.pixels, style.pixels, {"r": content.pixels}, size=64)["r"].measures
     small, small_style = resize(content.pixels, (48, 64)), resize(style.pixels, (64, 55))
     whole = (torch.zeros(x.shape[1:], dtype=torch.int64) for x in (small, small_style))
-    assert_same(got, measure(small, small_style, small, *whole, [embedded]))
+    assert_same_measures(got, measure(small, small_style, small, *whole, [embedded]))
 
 
 @pytest.mark.parametrize(
@@ -101,25 +109,29 @@ def test_results_of_other_sizes_are_resized(size, ssim):
 # ---- regions -------------------------------------------------------------------------------------------------
 
 
-def test_a_region_that_the_style_lacks_is_skipped(embedded, assert_same):
+def test_a_region_that_the_style_lacks_is_skipped(embedded):
     content, style = day(), dusk()
-    mask = content.mask.copy()
+    mask = content.mask_picture.copy()
     mask[30:, 40:] = PALETTE["red"]
     regions = region_map(content).clone()
     regions[30:, 40:] = -1
     with pytest.warns(FastPhotoWarning, match="no region for red"):
-        got = evaluate(content.pixels, style.pixels, {"r": content.pixels}, mask, style.mask)["r"].measures
-    assert_same(got, measure(content.pixels, style.pixels, content.pixels, regions, region_map(style), [embedded]))
+        got = evaluate(content.pixels, style.pixels, {"r": content.pixels}, mask, style.mask_picture)["r"].measures
+    assert_same_measures(
+        got, measure(content.pixels, style.pixels, content.pixels, regions, region_map(style), [embedded])
+    )
 
 
-def test_what_alpha_hides_has_no_style(embedded, assert_same):
+def test_what_alpha_hides_has_no_style(embedded):
     content, style = day(), dusk()
     alpha = torch.ones(1, 48, 64)
     alpha[:, :20, :30] = 0
     source = torch.cat([content.pixels, alpha])
-    got = evaluate(source, style.pixels, {"r": content.pixels}, content.mask, style.mask)["r"].measures
+    got = evaluate(source, style.pixels, {"r": content.pixels}, content.mask_picture, style.mask_picture)["r"].measures
     regions = torch.where(alpha[0] == 1, region_map(content), -1)
-    assert_same(got, measure(content.pixels, style.pixels, content.pixels, regions, region_map(style), [embedded]))
+    assert_same_measures(
+        got, measure(content.pixels, style.pixels, content.pixels, regions, region_map(style), [embedded])
+    )
 
 
 # ---- what cannot be evaluated --------------------------------------------------------------------------------
@@ -142,12 +154,12 @@ def test_a_result_of_another_aspect_is_refused(height, width):
         pytest.param({"size": 100.0}, "size: ", id="fractional size"),
         pytest.param({"size": True}, "size: ", id="size True"),
         pytest.param({"encoder": "vgg19"}, "encoder 'vgg19'", id="encoder without published medians"),
-        pytest.param({"content_mask": day().mask}, "style mask: missing", id="one mask"),
+        pytest.param({"content_mask": day().mask_picture}, "style mask: missing", id="one mask"),
         pytest.param({"reference": day().pixels}, "reference: its", id="the content as reference"),
         pytest.param(
             {
-                "content_mask": day().mask,
-                "style_mask": np.where(dusk().labels[..., None] > 0, PALETTE["red"], PALETTE["yellow"]).astype(
+                "content_mask": day().mask_picture,
+                "style_mask": np.where(dusk().region_map[..., None] > 0, PALETTE["red"], PALETTE["yellow"]).astype(
                     np.uint8
                 ),
             },

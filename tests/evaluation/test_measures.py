@@ -8,6 +8,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from compared_measures import assert_same_measures
 from rendered_photos import Rendered, day, dusk
 from torch import Tensor
 
@@ -20,7 +21,7 @@ NO_GRAM = pytest.approx(0, abs=1e-6)  # of float32 activations
 
 
 def region_map(photo: Rendered) -> Tensor:
-    return torch.from_numpy(photo.labels)
+    return torch.from_numpy(photo.region_map)
 
 
 def grey(levels: Tensor) -> Tensor:
@@ -176,7 +177,7 @@ def test_regions_count_by_their_area_in_the_content(embedded):
 
 
 @pytest.mark.parametrize("role", ["content", "style"])
-def test_regions_below_half_a_percent_are_skipped(embedded, assert_same, role):
+def test_regions_below_half_a_percent_are_skipped(embedded, role):
     content, style = day(50, 80), dusk(80, 50)  # 4000 pixels each
 
     def measured(count: int, number: int) -> Measures:
@@ -187,7 +188,7 @@ def test_regions_below_half_a_percent_are_skipped(embedded, assert_same, role):
         style_regions.view(-1)[-pixels["style"] :] = number
         return measure(content.pixels, style.pixels, content.pixels, regions, style_regions, [embedded])
 
-    assert_same(measured(19, number=7), measured(19, number=-1))
+    assert_same_measures(measured(19, number=7), measured(19, number=-1))
     region, none = measured(20, number=7), measured(20, number=-1)
     assert abs(region.colour - none.colour) > 1e-6 * none.colour, "a region of half a percent was skipped"
     assert abs(region.gram - none.gram) > 1e-5 * none.gram, "a region of half a percent was skipped"
@@ -240,15 +241,15 @@ def test_what_cannot_be_measured_is_named(embedded, change, message):
 # ---- several results of one pair -----------------------------------------------------------------------------
 
 
-def test_an_encoder_runs_once_for_every_image_and_results_do_not_affect_one_another(assert_same):
+def test_an_encoder_runs_once_for_every_image_and_results_do_not_affect_one_another():
     encoder, passes = load_encoder("embedded"), []
     encoder.register_forward_hook(lambda *_: passes.append(1))
     pair = ReferencePair(day().pixels, dusk().pixels, region_map(day()), region_map(dusk()), [encoder])
-    assert len(passes) == 1, "not only the style was encoded"
+    assert len(passes) == 1, "another image than the style was encoded"
     first = pair.measure(day().pixels)
     assert len(passes) == 2
     pair.measure(blurred(day().pixels, 1))
-    assert_same(pair.measure(day().pixels), first)
+    assert_same_measures(pair.measure(day().pixels), first)
     assert len(passes) == 4
 
 

@@ -43,7 +43,7 @@ def distance(statistic: str, image: Tensor, layer: str) -> float:
     """
     features, style = activations(image, layer), activations(STYLE.pixels, layer)
     masks, style_masks = (
-        resize_masks(photo.regions, tuple(f.shape[1:])) for photo, f in ((CONTENT, features), (STYLE, style))
+        resize_masks(photo.masks, tuple(f.shape[1:])) for photo, f in ((CONTENT, features), (STYLE, style))
     )
     return float(style_loss(style, masks, style_masks, statistic)(features))
 
@@ -53,8 +53,8 @@ def in_the_style_of(statistic: str) -> Tensor:
     return fastphoto.transfer(
         CONTENT.pixels,
         STYLE.pixels,
-        CONTENT.mask,
-        STYLE.mask,
+        CONTENT.mask_picture,
+        STYLE.mask_picture,
         size=80,
         preset="gatys-photo",
         normalisation="relative",

@@ -69,7 +69,8 @@ def test_the_best_position_of_a_region_is_found_and_not_the_nearest():
     matched[:, :, :20], matched[:, :, :6] = 0.9, 0.3
     allowed = (torch.arange(40) < 20).float().expand(1, 24, 40)
     positions = correspondence(content, matched, torch.ones(1, 24, 40), allowed)
-    assert (warp(matched, positions) == 0.3).float().mean() > 0.9
+    # Interpolation between equal colours rounds.
+    assert ((warp(matched, positions) - 0.3).abs() < 1e-6).float().mean() > 0.9
 
 
 def test_a_region_of_one_pixel_is_the_position_of_all_pixels():

@@ -1,4 +1,4 @@
-"""Methods called alike: each runs as it is named, with the regions it uses and the options it is given.
+"""Every method of the registry runs as it is named, with the regions that it uses and the options that it gets.
 
 The same call gives the same bits, so results of one call are compared exactly.
 """
@@ -39,7 +39,7 @@ BY_REGION = ("fastphoto", "dpst", "reinhard-regions", "pitie-regions", "monge-ka
 GLOBAL = [name for name in METHODS if name not in BY_REGION]
 
 
-def pair_of(content_masks: Tensor = CONTENT.regions, style_masks: Tensor = STYLE.regions) -> PhotoPair:
+def pair_of(content_masks: Tensor = CONTENT.masks, style_masks: Tensor = STYLE.masks) -> PhotoPair:
     """The rendered pair with its own or other regions."""
     return PhotoPair(CONTENT.pixels, STYLE.pixels, ("sky", "land"), content_masks, style_masks)
 
@@ -87,14 +87,14 @@ def test_result_is_a_photo_of_the_contents_size(name):
 @pytest.mark.parametrize("name", BY_REGION)
 def test_masks_matter_to_methods_by_region(name):
     assert METHODS[name].by_region
-    other = apply_method(quick(name), pair_of(CONTENT.regions.flip(2), STYLE.regions.flip(0)))
+    other = apply_method(quick(name), pair_of(CONTENT.masks.flip(2), STYLE.masks.flip(0)))
     assert not torch.equal(other, result_of(name))
 
 
 @pytest.mark.parametrize("name", GLOBAL)
 def test_masks_do_not_matter_to_global_methods(name):
     assert not METHODS[name].by_region
-    other = apply_method(quick(name), pair_of(CONTENT.regions.flip(2), STYLE.regions.flip(0)))
+    other = apply_method(quick(name), pair_of(CONTENT.masks.flip(2), STYLE.masks.flip(0)))
     assert torch.equal(other, result_of(name))
 
 
@@ -136,11 +136,11 @@ def test_a_method_is_either_an_unchanged_preset_or_a_transfer_of_colour(name):
 @pytest.mark.parametrize("name", PRESET_OF)
 def test_presets_give_what_transfer_gives(name):
     """At the size of the pair: a style that is larger than the content stays larger."""
-    masks = (CONTENT.mask, STYLE.mask) if name in BY_REGION else ()
+    masks = (CONTENT.mask_picture, STYLE.mask_picture) if name in BY_REGION else ()
     preset = PRESET_OF[name]
     expected = fastphoto.transfer(CONTENT.pixels, STYLE.pixels, *masks, preset=preset, steps=STEPS[preset])
     photos = read_photo(CONTENT.array), read_photo(STYLE.array)
-    pair = prepare_pair(*photos, CONTENT.mask, STYLE.mask, 60)
+    pair = prepare_pair(*photos, CONTENT.mask_picture, STYLE.mask_picture, 60)
     assert torch.equal(apply_method(quick(name), pair), expected)
 
 
@@ -150,7 +150,7 @@ def test_presets_give_what_transfer_gives(name):
 def test_transfers_of_colour_are_those_named(name, recolour):
     ones = [torch.ones(1, *photo.pixels.shape[1:]) for photo in (CONTENT, STYLE)]
     whole = recolour(CONTENT.pixels, STYLE.pixels, *ones)
-    by_region = recolour(CONTENT.pixels, STYLE.pixels, CONTENT.regions, STYLE.regions)
+    by_region = recolour(CONTENT.pixels, STYLE.pixels, CONTENT.masks, STYLE.masks)
     torch.testing.assert_close(result_of(name), whole, rtol=0, atol=1e-6)  # float64, rounded to float32
     torch.testing.assert_close(result_of(f"{name}-regions"), by_region, rtol=0, atol=1e-6)
 
@@ -173,7 +173,7 @@ def test_monge_kantorovich_is_the_published_map(by_region):
     content, style = (photo.pixels.double().numpy() for photo in (CONTENT, STYLE))
     expected = np.empty_like(content)
     for number in (0, 1):
-        ours, theirs = (p.labels == number if by_region else p.labels >= 0 for p in (CONTENT, STYLE))
+        ours, theirs = (p.region_map == number if by_region else p.region_map >= 0 for p in (CONTENT, STYLE))
         expected[:, ours] = kantorovich_map(content[:, ours], style[:, theirs])
     result = result_of("monge-kantorovich-regions" if by_region else "monge-kantorovich").double().numpy()
     assert np.abs(result - expected.clip(0, 1)).max() < 1e-5
@@ -237,7 +237,7 @@ def test_regions_are_redrawn_before_a_method_runs(name):
         return replace(pair, content_masks=pair.content_masks.flip(0))
 
     result = apply_method(replace(quick(name), redraw=swapped), pair_of())
-    assert torch.equal(result, apply_method(quick(name), pair_of(CONTENT.regions.flip(0))))
+    assert torch.equal(result, apply_method(quick(name), pair_of(CONTENT.masks.flip(0))))
 
 
 def test_a_transfer_of_colour_is_described_by_its_source_and_regions():

@@ -119,7 +119,7 @@ def test_frames_of_another_size_are_refused(role):
 
 def test_frames_of_a_style_are_the_style_and_the_style_in_the_contents_colours():
     content, style = day(), dusk()
-    matched, target = frames_of_style(content.pixels, style.pixels, content.regions, style.regions)
+    matched, target = frames_of_style(content.pixels, style.pixels, content.masks, style.masks)
     assert torch.equal(target, style.pixels)
     assert matched.shape == style.pixels.shape
     assert (style.mean_colours(matched) - content.mean_colours()).abs().max() < 0.02

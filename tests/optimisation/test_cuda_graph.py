@@ -39,7 +39,9 @@ class NothingReadBack(TorchDispatchMode):
         name = function.__name__
         assert name.split(".")[0] not in READING_BACK, name
         if name.startswith("index.") or name.startswith("index_put"):
-            assert all(i is None or i.dtype == torch.int64 for i in arguments[1]), "a mask's size is not known"
+            assert all(i is None or i.dtype == torch.int64 for i in arguments[1]), (
+                "the size of what a mask selects is not known on the host"
+            )
         return function(*arguments, **(named or {}))
 
 
@@ -84,10 +86,10 @@ def test_a_step_reads_nothing_back_and_keeps_its_state_in_place(rule, settings):
     assert float(descent.lowest) < first
 
 
-def test_the_check_finds_what_it_is_for():
+def test_reading_back_is_noticed():
     with pytest.raises(AssertionError, match="_local_scalar_dense"), NothingReadBack():
         float(torch.ones(3).sum())
-    with pytest.raises(AssertionError, match="size is not known"), NothingReadBack():
+    with pytest.raises(AssertionError, match="size of what a mask selects"), NothingReadBack():
         torch.ones(3)[torch.tensor([True, False, True])]
 
 

@@ -23,10 +23,10 @@ def assert_derivative(loss, x: Tensor) -> None:
     x = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(loss(x), x)
     for seed in (11, 12):
-        way = random(*x.shape, seed=seed)
+        direction = random(*x.shape, seed=seed)
         with torch.no_grad():
-            slope = (loss(x + 1e-5 * way) - loss(x - 1e-5 * way)) / 2e-5
-        assert float((gradient * way).sum()) == pytest.approx(float(slope), rel=1e-5)
+            slope = (loss(x + 1e-5 * direction) - loss(x - 1e-5 * direction)) / 2e-5
+        assert float((gradient * direction).sum()) == pytest.approx(float(slope), rel=1e-5)
 
 
 def test_content_loss():
@@ -48,13 +48,13 @@ def test_style_loss(regions):
     masks, features = soft_masks(regions, 7, 9), random(5, 7, 9, seed=2)
     target, scale = random(regions, 5, 5, seed=3), random(regions, seed=4).abs()
     weight = random(regions, seed=5).abs()
-    wanted = 0.0
+    expected = 0.0
     for r in range(regions):
         masked = (features * masks[r]).flatten(1)
         distance = masked @ masked.T * scale[r] - target[r]
-        wanted += float(weight[r] * (distance**2).sum())
+        expected += float(weight[r] * (distance**2).sum())
     loss = StyleLoss(GramDistance(ops.list_pixels(masks), target, scale), weight)
-    assert float(loss(features)) == pytest.approx(wanted)
+    assert float(loss(features)) == pytest.approx(expected)
     assert_derivative(loss, features)
 
 
@@ -85,7 +85,7 @@ def test_photorealism_loss():
     assert float(loss(image)) == pytest.approx(0.25 * float((flat * product).sum()), rel=1e-8)
     assert_derivative(loss, image)
     recoloured = torch.einsum("oc,chw->ohw", random(3, 3, seed=7), content) + 0.2
-    assert float(loss(recoloured)) < 1e-4 * float(loss(image)), "an affine recolouring is free"
+    assert float(loss(recoloured)) < 1e-4 * float(loss(image)), "an affine recolouring is not free"
 
 
 @pytest.mark.parametrize(("radius", "size"), [(1, (7, 9)), (2, (7, 9)), (3, (9, 8)), (3, (5, 11))])
@@ -121,7 +121,7 @@ def test_wide_windows_let_affine_recolourings_pass_up_to_epsilon(radius):
     assert 0 < prices[1] < 0.02 * prices[0] and prices[1] < 1e-3 * other
 
 
-def test_wide_windows_see_what_small_ones_do_not():
+def test_wide_windows_penalise_a_slow_drift_that_small_ones_miss():
     """Colours that drift slowly over one flat area are almost affine in every 3x3 window."""
     content = day(32, 40).pixels.double()
     drift = 0.1 * torch.linspace(-1, 1, 40).double().expand(3, 32, 40)
@@ -158,7 +158,7 @@ def test_total_variation_of_a_constant_image_has_a_gradient(power):
     assert torch.isfinite(gradient).all() and (gradient[:, 3, 3] > 0).all()
 
 
-def test_total_variation_prefers_one_edge_below_two_and_a_ramp_above():
+def test_the_power_of_total_variation_sets_the_price_of_an_edge_against_a_ramp():
     edge = (torch.arange(9) >= 5).double().expand(3, 6, 9)
     ramp = torch.linspace(0, 1, 9).double().expand(3, 6, 9)
     dearer = {

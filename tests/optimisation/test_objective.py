@@ -52,19 +52,19 @@ def test_objective_is_the_weighted_sum(encoder):
         {"total variation": Weighted(4.0, smooth)},
     )
     features = encoder(image, ("relu1_1", "relu2_1"))
-    wanted = {
+    expected = {
         "content": 0.5 * features["relu2_1"].square().mean(),
         "style": 2 * features["relu1_1"].square().mean() + 3 * features["relu2_1"].square().mean(),
         "total variation": 4 * smooth(image),
     }
     total, gradient, parts = objective.value_and_gradient(image)
-    assert {name: float(p) for name, p in parts.items()} == pytest.approx({n: float(p) for n, p in wanted.items()})
-    assert float(total) == pytest.approx(sum(map(float, wanted.values())))
+    assert {name: float(p) for name, p in parts.items()} == pytest.approx({n: float(p) for n, p in expected.items()})
+    assert float(total) == pytest.approx(sum(map(float, expected.values())))
     assert not total.requires_grad and not gradient.requires_grad and not image.requires_grad
     assert gradient.shape == image.shape and gradient.norm() > 0
 
 
-def test_pixel_scale_is_only_another_unit(encoder):
+def test_pixel_scale_does_not_change_the_losses(encoder):
     losses = {"style": {"relu1_1": Weighted(1.0, ContentLoss(torch.zeros(())))}}
     plain = Objective(encoder, losses, {"gamut": Weighted(1.0, GamutLoss(1.0))})
     scaled = Objective(encoder, losses, {"gamut": Weighted(1.0, GamutLoss(1.0))}, unit=256.0)
@@ -87,7 +87,7 @@ def test_weight_of_zero_leaves_a_loss_out(encoder):
     )
     _, _, parts = objective.value_and_gradient(day().pixels)
     assert set(parts) == {"style"} and unused.calls == 0 and used.calls == 1
-    assert objective.layers == ("relu1_1",), "activations that nothing needs are not computed"
+    assert objective.layers == ("relu1_1",), "activations that nothing needs are computed"
 
 
 def test_nothing_to_minimise(encoder):
@@ -95,12 +95,12 @@ def test_nothing_to_minimise(encoder):
     assert float(value) == 0 and float(gradient.abs().sum()) == 0 and parts == {}
 
 
-def test_losses_are_of_the_projected_image_and_activations_of_what_smoothing_leaves_of_it(encoder):
+def test_image_losses_get_the_projected_image_and_feature_losses_the_image_projected_twice(encoder):
     content = day().pixels
     projection = LocalAffineProjection(content)
-    seen = Named()
+    style = Named()
     objective = Objective(
-        encoder, {"style": {"relu1_1": Weighted(1.0, seen)}}, {"gamut": Weighted(1.0, GamutLoss(1.0))}, projection
+        encoder, {"style": {"relu1_1": Weighted(1.0, style)}}, {"gamut": Weighted(1.0, GamutLoss(1.0))}, projection
     )
     image = torch.rand(content.shape, generator=torch.Generator().manual_seed(5)) * 1.4 - 0.2
     _, _, parts = objective.value_and_gradient(image)
@@ -119,8 +119,8 @@ def built(encoder: Encoder, content: Rendered, style: Rendered, **settings: Any)
     return full_size_objective(rendered_pair(content, style), encoder, **settings)
 
 
-def test_relative_style_loss_of_nothing_learned_is_one(encoder):
-    """Relative losses: a black result is at distance 1 from every style, times the regions' shares and the weights."""
+def test_relative_style_loss_of_zero_activations_is_the_share_of_the_regions(encoder):
+    """Zero activations are at distance 1 from every style, which the regions' shares and the weights multiply."""
     content, style = day(), dusk()
     weights = (1.0, 0.5)
     objective = built(
@@ -131,11 +131,11 @@ def test_relative_style_loss_of_nothing_learned_is_one(encoder):
         style_layers=("relu1_1", "relu3_1"),
         style_weights=weights,
     )
-    masks = layer_masks(content.regions, ("relu1_1", "relu3_1"), {})
-    for (layer, loss), wanted in zip(objective.feature_losses["style"].items(), weights, strict=True):
+    masks = layer_masks(content.masks, ("relu1_1", "relu3_1"), {})
+    for (layer, loss), expected in zip(objective.feature_losses["style"].items(), weights, strict=True):
         features = encoder(content.pixels, (layer,))[layer]
         share = float(masks[layer].mean((1, 2)).sum())
-        assert loss.weight == wanted
+        assert loss.weight == expected
         assert float(loss.loss(torch.zeros_like(features))) == pytest.approx(share, rel=1e-4)
 
 
@@ -149,7 +149,7 @@ def test_relative_style_loss_vanishes_on_the_style_itself(encoder):
 
 
 @pytest.mark.parametrize("softness", [1.0, 0.5, 0.1])
-def test_relative_style_loss_does_not_see_how_soft_masks_are(softness):
+def test_relative_style_loss_does_not_depend_on_how_soft_masks_are(softness):
     """Gram matrices are means over a region: the same activations everywhere have the same one under any mask."""
     activation = torch.rand(6, 1, 1, generator=torch.Generator().manual_seed(1)).expand(6, 20, 24).contiguous()
     ramp = torch.linspace(1 - softness, 1, 24).expand(1, 20, 24).contiguous()
@@ -159,10 +159,10 @@ def test_relative_style_loss_does_not_see_how_soft_masks_are(softness):
 
 
 def test_region_that_vanishes_in_deep_layers_is_left_out_there(encoder):
-    """One pixel has no Gram matrix to speak of four poolings down; the other region goes on."""
+    """One pixel has hardly a share of a pixel after four poolings; the other region stays."""
     content, style = day(), dusk()
-    content.labels[:] = 1
-    content.labels[20, 20] = 0
+    content.region_map[:] = 1
+    content.region_map[20, 20] = 0
     objective = built(encoder, content, style, normalisation="relative")
     weights = {layer: loss.loss.weight for layer, loss in objective.feature_losses["style"].items()}
     deepest = list(weights)[-1]
@@ -205,17 +205,22 @@ def test_wide_windows_have_the_small_ones_price_and_regularisation(encoder):
     )
 
 
+@pytest.mark.parametrize(
+    ("normalisation", "unit", "divisor"),
+    [("relative", 1, 48 * 64), ("published", 256, 1), ("gatys", 256, 1)],
+    ids=["relative", "published", "gatys"],
+)
 @pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
-def test_total_variation_is_of_values_to_256_as_published_and_a_mean_where_relative(encoder, power):
+def test_total_variation_is_of_values_to_256_as_published_and_a_mean_where_relative(
+    encoder, power, normalisation, unit, divisor
+):
     content, style = day(), dusk()
     image = torch.rand(content.pixels.shape, generator=torch.Generator().manual_seed(4))
     settings = {"total_variation_weight": 3.0, "total_variation_power": power, "projection": False}
-    for normalisation in ("relative", "published", "gatys"):
-        objective = built(encoder, content, style, normalisation=normalisation, **settings)
-        got = float(objective.value_and_gradient(image)[2]["total variation"])
-        shown = image.double() * (1 if normalisation == "relative" else 256)
-        wanted = float(TotalVariationLoss(1.5, power)(shown)) / (48 * 64 if normalisation == "relative" else 1)
-        assert got == pytest.approx(wanted, rel=1e-4), normalisation
+    objective = built(encoder, content, style, normalisation=normalisation, **settings)
+    got = float(objective.value_and_gradient(image)[2]["total variation"])
+    expected = float(TotalVariationLoss(1.5, power)(image.double() * unit)) / divisor
+    assert got == pytest.approx(expected, rel=1e-4)
 
 
 # ---- as Gatys et al. 2016 weigh them -----------------------------------------------------------------------
@@ -228,7 +233,7 @@ def test_gatys_scale(encoder, regions):
     """Content 1/2 sum (F - P)^2, style 1/(4 N^2 M^2) sum (G - A)^2, activations of mean 100, in float64."""
     content, style, result = day(), dusk(), day(48, 64).pixels.flip(2) * 0.9 + 0.05
     settings = preset_settings("gatys")
-    masks = [photo.regions if regions == 2 else torch.ones_like(photo.regions[:1]) for photo in (content, style)]
+    masks = [photo.masks if regions == 2 else torch.ones_like(photo.masks[:1]) for photo in (content, style)]
     pair = replace(rendered_pair(content, style), content_masks=masks[0], style_masks=masks[1])
     objective = full_size_objective(pair, encoder, settings, "style")
     _, _, parts = objective.value_and_gradient(result)
@@ -237,9 +242,9 @@ def test_gatys_scale(encoder, regions):
     ours, theirs, found = (encoder(x, layers) for x in (content.pixels, style.pixels, result))
     unit = {i: float(ours[i].double().mean() + theirs[i].double().mean()) / 200 for i in layers}
     far = (found["relu4_2"].double() - ours["relu4_2"].double()) / unit["relu4_2"]
-    wanted = 1e-3 * 0.5 * float(far.square().sum()) * VGG19_CHANNELS["relu4_2"] / len(far)
+    expected = 1e-3 * 0.5 * float(far.square().sum()) * VGG19_CHANNELS["relu4_2"] / len(far)
     assert settings.content_layers == ("relu4_2",) and settings.content_weight == 1e-3
-    assert float(parts["content"]) == pytest.approx(wanted, rel=1e-4)
+    assert float(parts["content"]) == pytest.approx(expected, rel=1e-4)
 
     total = 0.0
     for layer in settings.style_layers:
@@ -257,8 +262,8 @@ def test_gatys_scale(encoder, regions):
     assert set(parts) == {"content", "style"}
 
 
-def test_content_loss_alone_does_not_see_the_style(encoder):
-    """Where no style layers are, not even its activations' size."""
+def test_content_loss_alone_does_not_depend_on_the_style(encoder):
+    """Without style layers not even the size of the style's activations counts."""
     content = day()
     values = []
     for style in (dusk().pixels, 0.1 * dusk(48, 64).pixels):

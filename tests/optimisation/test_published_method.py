@@ -37,7 +37,7 @@ BLOCKS = (
     ("4_1", "4_2", "4_3", "4_4"),
     ("5_1",),
 )
-PLACES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
+CONVOLUTION_NUMBERS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
 STYLE_LAYERS = ("1_1", "2_1", "3_1", "4_1", "5_1")
 MEAN = torch.tensor([103.939, 116.779, 123.68], dtype=torch.float64)  # B, G, R
 
@@ -47,10 +47,10 @@ def caffe(tmp_path_factory) -> Path:
     """Random weights of VGG-19's shape, narrower, in a file whose name says that they are Caffe's."""
     generator = torch.Generator().manual_seed(5)
     tensors, channels = {}, 3
-    for place, width in zip(PLACES, (8, 8, 16, 16, 24, 24, 24, 24, 32, 32, 32, 32, 32), strict=True):
+    for number, width in zip(CONVOLUTION_NUMBERS, (8, 8, 16, 16, 24, 24, 24, 24, 32, 32, 32, 32, 32), strict=True):
         weight = torch.randn(width, channels, 3, 3, generator=generator) * math.sqrt(2 / (9 * channels))
-        tensors[f"features.{place}.weight"] = weight
-        tensors[f"features.{place}.bias"] = torch.randn(width, generator=generator) * 3
+        tensors[f"features.{number}.weight"] = weight
+        tensors[f"features.{number}.bias"] = torch.randn(width, generator=generator) * 3
         channels = width
     path = tmp_path_factory.mktemp("weights") / "random_caffe.pth"
     torch.save(tensors, path)
@@ -63,13 +63,13 @@ def caffe(tmp_path_factory) -> Path:
 def activations(x: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Caffe's VGG-19 on pixels x (3, H, W), BGR in 0..256: {"1_1": (C, h, w)} after the ReLUs."""
     x = (x - MEAN[:, None, None])[None]
-    found, place = {}, iter(PLACES)
-    for number, block in enumerate(BLOCKS):
-        if number:
+    found, numbers = {}, iter(CONVOLUTION_NUMBERS)
+    for index, block in enumerate(BLOCKS):
+        if index:
             x = F.max_pool2d(x, 2, 2, ceil_mode=True)
         for layer in block:
             weight, bias = (
-                tensors[f"features.{p}.{part}"].double() for p in [next(place)] for part in ("weight", "bias")
+                tensors[f"features.{p}.{part}"].double() for p in [next(numbers)] for part in ("weight", "bias")
             )
             x = F.conv2d(x, weight, bias, padding=1).relu()
             found[layer] = x[0]
@@ -149,7 +149,7 @@ def published_parts(
     x: Tensor, content: Tensor, style: Tensor, content_mask: np.ndarray, style_mask: np.ndarray, tensors: dict
 ) -> dict[str, Tensor]:
     """The four losses of stage 2 for pixels x (3, H, W), BGR in 0..256; photos (3, H, W) BGR in [0, 1]."""
-    result, wanted, painted = (activations(pixels, tensors) for pixels in (x, content * 256, style * 256))
+    result, expected, painted = (activations(pixels, tensors) for pixels in (x, content * 256, style * 256))
     content_masks, style_masks = masks_of_layers(content_mask), masks_of_layers(style_mask)
     style_loss = torch.zeros((), dtype=torch.float64)
     for layer in STYLE_LAYERS:
@@ -160,7 +160,7 @@ def published_parts(
     variation = (corner - x[:, :-1, 1:]).square().sum() + (corner - x[:, 1:, :-1]).square().sum()
     v = (x / 256).flatten(1)
     return {
-        "content": 5 * (result["4_2"] - wanted["4_2"]).square().mean(),
+        "content": 5 * (result["4_2"] - expected["4_2"]).square().mean(),
         "style": style_loss,
         "total variation": 0.5e-3 * variation,
         "photorealism": 1e4 * (v @ laplacian(content) * v).sum(),
@@ -176,7 +176,7 @@ def palette_mask(height: int, width: int, colours: tuple[str, ...]) -> np.ndarra
     return picture
 
 
-def labels(picture: np.ndarray, names: tuple[str, ...]) -> Tensor:
+def masks_of(picture: np.ndarray, names: tuple[str, ...]) -> Tensor:
     return torch.stack([torch.from_numpy((picture == np.array(PALETTE[n])).all(-1)) for n in names]).float()
 
 
@@ -191,58 +191,66 @@ def test_gradient_is_the_published_one(caffe, height, width):
     bgr = [pixels.flip(0).double() for pixels in (image, content, style)]
     x = (bgr[0] * 256).requires_grad_()
     tensors = torch.load(caffe, weights_only=True)
-    wanted = published_parts(x, bgr[1], bgr[2], content_mask, style_mask, tensors)
+    expected = published_parts(x, bgr[1], bgr[2], content_mask, style_mask, tensors)
 
     network = load_encoder("vgg19", caffe)
-    pair = PhotoPair(content, style, names, labels(content_mask, names), labels(style_mask, names))
+    pair = PhotoPair(content, style, names, masks_of(content_mask, names), masks_of(style_mask, names))
     objective = full_size_objective(pair, network, preset_settings("paper"))
     pixels = image * 256
     _, gradient, parts = objective.value_and_gradient(pixels)
 
-    assert set(parts) == set(wanted)
-    for name, part in wanted.items():
+    assert set(parts) == set(expected)
+    for name, part in expected.items():
         assert float(parts[name]) == pytest.approx(part.item(), rel=1e-4), name
         # Each alone, so that the largest does not hide the others.
         (alone,) = torch.autograd.grad(part, x, retain_graph=True)
         own = pixels.clone().requires_grad_()
         (got,) = torch.autograd.grad(objective(own)[1][name], own)
         assert (got.flip(0) - alone).norm() <= 1e-4 * alone.norm(), name
-    (total,) = torch.autograd.grad(sum(wanted.values()), x)
+    (total,) = torch.autograd.grad(sum(expected.values()), x)
     assert (gradient.flip(0) - total).norm() <= 1e-4 * total.norm()
     first_stage = full_size_objective(pair, network, preset_settings("paper"), "style")
     assert set(first_stage.image_losses) == {"total variation"}
 
 
-def test_published_scale_is_that_of_caffe_only(caffe, tmp_path):
+@pytest.fixture
+def torchvision(caffe, tmp_path) -> Encoder:
+    """The same weights, in a file whose name says that they are torchvision's."""
+    path = tmp_path / "random_torchvision.pth"
+    path.write_bytes(caffe.read_bytes())
+    return load_encoder("vgg19", path)
+
+
+def test_only_caffes_activations_have_the_published_scale(caffe, torchvision):
     assert load_encoder("vgg19", caffe).published_scale
-    other = tmp_path / "random_torchvision.pth"
-    other.write_bytes(caffe.read_bytes())
-    torchvision = load_encoder("vgg19", other)
     assert not torchvision.published_scale
     assert not load_encoder("embedded").published_scale
-    # Another encoder's activations are brought to Caffe's magnitude, whatever their own.
-    content, style = day(), dusk()
 
-    def losses(network: Encoder) -> dict[str, Tensor]:
-        objective = full_size_objective(rendered_pair(content, style), network, preset_settings("paper"), "style")
-        return objective.value_and_gradient(style_like(content) * 256)[2]
 
-    def style_like(photo) -> Tensor:
-        return photo.pixels.flip(2)
+def first_stage_losses(network: Encoder) -> dict[str, Tensor]:
+    """The losses of the mirrored content, as the result of the first stage."""
+    objective = full_size_objective(rendered_pair(day(), dusk()), network, preset_settings("paper"), "style")
+    return objective.value_and_gradient(day().pixels.flip(2) * 256)[2]
 
-    before = losses(torchvision)
-    torchvision.conv1_1_weight.mul_(7)
-    for name in torchvision.names:
-        getattr(torchvision, f"{name}_bias").mul_(7)
-    after = losses(torchvision)
-    for name in ("content", "style"):
-        assert float(after[name]) == pytest.approx(float(before[name]), rel=1e-3)
-    network = load_encoder("vgg19", caffe)
-    before = losses(network)
-    network.conv1_1_weight.mul_(7)
+
+def multiply_activations(network: Encoder, factor: float) -> None:
+    network.conv1_1_weight.mul_(factor)
     for name in network.names:
-        getattr(network, f"{name}_bias").mul_(7)
-    assert float(losses(network)["content"]) == pytest.approx(49 * float(before["content"]), rel=1e-3)
+        getattr(network, f"{name}_bias").mul_(factor)
+
+
+@pytest.mark.parametrize("loss", ["content", "style"])
+def test_activations_of_other_encoders_are_brought_to_the_published_scale(torchvision, loss):
+    before = float(first_stage_losses(torchvision)[loss])
+    multiply_activations(torchvision, 7)
+    assert float(first_stage_losses(torchvision)[loss]) == pytest.approx(before, rel=1e-3)
+
+
+def test_caffes_activations_keep_their_scale(caffe):
+    network = load_encoder("vgg19", caffe)
+    before = float(first_stage_losses(network)["content"])
+    multiply_activations(network, 7)
+    assert float(first_stage_losses(network)["content"]) == pytest.approx(49 * before, rel=1e-3)
 
 
 # ---- the published solver ----------------------------------------------------------------------------------
@@ -260,11 +268,11 @@ def test_solver_is_lbfgs_as_published():
     solver = torch.optim.LBFGS(
         [theirs], lr=1, max_iter=20, max_eval=100, history_size=100, tolerance_grad=0, tolerance_change=0
     )
-    seen: list[Tensor] = []
+    published: list[Tensor] = []
 
     def closure() -> Tensor:
         solver.zero_grad()
-        seen.append(theirs.detach().clone())
+        published.append(theirs.detach().clone())
         value = rosenbrock_chain(theirs)
         value.backward()
         return value
@@ -280,8 +288,8 @@ def test_solver_is_lbfgs_as_published():
         return value.detach(), torch.autograd.grad(value, x)[0], {}
 
     minimise(evaluate, begin.clone(), 20, LBFGS(settings.history, settings.first_change, settings.maximum_change))
-    assert len(seen) >= 20 and len(visited) == 20
-    for step, (a, b) in enumerate(zip(seen, visited, strict=False)):
+    assert len(published) >= 20 and len(visited) == 20
+    for step, (a, b) in enumerate(zip(published, visited, strict=False)):
         assert (a - b).abs().max() < 1e-8, f"step {step}"
     assert (visited[-1] - begin).norm() > 0.5, "it hardly moved, and proves nothing"
 
@@ -308,7 +316,7 @@ def test_noise_start_is_the_mean_colour_in_the_published_range():
         return start_image(rendered_pair(day(), dusk()), preset_settings("paper"), seed)
 
     centred = start(1).flip(0).double() * 256 - MEAN[:, None, None]
-    assert centred.std() == pytest.approx(1e-4, rel=0.15), "float32 near 124 keeps steps of 8e-6"
+    assert centred.std() == pytest.approx(1e-4, rel=0.15)  # float32 has steps of 8e-6 near 124
     assert centred.mean().abs() < 1e-5
     assert torch.equal(start(1), start(1)) and not torch.equal(start(1), start(2))
 
@@ -324,8 +332,8 @@ def test_short_run_from_noise(caffe):
 
     def run(seed: int, callback=None) -> Tensor:
         return fastphoto.transfer(
-            content.pixels, style.pixels, content.mask, style.mask, preset="paper", encoder="vgg19", weights=caffe,
-            size=48, seed=seed, steps=30, callback=callback,
+            content.pixels, style.pixels, content.mask_picture, style.mask_picture, preset="paper", encoder="vgg19",
+            weights=caffe, size=48, seed=seed, steps=30, callback=callback,
         )  # fmt: skip
 
     first = run(1, watch)
@@ -337,22 +345,24 @@ def test_short_run_from_noise(caffe):
     # Stage 2 begins from stage 1's result as an 8-bit file.
     begun = previews[30] * 255
     assert (begun - begun.round()).abs().max() < 1e-3
-    assert torch.equal(first, run(1)), "the same seed"
-    assert not torch.equal(first, run(2)), "another seed"
+    assert torch.equal(first, run(1)), "the same seed gave another result"
+    assert not torch.equal(first, run(2)), "another seed gave the same result"
 
 
 def test_masks_are_read_and_shrunk_as_published():
     """Palette pictures through the readers of transfer(): the nine masks, at every layer."""
     content, style = day(45, 38), dusk(42, 51)
-    read = read_masks(content.mask, (45, 38), "content")
+    read = read_masks(content.mask_picture, (45, 38), "content")
     own = layer_masks(
         read.masks,
         [f"relu{layer}" for layer in STYLE_LAYERS],
         {"relu1_1": (45, 38), "relu2_1": (23, 19)},
     )
-    wanted = masks_of_layers(content.mask)
+    expected = masks_of_layers(content.mask_picture)
     for layer in STYLE_LAYERS:
         rows = [list(PALETTE).index(name) for name in read.names]
-        assert (own[f"relu{layer}"] - wanted[layer][rows]).abs().max() < 1e-6
-        assert float(wanted[layer].sum()) == pytest.approx(float(wanted[layer][rows].sum())), "no other mask"
-    assert fit_size(*style.pixels.shape[1:], 700) == (42, 51), "photos are never enlarged"
+        assert (own[f"relu{layer}"] - expected[layer][rows]).abs().max() < 1e-6
+        assert float(expected[layer].sum()) == pytest.approx(float(expected[layer][rows].sum())), (
+            "a mask that was not read has pixels"
+        )
+    assert fit_size(*style.pixels.shape[1:], 700) == (42, 51), "the photo is enlarged"

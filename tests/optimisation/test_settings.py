@@ -72,11 +72,14 @@ def test_invalid_values_are_refused_by_name(name, value):
     assert any(f"got {got!r}" in message for got in (shown, (shown,), (shown, shown)))
 
 
-def test_every_field_is_checked():
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_wrong_type_is_refused_in_every_field(name):
     """A new field whose wrong type passes would break far from where it was given."""
-    for name in FIELDS:
-        with pytest.raises(InputError, match=f"^{name}: "):
-            dataclasses.replace(PRESETS["fast"], **{name: object()})
+    with pytest.raises(InputError, match=f"^{name}: "):
+        dataclasses.replace(PRESETS["fast"], **{name: object()})
+
+
+def test_every_field_has_invalid_values_in_this_file():
     assert set(FIELDS) == {name for name, _ in INVALID}
 
 
@@ -137,7 +140,7 @@ def test_presets_are_immutable():
     for settings in PRESETS.values():
         with pytest.raises(dataclasses.FrozenInstanceError):
             settings.content_weight = 7.0
-        assert hash(settings) == hash(dataclasses.replace(settings)), "lists inside could be changed"
+        assert hash(settings) == hash(dataclasses.replace(settings)), "a field can be changed in place"
     with pytest.raises(TypeError):
         PRESETS["fast"] = Settings()
     mine = [4, 5]
@@ -151,17 +154,30 @@ def test_defaults_are_those_of_fast():
     assert PRESETS["fast"] == Settings()
 
 
-def test_gatys_and_what_is_built_on_it():
-    """Gatys et al. 2016: alpha / beta, layers and weights; from noise, of all the image and nothing of photorealism."""
+def test_gatys_has_the_published_settings():
+    """Gatys et al. 2016: alpha / beta, layers and weights; from noise, and the optimised image is the result."""
     gatys = PRESETS["gatys"]
     assert (gatys.start, gatys.normalisation, gatys.result, gatys.scales) == ("noise", "gatys", "image", (1.0,))
     assert (gatys.content_layers, gatys.content_weight, gatys.style_weights) == (("relu4_2",), 1e-3, (0.2,) * 5)
     assert gatys.style_layers == tuple(f"relu{block}_1" for block in range(1, 6))
-    photo = PRESETS["gatys-photo"]
-    assert photo == dataclasses.replace(gatys, start="content", content_weight=10 * gatys.content_weight)
-    patches = PRESETS["cnnmrf"]
-    assert (patches.style_statistic, patches.style_layers) == ("patches", ("relu3_1", "relu4_1"))
+
+
+def test_gatys_photo_is_gatys_from_the_content_with_more_of_it():
+    gatys = PRESETS["gatys"]
+    expected = dataclasses.replace(gatys, start="content", content_weight=10 * gatys.content_weight)
+    assert PRESETS["gatys-photo"] == expected
+
+
+def test_cnnmrf_compares_patches():
+    cnnmrf = PRESETS["cnnmrf"]
+    assert (cnnmrf.style_statistic, cnnmrf.style_layers) == ("patches", ("relu3_1", "relu4_1"))
+
+
+def test_inversion_has_no_style():
     inversion = PRESETS["inversion"]
     assert (inversion.style_layers, inversion.start, inversion.content_target) == ((), "noise", "content")
-    for name in ("gatys", "gatys-photo", "cnnmrf", "inversion"):
-        assert PRESETS[name].stages == ("style",) and not PRESETS[name].projection
+
+
+@pytest.mark.parametrize("name", ["gatys", "gatys-photo", "cnnmrf", "inversion"])
+def test_other_methods_have_no_photorealism(name):
+    assert PRESETS[name].stages == ("style",) and not PRESETS[name].projection

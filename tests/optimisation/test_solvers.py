@@ -1,4 +1,4 @@
-"""The solvers: they converge, keep the best image, survive non-finite values, and stop when told."""
+"""The solvers: they converge, keep the best image, survive non-finite values, and can be stopped."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def start(dtype: torch.dtype = torch.float64) -> Tensor:
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-def test_quadratic(rule, dtype):
+def test_every_rule_finds_the_minimum_of_a_quadratic(rule, dtype):
     x = minimise(evaluating(quadratic), start(dtype), 400, RULES[rule]())
     assert x.dtype == dtype and x.shape == (3, 4, 5)
     assert (x - 0.3).abs().max() < (1e-3 if dtype == torch.float32 or rule in ("adam", "gradient") else 1e-6)
@@ -66,28 +66,36 @@ def test_lbfgs_learns_curvature():
 
 
 @pytest.mark.parametrize("rule", [lbfgs(longest=0.1), lbfgs(100, None, 0.1), Adam(0.05, 3000)], ids=str)
-def test_rosenbrock(rule):
+def test_lbfgs_and_adam_find_the_minimum_of_rosenbrocks_function(rule):
     begin = torch.tensor([-1.2, 1.0], dtype=torch.float64)
     x = minimise(evaluating(rosenbrock), begin, 3000 if isinstance(rule, Adam) else 300, rule)
     assert rosenbrock(x) < (1e-3 if isinstance(rule, Adam) else 1e-10)
 
 
-def test_first_change_and_maximum_change():
-    seen: list[Tensor] = []
+def visited_by(rule, steps: int) -> list[Tensor]:
+    """The images that a rule evaluates on the way to the quadratic's minimum."""
+    visited: list[Tensor] = []
 
     def evaluate(x: Tensor):
-        seen.append(x.clone())
+        visited.append(x.clone())
         return evaluating(quadratic)(x)
 
-    minimise(evaluate, start(), 2, lbfgs(first=0.03))
-    assert float((seen[1] - seen[0]).square().mean().sqrt()) == pytest.approx(0.03)
-    seen.clear()
-    minimise(evaluate, start(), 30, lbfgs(first=0.03, longest=0.02))
-    changes = [float((b - a).abs().max()) for a, b in zip(seen, seen[1:], strict=False)]
+    minimise(evaluate, start(), steps, rule)
+    return visited
+
+
+def test_the_first_change_of_lbfgs_has_the_given_size():
+    first, second = visited_by(lbfgs(first=0.03), 2)
+    assert float((second - first).square().mean().sqrt()) == pytest.approx(0.03)
+
+
+def test_no_change_of_lbfgs_is_larger_than_the_maximum():
+    visited = visited_by(lbfgs(first=0.03, longest=0.02), 30)
+    changes = [float((b - a).abs().max()) for a, b in zip(visited, visited[1:], strict=False)]
     assert max(changes) == pytest.approx(0.02)
     # As a whole: a step that is too long is shorter and not bent.
-    _, gradient, _ = evaluating(quadratic)(seen[0])
-    along = torch.nn.functional.cosine_similarity((seen[0] - seen[1]).flatten(), gradient.flatten(), dim=0)
+    _, gradient, _ = evaluating(quadratic)(visited[0])
+    along = torch.nn.functional.cosine_similarity((visited[0] - visited[1]).flatten(), gradient.flatten(), dim=0)
     assert float(along) == pytest.approx(1)
 
 
@@ -103,7 +111,7 @@ def test_gradient_descent_takes_a_fixed_multiple_of_the_gradient():
     torch.testing.assert_close(half, changes[1] / 2)
 
 
-def test_gradient_descents_longest_change():
+def test_no_change_of_gradient_descent_is_larger_than_the_maximum():
     """A step that is too long is shorter as a whole; one that is not stays."""
     rule = GradientDescent(0.02, 0.05)
     first, long, short = (random_like(start(), 1) * size for size in (1.0, 300.0, 0.1))
@@ -140,20 +148,18 @@ def test_best_image_is_returned_and_not_the_last():
     assert list(values)[-1] > min(values)
 
 
-def test_nothing_given_is_changed():
-    begin = start()
-    kept = begin.clone()
-    shown: list[tuple[Tensor, Tensor]] = []
+@pytest.mark.parametrize("rule", RULES)
+def test_the_start_image_and_reported_images_stay_as_they_were(rule):
+    begin, reported = start(), []
 
     def report(step: int, best: Tensor, parts) -> bool:
-        shown.append((best, best.clone()))
+        reported.append((best, best.clone()))
         return False
 
-    for rule in RULES.values():
-        result = minimise(evaluating(quadratic), begin, 15, rule(), report)
-        assert torch.equal(begin, kept) and not torch.equal(result, begin)
-    for best, then in shown:
-        assert torch.equal(best, then), "an image once reported must stay as it was"
+    result = minimise(evaluating(quadratic), begin, 15, RULES[rule](), report)
+    assert torch.equal(begin, start()), "the start image was changed"
+    assert not torch.equal(result, begin)
+    assert all(torch.equal(best, before) for best, before in reported), "a reported image was changed later"
 
 
 def test_runs_are_independent():
@@ -175,11 +181,11 @@ def test_no_step_and_one_step(rule):
     assert torch.equal(minimise(evaluate, start(), 1, RULES[rule]()), start()) and len(calls) == 1
 
 
-def test_start_at_the_minimum():
-    """A gradient of zero divides by nothing."""
-    for rule in RULES.values():
-        x = minimise(evaluating(quadratic), torch.full((3, 4, 5), 0.3), 12, rule())
-        assert torch.equal(x, torch.full((3, 4, 5), 0.3))
+@pytest.mark.parametrize("rule", RULES)
+def test_a_start_at_the_minimum_stays_there(rule):
+    """Nothing is divided by the gradient, which is zero."""
+    x = minimise(evaluating(quadratic), torch.full((3, 4, 5), 0.3), 12, RULES[rule]())
+    assert torch.equal(x, torch.full((3, 4, 5), 0.3))
 
 
 # ---- reports -----------------------------------------------------------------------------------------------
@@ -217,7 +223,7 @@ def breaking(steps: set[int], kind: str, bad: float):
     def evaluate(x: Tensor):
         nonlocal count
         count += 1
-        assert torch.isfinite(x).all(), "no image that is not finite is ever evaluated"
+        assert torch.isfinite(x).all(), "an image that is not finite is evaluated"
         value, gradient, parts = evaluating(quadratic)(x)
         if count in steps:
             if kind == "value":
@@ -240,11 +246,11 @@ def test_solver_goes_on_after_a_non_finite_evaluation(rule, bad, kind, step):
     before = minimise(evaluating(quadratic), start(), step, RULES[rule]())
     result = minimise(breaking({step}, kind, bad), start(), 120, RULES[rule]())
     assert torch.isfinite(result).all()
-    assert quadratic(result) < 0.01 * quadratic(before), "it must not stand still from then on"
+    assert quadratic(result) < 0.01 * quadratic(before), "the solver stood still afterwards"
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_restart_is_from_the_best_image_with_half_the_step(rule):
+def restarted(rule: str) -> tuple[list[Tensor], list[Tensor]]:
+    """The evaluated and the best images of seven steps, of which the fifth is infinite, so that a restart follows."""
     visited: list[Tensor] = []
     inner = breaking({4}, "value", math.inf)
 
@@ -254,22 +260,43 @@ def test_restart_is_from_the_best_image_with_half_the_step(rule):
 
     best: list[Tensor] = []
     minimise(evaluate, start(), 7, RULES[rule](), lambda step, x, parts: best.append(x))
+    return visited, best
+
+
+def gradient_at(x: Tensor) -> Tensor:
+    return evaluating(quadratic)(x)[1]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_restart_is_from_the_best_image(rule):
+    visited, best = restarted(rule)
     assert torch.equal(visited[5], best[4]) and torch.equal(best[4], best[3])
     assert not torch.equal(visited[6], visited[5])
-    # Memory that is cleared leaves the gradient's direction (Adam: its signs), which here is downhill.
-    _, gradient, _ = evaluating(quadratic)(visited[5])
-    change = visited[6] - visited[5]
-    if rule == "adam":
-        first = minimise_change(RULES[rule](), gradient)
-        assert torch.equal(change.sign(), -gradient.sign())
-        assert float(change.abs().max()) < 0.52 * float(first.abs().max())
-    else:
-        along = torch.nn.functional.cosine_similarity(-change.flatten(), gradient.flatten(), dim=0)
-        assert float(along) == pytest.approx(1)
-    if rule == "gradient":
-        _, first, _ = evaluating(quadratic)(visited[0])
-        lengths = [float((b - a).norm()) for a, b in ((visited[0], visited[1]), (visited[5], visited[6]))]
-        assert lengths[1] / float(gradient.norm()) == pytest.approx(0.5 * lengths[0] / float(first.norm()))
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "adam"])
+def test_a_restart_is_along_the_gradient(rule):
+    """What the rule remembered would turn the step."""
+    visited, _ = restarted(rule)
+    change, gradient = visited[6] - visited[5], gradient_at(visited[5])
+    along = torch.nn.functional.cosine_similarity(-change.flatten(), gradient.flatten(), dim=0)
+    assert float(along) == pytest.approx(1)
+
+
+def test_a_restart_of_adam_is_half_a_first_step_along_the_signs_of_the_gradient():
+    visited, _ = restarted("adam")
+    change, gradient = visited[6] - visited[5], gradient_at(visited[5])
+    first = minimise_change(RULES["adam"](), gradient)
+    assert torch.equal(change.sign(), -gradient.sign())
+    assert float(change.abs().max()) < 0.52 * float(first.abs().max())
+
+
+def test_a_restart_of_gradient_descent_has_half_the_rate():
+    visited, _ = restarted("gradient")
+    before, after = (
+        float((visited[n + 1] - visited[n]).norm()) / float(gradient_at(visited[n]).norm()) for n in (0, 5)
+    )
+    assert after == pytest.approx(0.5 * before)
 
 
 def minimise_change(rule, gradient: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The style losses: every statistic against its definition in loops of float64, and what each can and cannot tell."""
+"""The style losses: every statistic against its definition in loops of float64, and what each can tell apart."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def quantiles(features: Tensor, masks: Tensor, r: int, directions: Tensor, count
     channels, height, width = features.shape
     members = [(y, x) for y in range(height) for x in range(width) if belongs(masks, r, y, x)]
     found = []
-    for way in directions.tolist():
-        values = sorted(sum(way[c] * float(features[c, y, x]) for c in range(channels)) for y, x in members)
+    for direction in directions.tolist():
+        values = sorted(sum(direction[c] * float(features[c, y, x]) for c in range(channels)) for y, x in members)
         row = []
         for i in range(count):
-            place = min(max((i + 0.5) / count * len(values) - 0.5, 0), len(values) - 1)
-            low = int(place)
+            position = min(max((i + 0.5) / count * len(values) - 0.5, 0), len(values) - 1)
+            low = int(position)
             high = min(low + 1, len(values) - 1)
-            row.append(values[low] + (place - low) * (values[high] - values[low]))
+            row.append(values[low] + (position - low) * (values[high] - values[low]))
         found.append(row)
     return found
 
@@ -114,7 +114,7 @@ def distance_and_size(
     r: int,
     directions: Tensor,
 ) -> tuple[float, float]:
-    """What one region's loss is before its area counts, and the size of the style's own statistic."""
+    """One region's loss before it is weighted by its area, and the size of the style's own statistic."""
     channels = len(features)
     if statistic == "gram":
         mine, theirs = (
@@ -133,10 +133,11 @@ def distance_and_size(
         mine = patches(features, masks, r)
         far = [mean_square(patch, most_similar(patch, targets)) for patch in mine]
         return sum(far) / len(far), sum(map(mean_square, targets)) / len(targets)
-    ways = directions if statistic == "wasserstein" else torch.eye(channels)
+    if statistic == "histogram":
+        directions = torch.eye(channels)
     height, width = features.shape[1:]
     count = sum(belongs(masks, r, y, x) for y in range(height) for x in range(width))
-    mine, theirs = (quantiles(*photo, r, ways, count) for photo in ((features, masks), (style, style_masks)))
+    mine, theirs = (quantiles(*photo, r, directions, count) for photo in ((features, masks), (style, style_masks)))
     flat = [v for row in theirs for v in row]
     return mean_square([v for row in mine for v in row], flat), mean_square(flat)
 
@@ -158,13 +159,13 @@ def definition(
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("statistic", STATISTICS)
-def test_definition(statistic, normalisation):
+def test_losses_equal_their_definitions(statistic, normalisation):
     """Soft masks and a style of another size and aspect."""
     photos = activations(4, 7, 9), soft_masks(7, 9), 1.5 * activations(4, 8, 5, seed=1), soft_masks(8, 5, seed=1)
     features, masks, style, style_masks = photos
     loss = style_loss(style, masks, style_masks, statistic, normalisation)
-    wanted = definition(statistic, normalisation, *photos, range(3))
-    assert float(loss(features)) == pytest.approx(wanted, rel=1e-6)
+    expected = definition(statistic, normalisation, *photos, range(3))
+    assert float(loss(features)) == pytest.approx(expected, rel=1e-6)
     # Equal values, here of what a ReLU made zero, have no one order and so no derivative.
     apart = features + 1e-3 * torch.randn(features.shape, generator=torch.Generator().manual_seed(5)).double()
     assert torch.autograd.gradcheck(loss, apart.requires_grad_(), eps=1e-7, atol=1e-5)
@@ -179,13 +180,13 @@ def test_region_too_small_in_either_photo_counts_for_nothing(statistic, small_in
     small = masks if small_in == "content" else style_masks
     small[1] *= 0.9 / small[1].sum()
     loss = style_loss(style, masks, style_masks, statistic, "relative")
-    wanted = definition(statistic, "relative", features, masks, style, style_masks, (0, 2))
-    assert float(loss(features)) == pytest.approx(wanted, rel=1e-6)
+    expected = definition(statistic, "relative", features, masks, style, style_masks, (0, 2))
+    assert float(loss(features)) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("statistic", STATISTICS)
-def test_no_region_at_all(statistic, normalisation):
+def test_without_a_region_the_loss_is_zero(statistic, normalisation):
     x = activations(4, 6, 6).requires_grad_()
     masks = torch.full((2, 6, 6), 0.01).double()
     loss = style_loss(activations(4, 6, 6, seed=1), masks, masks, statistic, normalisation)(x)
@@ -270,8 +271,8 @@ def test_regions_are_independent(statistic):
     assert float(other(features)) == pytest.approx(float(parts[0](features)))
 
 
-def test_what_each_statistic_can_tell_apart():
-    """Pixels in another order only patches see; how channels go together, histograms and moments do not."""
+def test_each_statistic_tells_apart_what_it_measures():
+    """Only patches notice pixels in another order; histograms and moments do not notice how channels go together."""
     style = activations(4, 10, 12)
     flat = style.flatten(1)
     order = torch.randperm(120, generator=torch.Generator().manual_seed(2))
@@ -285,7 +286,7 @@ def test_what_each_statistic_can_tell_apart():
     assert apart["patches"][0] > 0.05
     assert apart["moments"][1] < 1e-12 and apart["histogram"][1] < 1e-12
     assert apart["gram"][1] > 1e-3 and apart["wasserstein"][1] > 1e-3
-    # Of the same mean and deviation, but two values instead of many: the histogram tells.
+    # Two values instead of many, of the same mean and deviation: the histogram differs.
     two = torch.where(flat > flat.median(1, keepdim=True)[0], 1.0, -1.0).double()
     two = (two - two.mean(1, keepdim=True)) / two.std(1, keepdim=True, correction=0)
     two = (two * flat.std(1, keepdim=True, correction=0) + flat.mean(1, keepdim=True)).view_as(style)
@@ -302,13 +303,13 @@ def test_a_shift_of_all_activations_costs_its_square(statistic):
 
 @pytest.mark.parametrize("channels", [1, 3, 16, 64, 100])
 def test_directions_are_orthogonal_in_groups_and_always_the_same(channels):
-    ways = style_losses._random_directions(channels)
-    assert ways.shape == (max(64, channels), channels)
-    assert torch.equal(ways, style_losses._random_directions(channels))
-    for group in ways.split(channels):
+    directions = style_losses._random_directions(channels)
+    assert directions.shape == (max(64, channels), channels)
+    assert torch.equal(directions, style_losses._random_directions(channels))
+    for group in directions.split(channels):
         torch.testing.assert_close(group @ group.T, torch.eye(len(group)), atol=1e-5, rtol=0)
     if 1 < channels < 64:
-        assert not torch.allclose(ways[:channels], ways[channels : 2 * channels][:channels], atol=0.1)
+        assert not torch.allclose(directions[:channels], directions[channels : 2 * channels][:channels], atol=0.1)
 
 
 def test_deviations_survive_a_mean_far_above_them_in_float32():

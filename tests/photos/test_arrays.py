@@ -1,12 +1,20 @@
-"""Photos from numpy arrays and tensors: every dtype and shape, views, and values that cannot be pixels."""
+"""Photos from numpy arrays and tensors: every dtype and shape, views, and values that cannot be pixels.
+
+Numbers in the ids of tests are the rows of docs/reliability.md.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from rendered_photos import day, dusk
 from smooth_pictures import as_pixels, smooth_picture
+from torch import Tensor
 
+import fastphoto
 from fastphoto.errors import InputError
 from fastphoto.photos.read import read_photo
 from fastphoto.photos.write import to_source_kind
@@ -143,22 +151,76 @@ def test_an_unusable_array_is_refused_in_one_line_that_names_the_cause(array, me
     assert str(caught.value).startswith("style") and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("tensor", "message"),
+# Tensors that are refused or used as they are
+
+CONTENT, STYLE = day(40, 48).pixels, dusk(48, 40).pixels
+
+
+def put(value: float) -> Callable[[Tensor], Tensor]:
+    """Return a function that copies a photo and sets its first value."""
+
+    def change(photo: Tensor) -> Tensor:
+        photo = photo.clone()
+        photo[0, 0, 0] = value
+        return photo
+
+    return change
+
+
+unusable = pytest.mark.parametrize(
+    ("change", "message"),
     [
-        pytest.param(torch.full((3, 20, 20), 200.0), "divide by 255", id="0 to 255"),
-        pytest.param(torch.full((3, 20, 20), torch.inf), "infinite", id="infinite"),
-        pytest.param(torch.zeros(3, 20, 20, dtype=torch.int64), "int64", id="int64"),
-        pytest.param(torch.zeros(3, 20, 20, dtype=torch.bool), "bool", id="bool"),
-        pytest.param(torch.zeros(3, 20, 20, dtype=torch.complex64), "complex", id="complex"),
-        pytest.param(torch.zeros(3, 20, 20).to_sparse(), "sparse", id="sparse"),
-        pytest.param(torch.zeros(3, 20, 20, device="meta"), "meta", id="meta"),
-        pytest.param(torch.zeros(20, 20, 3), "channels first", id="channels last"),
-        pytest.param(torch.zeros(2, 3, 20, 20), "batch", id="batch"),
-        pytest.param(torch.zeros(20, 20), "20x20", id="two dimensions"),
+        pytest.param(put(torch.nan), "NaN or infinite", id="53-NaN"),
+        pytest.param(put(torch.inf), "NaN or infinite", id="54-infinity"),
+        pytest.param(put(-torch.inf), "NaN or infinite", id="54-minus infinity"),
+        pytest.param(lambda x: x * 255, r"must be in \[0, 1\], got .* to .*; divide by 255", id="55-0 to 255"),
+        pytest.param(lambda x: (x * 255).long(), "tensor of torch.int64; give uint8", id="56-int64"),
+        pytest.param(lambda x: x > 0.5, "tensor of torch.bool; give uint8", id="56-bool"),
+        pytest.param(lambda x: x + 0j, "tensor of torch.complex64", id="56-complex"),
+        pytest.param(lambda x: x[0], r"shape 40x48; give \(C, H, W\)", id="58-two dimensions"),
+        pytest.param(lambda x: x[:2], "shape 2x40x48", id="58-two channels"),
+        pytest.param(lambda x: x.permute(1, 2, 0), r"channels first, permute\(2, 0, 1\)", id="58-channels last"),
+        pytest.param(lambda x: torch.stack([x, x]), "is a batch; give one photo at a time", id="58-batch"),
+        pytest.param(lambda x: x[:, :0], "each side must have at least 16", id="59-no rows"),
+        pytest.param(lambda x: x.to("meta"), "sparse, quantized or meta", id="60-meta"),
+        pytest.param(lambda x: x.to_sparse(), "sparse, quantized or meta", id="60-sparse"),
+        pytest.param(lambda x: (x + 0j).conj(), "tensor of torch.complex64", id="60-conjugate"),
     ],
 )
-def test_an_unusable_tensor_is_refused_in_one_line_that_names_the_cause(tensor, message):
+
+
+@unusable
+def test_an_unusable_tensor_is_refused_in_one_line_that_names_the_cause(change, message):
     with pytest.raises(InputError, match=message) as caught:
-        read_photo(tensor, "style")
+        read_photo(change(CONTENT), "style")
     assert str(caught.value).startswith("style") and "\n" not in str(caught.value)
+
+
+@unusable
+@pytest.mark.parametrize("role", ["content", "style"])
+def test_a_transfer_refuses_an_unusable_tensor_by_its_role(change, message, role):
+    photos = {"content": CONTENT, "style": STYLE} | {role: change(CONTENT)}
+    with pytest.raises(InputError, match=message) as caught:
+        fastphoto.transfer(**photos, steps=1)
+    assert role in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        pytest.param(lambda x: x.permute(1, 2, 0).contiguous().permute(2, 0, 1), id="61-channels-last"),
+        pytest.param(lambda x: x[None].to(memory_format=torch.channels_last)[0], id="61-memory-format"),
+        pytest.param(lambda x: torch.nn.functional.pad(x, (2, 3, 1, 4))[:, 1:-4, 2:-3], id="61-offset"),
+        pytest.param(lambda x: x.clone().requires_grad_(), id="62-gradient"),
+    ],
+)
+def test_a_transfer_between_views_gives_the_same_bits(view):
+    expected = fastphoto.transfer(CONTENT, STYLE, steps=2)
+    result = fastphoto.transfer(view(CONTENT), view(STYLE), steps=2)
+    assert torch.equal(result, expected) and not result.requires_grad
+
+
+def test_a_transfer_of_a_photo_of_stride_0_gives_the_same_bits():  # kind 61
+    grey = torch.linspace(0, 1, 48).expand(3, 40, 48)
+    result = fastphoto.transfer(grey, STYLE, steps=1)
+    assert torch.equal(result, fastphoto.transfer(grey.clone(), STYLE, steps=1))

@@ -1,4 +1,4 @@
-"""The EXIF orientation is applied, and the EXIF data of a photo is carried to its result as far as it is true of it."""
+"""The EXIF orientation is applied, and EXIF data is carried to the result without what would be wrong of it."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def test_exif_is_carried_to_the_result_without_orientation_and_sizes(orientation
         exif = written.getexif()
         settings = exif.get_ifd(CAMERA_SETTINGS)
         assert exif[MAKE] == "maker" and settings[FOCAL_LENGTH] == 50.0
-        assert ORIENTATION not in exif, "the orientation would be applied twice"
-        assert PIXEL_WIDTH not in settings, "wrong after a rotation"
+        assert ORIENTATION not in exif, "the orientation is carried, and would be applied twice"
+        assert PIXEL_WIDTH not in settings, "a size is carried, which is wrong after a rotation"
         assert written.size == upright(stored, orientation).shape[1::-1]
 
 

@@ -22,6 +22,10 @@ def test_a_photo_is_returned_as_it_is():
     assert read_photo(photo, "style") is photo
 
 
+def test_the_role_does_not_change_the_pixels():
+    assert torch.equal(read_photo(smooth_picture(), "style").pixels, read_photo(smooth_picture()).pixels)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(16, 40), st.integers(16, 40), st.sampled_from([1, 3, 4]), st.integers(0, 2**31))
 def test_uint8_survives_every_route(height, width, channels, seed):
@@ -42,7 +46,7 @@ def test_uint8_survives_every_route(height, width, channels, seed):
         pytest.param(np.zeros((15, 200, 3), np.uint8), "at least 16", id="low array"),
         pytest.param(torch.zeros(3, 200, 15), "at least 16", id="narrow tensor"),
         pytest.param(Image.new("RGB", (15, 40)), "at least 16", id="narrow image"),
-        pytest.param(42, "int", id="number"),
+        pytest.param(42, "^style: cannot read a photo from int", id="number"),
         pytest.param(None, "NoneType", id="None"),
     ],
 )

@@ -66,8 +66,15 @@ def test_what_is_read_is_written_to_the_last_bit(channels, extension, tmp_path):
     np.testing.assert_array_equal(load_sixteen_bits(tmp_path / f"r.{extension}"), array)
     again = read_photo(tmp_path / f"r.{extension}")
     assert torch.equal(again.pixels, photo.pixels) and (again.alpha is None) == (channels == 3)
-    if channels == 4:
-        np.testing.assert_allclose(again.alpha, array[..., 3] / 65535, atol=1e-7)
+
+
+@pytest.mark.parametrize("extension", ["png", "tif"])
+def test_alpha_is_read_back_from_the_written_file(extension, tmp_path):
+    array = gradients(4)
+    save_png(tmp_path / "p.png", array)
+    photo = read_photo(tmp_path / "p.png")
+    write_photo(tmp_path / f"r.{extension}", photo, photo.pixels)
+    np.testing.assert_allclose(read_photo(tmp_path / f"r.{extension}").alpha, array[..., 3] / 65535, atol=1e-7)
 
 
 @pytest.mark.parametrize("channels", [1, 2], ids=["opaque", "alpha"])

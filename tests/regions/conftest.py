@@ -30,7 +30,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos = day(64, 96), dusk(64, 96)
     inputs = torch.stack([(photo.pixels - mean) / deviation for photo in photos])
     categories = torch.tensor([CATEGORIES.index("sky"), CATEGORIES.index("mountain")])
-    targets = torch.stack([categories[torch.from_numpy(photo.labels)] for photo in photos])
+    targets = torch.stack([categories[torch.from_numpy(photo.region_map)] for photo in photos])
     for _ in range(35):
         optimiser.zero_grad()
         network(inputs, labels=targets).loss.backward()

@@ -87,14 +87,14 @@ def merged(labels: dict[int, str]) -> dict[str, set[str]]:
 
 
 IN_ORDER = dict(enumerate(CATEGORIES))
-OTHERWISE_SPELLED = {8: "window ", 13: "earth, ground", 29: "meadow", 39: "pad", 7: "bed "}
+SPELT_DIFFERENTLY = {8: "window ", 13: "earth, ground", 29: "meadow", 39: "pad", 7: "bed "}
 
 
 @pytest.mark.parametrize(
     "labels",
     [
         pytest.param(IN_ORDER, id="categories"),
-        pytest.param(IN_ORDER | OTHERWISE_SPELLED, id="some otherwise spelled"),
+        pytest.param(IN_ORDER | SPELT_DIFFERENTLY, id="some spelt differently"),
         pytest.param({number: f"LABEL_{number}" for number in range(150)}, id="unnamed"),
     ],
 )

@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     """The working folder, with photos, masks and strokes."""
     for name, photo in (("content", CONTENT), ("style", STYLE)):
         Image.fromarray(photo.array).save(tmp_path / f"{name}.png")
-        Image.fromarray(photo.mask).save(tmp_path / f"{name}_mask.png")
+        Image.fromarray(photo.mask_picture).save(tmp_path / f"{name}_mask.png")
         strokes = Image.new("RGBA", photo.array.shape[1::-1])
         draw, (width, height) = ImageDraw.Draw(strokes), strokes.size
         draw.line((5, 8, width - 5, 12), (*PALETTE["red"], 255), 3)
@@ -113,12 +113,12 @@ def test_more_than_nine_regions_are_refused():
 
 
 def test_an_overlay_shows_the_photo_tinted_with_borders_and_a_legend():
-    sheet = np.asarray(overlay(CONTENT.pixels, RegionMasks(("sky", "land"), CONTENT.regions), ("red", "black")))
+    sheet = np.asarray(overlay(CONTENT.pixels, RegionMasks(("sky", "land"), CONTENT.masks), ("red", "black")))
     assert sheet.shape[1] >= 160 and sheet.shape[0] > 120
     top, bottom = CONTENT.array[4, 5], CONTENT.array[110, 5]
     assert np.abs(sheet[4, 5] - (0.55 * top + 0.45 * np.array(PALETTE["red"]))).max() <= 1
     assert np.abs(sheet[110, 5] - 0.55 * bottom).max() <= 1
-    edge = int((CONTENT.labels[:, 5] == 0).sum())
+    edge = int((CONTENT.region_map[:, 5] == 0).sum())
     assert (sheet[edge, 5] == 255).all(), "the border is not white"
     assert (sheet[120:, 8:39] == PALETTE["red"]).all(2).sum() > 200, "the legend lacks a swatch"
 
@@ -154,7 +154,7 @@ def test_a_transfer_with_the_written_masks_is_that_with_the_source(folder):
 
 def test_given_masks_are_matched_and_drawn(folder):
     assert run("content.png", "style.png", *MASKS) == 0
-    assert torch.equal(written_masks("content", (120, 160))[SKY], CONTENT.regions[0])
+    assert torch.equal(written_masks("content", (120, 160))[SKY], CONTENT.masks[0])
 
 
 def sky_only_style(folder: Path) -> None:
@@ -172,7 +172,7 @@ def test_an_orphan_can_be_dropped(folder):
     sky_only_style(folder)
     assert run("content.png", "style.png", *MASKS, "--orphans", "drop") == 0
     masks = written_masks("content", (120, 160))
-    assert list(masks) == [SKY] and torch.equal(masks[SKY], CONTENT.regions[0])
+    assert list(masks) == [SKY] and torch.equal(masks[SKY], CONTENT.masks[0])
 
 
 def test_an_orphan_cannot_have_the_whole_style(folder, capsys):
@@ -197,8 +197,8 @@ def test_strokes_are_grown_in_their_colours(folder):
     assert run("content.png", "style.png", *STROKES) == 0
     assert written_names() == {"red": "red", "purple": "purple"}
     for role, photo in (("content", CONTENT), ("style", STYLE)):
-        sky = written_masks(role, photo.labels.shape)["red"].numpy() == 1
-        assert (sky == (photo.labels == 0)).mean() > 0.97, role
+        sky = written_masks(role, photo.region_map.shape)["red"].numpy() == 1
+        assert (sky == (photo.region_map == 0)).mean() > 0.97, role
 
 
 def test_strokes_of_one_photo_are_grown_at_its_own_size(folder):
@@ -251,9 +251,9 @@ class Interrupting(str):
 
 @pytest.mark.parametrize("existing", [True, False], ids=["over files", "new folder"])
 def test_an_interrupted_write_changes_nothing(existing, tmp_path, monkeypatch):
-    regions = RegionMasks(("a", "b"), CONTENT.regions)
+    regions = RegionMasks(("a", "b"), CONTENT.masks)
     if existing:
-        write_regions(tmp_path, {"content": (read_photo(STYLE.pixels), RegionMasks(("a", "b"), STYLE.regions))})
+        write_regions(tmp_path, {"content": (read_photo(STYLE.pixels), RegionMasks(("a", "b"), STYLE.masks))})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     dumps = json.dumps
     monkeypatch.setattr(export.json, "dumps", lambda *words, **options: Interrupting(dumps(*words, **options)))

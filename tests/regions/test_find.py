@@ -30,9 +30,9 @@ def pair() -> PhotoPair:
 @pytest.mark.parametrize("source", ["auto", "none", "semantic"])
 def test_regions_are_found_or_given_but_not_both(source):
     with pytest.raises(InputError, match=f'regions: "{source}" takes no masks, but masks are given'):
-        region_finder(source, CONTENT.mask, None)
+        region_finder(source, CONTENT.mask_picture, None)
     with pytest.raises(InputError, match=f'regions: "{source}" takes no masks, but masks are given'):
-        fastphoto.transfer(CONTENT.pixels, STYLE.pixels, CONTENT.mask, STYLE.mask, regions=source)
+        fastphoto.transfer(CONTENT.pixels, STYLE.pixels, CONTENT.mask_picture, STYLE.mask_picture, regions=source)
 
 
 def test_unknown_sources_are_refused():
@@ -89,7 +89,7 @@ def test_the_semantic_network_gets_its_model_and_device(pair, monkeypatch):
 
     def find_semantic_regions(*arguments):
         calls.append(arguments)
-        return replace(pair, names=("sky", "land"), content_masks=CONTENT.regions, style_masks=STYLE.regions)
+        return replace(pair, names=("sky", "land"), content_masks=CONTENT.masks, style_masks=STYLE.masks)
 
     monkeypatch.setattr("fastphoto.regions.semantic.find_semantic_regions", find_semantic_regions)
     found = region_finder("semantic", None, None, "folder/of/model")(pair, CPU)
@@ -123,15 +123,15 @@ def test_one_photo_has_regions_of_its_own():
 
 
 def test_given_masks_are_matched():
-    mask = CONTENT.labels + (np.arange(160) > 80) * (CONTENT.labels == 1)
+    mask = CONTENT.region_map + (np.arange(160) > 80) * (CONTENT.region_map == 1)
     with pytest.warns(FastPhotoWarning, match="the style has no region for 2"):
-        content, style = find_regions(CONTENT.pixels, STYLE.pixels, mask, STYLE.labels, regions="masks")
+        content, style = find_regions(CONTENT.pixels, STYLE.pixels, mask, STYLE.region_map, regions="masks")
     assert content.names == style.names == ("0", "1")
-    assert torch.equal(content.masks, CONTENT.regions)
+    assert torch.equal(content.masks, CONTENT.masks)
 
 
 def test_a_mask_of_one_photo_warns_once():
-    small = np.ascontiguousarray(CONTENT.mask[::2, ::2])
+    small = np.ascontiguousarray(CONTENT.mask_picture[::2, ::2])
     with pytest.warns(FastPhotoWarning) as caught:
         find_regions(CONTENT.pixels, content_mask=small, regions="masks")
     assert len(caught) == 1 and "content mask" in str(caught[0].message)
@@ -158,9 +158,9 @@ def test_half_transparent_photos_have_no_holes():
 
 
 def test_a_region_that_alpha_hides_is_that_of_a_transfer():
-    photo = with_alpha(STYLE.array, np.where(STYLE.labels == 1, 0, 255))
-    content, style = find_regions(CONTENT.pixels, photo, CONTENT.mask, STYLE.mask, regions="masks")
-    for name, mask in zip((SKY, "green"), STYLE.regions, strict=True):
+    photo = with_alpha(STYLE.array, np.where(STYLE.region_map == 1, 0, 255))
+    content, style = find_regions(CONTENT.pixels, photo, CONTENT.mask_picture, STYLE.mask_picture, regions="masks")
+    for name, mask in zip((SKY, "green"), STYLE.masks, strict=True):
         assert torch.equal(style.masks[style.names.index(name)], mask), name
-    direct = fastphoto.transfer(CONTENT.pixels, photo, CONTENT.mask, STYLE.mask, steps=3)
+    direct = fastphoto.transfer(CONTENT.pixels, photo, CONTENT.mask_picture, STYLE.mask_picture, steps=3)
     assert torch.equal(fastphoto.transfer(CONTENT.pixels, photo, content, style, steps=3), direct)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from fastphoto.errors import FastPhotoWarning, InputError
 from fastphoto.methods.registry import METHODS, apply_method
-from fastphoto.photos.demo import demo_pairs
 from fastphoto.photos.photo import Photo
 from fastphoto.photos.read import read_photo
 from fastphoto.regions.masks import MaskSource
@@ -57,7 +55,7 @@ def block_means(x: Tensor) -> Tensor:
     ids=["32", "50", "60", "np.int64(64)", "1000"],
 )
 def test_photos_are_shrunk_to_a_long_side_and_never_enlarged(size, content, style):
-    pair = prepared(day(), dusk(), (day().mask, dusk().mask), size)
+    pair = prepared(day(), dusk(), (day().mask_picture, dusk().mask_picture), size)
     assert pair.content.shape == (3, *content) and pair.style.shape == (3, *style)
     assert pair.content_masks.shape == (2, *content) and pair.style_masks.shape == (2, *style)
     for name in ("content", "style", "content_masks", "style_masks"):
@@ -66,11 +64,11 @@ def test_photos_are_shrunk_to_a_long_side_and_never_enlarged(size, content, styl
 
 
 def test_photos_that_are_small_enough_stay_as_they_are():
-    pair = prepared(day(), dusk(), (day().mask, dusk().mask), 64)
+    pair = prepared(day(), dusk(), (day().mask_picture, dusk().mask_picture), 64)
     assert torch.equal(pair.content, photo(day()).pixels) and torch.equal(pair.style, photo(dusk()).pixels)
     order = [(SKY, LAND).index(name) for name in pair.names]
-    assert torch.equal(pair.content_masks, day().regions[order])
-    assert torch.equal(pair.style_masks, dusk().regions[order])
+    assert torch.equal(pair.content_masks, day().masks[order])
+    assert torch.equal(pair.style_masks, dusk().masks[order])
 
 
 def test_shrunk_photos_show_the_same():
@@ -100,11 +98,11 @@ def test_photos_too_narrow_for_a_size_are_refused_with_the_size_that_they_need()
 
 def test_regions_are_paired_by_name_whatever_their_order():
     content, style = day(), dusk()
-    content_mask = {"sky": content.regions[0].numpy(), "land": content.regions[1].numpy()}
-    style_mask = {"land": style.regions[1].numpy(), "sky": style.regions[0].numpy()}
+    content_mask = {"sky": content.masks[0].numpy(), "land": content.masks[1].numpy()}
+    style_mask = {"land": style.masks[1].numpy(), "sky": style.masks[0].numpy()}
     pair = prepared(content, style, (content_mask, style_mask))
     assert pair.names == ("sky", "land") and pair.orphans == ()
-    assert torch.equal(pair.content_masks, content.regions) and torch.equal(pair.style_masks, style.regions)
+    assert torch.equal(pair.content_masks, content.masks) and torch.equal(pair.style_masks, style.masks)
 
 
 def test_soft_masks_are_shrunk_to_means_over_areas():
@@ -128,8 +126,8 @@ HOUSE[30:40, 20:40] = 1
 
 
 def pair_with_a_house_in_the_content(orphans: Orphans) -> PhotoPair:
-    sky, land = day().regions * (1 - HOUSE)
-    masks = {"house": HOUSE, "sky": sky, "land": land}, {"sky": dusk().regions[0], "land": dusk().regions[1]}
+    sky, land = day().masks * (1 - HOUSE)
+    masks = {"house": HOUSE, "sky": sky, "land": land}, {"sky": dusk().masks[0], "land": dusk().masks[1]}
     with pytest.warns(FastPhotoWarning, match=r"no region for house \(6\.5%\)"):
         return prepared(day(), dusk(), masks, orphans=orphans)
 
@@ -138,42 +136,44 @@ def pair_with_a_house_in_the_content(orphans: Orphans) -> PhotoPair:
 def test_an_orphan_is_merged_or_dropped(orphans, house_in_land):
     pair = pair_with_a_house_in_the_content(orphans)
     assert pair.names == ("sky", "land") and pair.orphans == ()
-    sky, land = day().regions * (1 - HOUSE)
+    sky, land = day().masks * (1 - HOUSE)
     assert torch.equal(pair.content_masks, torch.stack([sky, land + HOUSE * house_in_land]))
-    assert torch.equal(pair.style_masks, dusk().regions)
+    assert torch.equal(pair.style_masks, dusk().masks)
 
 
 def test_an_orphan_takes_the_whole_style():
     pair = pair_with_a_house_in_the_content("global")
     assert pair.names == ("house", "sky", "land") and pair.orphans == ("house",)
-    assert torch.equal(pair.content_masks, torch.stack([HOUSE, *day().regions * (1 - HOUSE)]))
-    assert torch.equal(pair.style_masks, torch.stack([torch.ones(56, 48), *dusk().regions]))
+    assert torch.equal(pair.content_masks, torch.stack([HOUSE, *day().masks * (1 - HOUSE)]))
+    assert torch.equal(pair.style_masks, torch.stack([torch.ones(56, 48), *dusk().masks]))
 
 
 @pytest.mark.parametrize(
     ("masks", "orphans", "message"),
     [
         pytest.param(
-            (day().mask, dusk().mask[:, :30]),
+            (day().mask_picture, dusk().mask_picture[:, :30]),
             "merge",
             "style mask: 30x56 pixels do not fit the photo's 48x56$",
             id="another aspect",
         ),
-        pytest.param((dusk().mask, day().mask), "merge", "content mask: .* swapped", id="swapped"),
+        pytest.param((dusk().mask_picture, day().mask_picture), "merge", "content mask: .* swapped", id="swapped"),
         pytest.param(
-            (day().mask, None),
+            (day().mask_picture, None),
             "merge",
             "style mask: missing, but the content has one; give both or neither",
             id="content only",
         ),
         pytest.param(
-            (None, dusk().mask),
+            (None, dusk().mask_picture),
             "merge",
             "content mask: missing, but the style has one; give both or neither",
             id="style only",
         ),
-        pytest.param((day().mask, dusk().regions[:1]), "error", "style mask: no region for ", id="orphan"),
-        pytest.param((day().mask, dusk().mask), "keep", "orphans: got 'keep'; give merge, ", id="orphans"),
+        pytest.param((day().mask_picture, dusk().masks[:1]), "error", "style mask: no region for ", id="orphan"),
+        pytest.param(
+            (day().mask_picture, dusk().mask_picture), "keep", "orphans: got 'keep'; give merge, ", id="orphans"
+        ),
     ],
 )
 def test_unusable_masks_are_refused(masks, orphans, message):
@@ -210,32 +210,21 @@ def test_without_masks_the_region_is_alpha(size, step):
 
 
 def test_a_region_that_is_completely_hidden_stays():
-    sky, land = dusk().regions
+    sky, land = dusk().masks
     alpha = land.clone()
     alpha[:, :20] = 0
-    pair = prepared(day(), photo(dusk(), alpha), (day().regions, dusk().regions))
+    pair = prepared(day(), photo(dusk(), alpha), (day().masks, dusk().masks))
     assert torch.equal(pair.style_masks[0], sky) and torch.equal(pair.style_masks[1], land * alpha)
-    assert torch.equal(pair.content_masks, day().regions)
+    assert torch.equal(pair.content_masks, day().masks)
 
 
-# Photos decoded already, and inference mode
-
-
-def test_a_decoded_photo_is_returned_as_it_is():
-    decoded = read_photo(day().array)
-    assert read_photo(decoded, "style") is decoded
-    assert torch.equal(read_photo(day().array, "style").pixels, decoded.pixels)
-
-
-def test_messages_name_the_role_of_a_photo():
-    with pytest.raises(InputError, match="^matched frame: cannot read a photo from int"):
-        read_photo(3, "matched frame")
+# Inference mode
 
 
 @pytest.mark.parametrize("size", [64, 40])
 @pytest.mark.parametrize("preparing", [True, False], ids=["prepared under it", "decoded under it"])
 def test_a_pair_made_under_inference_mode_can_be_optimised(size, preparing):
-    alpha, masks = blocky(48, 64, 1), (day().mask, dusk().mask)
+    alpha, masks = blocky(48, 64, 1), (day().mask_picture, dusk().mask_picture)
     with torch.inference_mode():
         photos = photo(day(), alpha * 1.0), photo(dusk())
         with torch.inference_mode(preparing):
@@ -249,23 +238,3 @@ def test_a_pair_made_under_inference_mode_can_be_optimised(size, preparing):
         assert float(factor.grad) == pytest.approx(float(values.sum())), name
     quick = replace(METHODS["fastphoto"], settings={"steps": 1})
     assert torch.equal(apply_method(quick, pair), apply_method(quick, outside))
-
-
-# The pairs in the package
-
-
-def test_the_package_has_two_demo_pairs_or_more():
-    assert len(demo_pairs()) >= 2 and demo_pairs() == sorted(demo_pairs())
-
-
-@pytest.mark.parametrize("folder", demo_pairs(), ids=lambda folder: folder.name)
-def test_demo_pairs_are_complete_and_share_their_regions(folder):
-    names = {"content.jpg", "content_mask.png", "style.jpg", "style_mask.png"}
-    assert names == {path.name for path in folder.iterdir()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", FastPhotoWarning)  # such as that of regions that the style lacks
-        photos = read_photo(folder / "content.jpg"), read_photo(folder / "style.jpg", "style")
-        pair = prepare_pair(*photos, folder / "content_mask.png", folder / "style_mask.png", 120)
-    assert len(pair.names) >= 2 and max(pair.content.shape) == max(pair.style.shape) == 120
-    for masks in (pair.content_masks, pair.style_masks):
-        assert torch.allclose(masks.sum(0), torch.ones(masks.shape[1:]), atol=1e-5), "a pixel has no region"

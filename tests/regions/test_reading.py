@@ -97,6 +97,11 @@ def test_class_ids_in_a_tensor_keep_their_numbers(dtype):
     check_ids(torch.from_numpy(id_map(dtype))[None].to(torch.int64))
 
 
+@pytest.mark.parametrize("index", [np.s_[..., None], np.s_[None]], ids=["(H, W, 1)", "(1, H, W)"])
+def test_an_axis_of_length_1_is_dropped(index):
+    check_ids(id_map(np.int64)[index])
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_class_ids_in_a_grey_file_keep_their_numbers(dtype, tmp_path):
     Image.fromarray(id_map(dtype)).save(tmp_path / "ids.png")
@@ -292,7 +297,7 @@ def test_masks_are_shrunk_to_means_over_areas(shrunk):
     [
         pytest.param(np.full((*SIZE, 3), (255, 128, 0), np.uint8), r"palette.*\(255, 128, 0\) 100", id="off palette"),
         pytest.param(np.arange(90 * 120).reshape(SIZE) % 65, "65 regions", id="65 ids"),
-        pytest.param(np.arange(90 * 120).reshape(SIZE), "10800 regions", id="10800 ids"),
+        pytest.param(np.arange(90 * 120).reshape(SIZE), "10800 regions; at most 64", id="10800 ids"),
         pytest.param(np.zeros((65, *SIZE), np.float32), "65 regions", id="65 soft masks"),
         pytest.param(dict.fromkeys(map(str, range(65)), np.zeros(SIZE)), "65 regions", id="65 named masks"),
         pytest.param({}, "empty", id="no named masks"),
@@ -310,6 +315,8 @@ def test_masks_are_shrunk_to_means_over_areas(shrunk):
         pytest.param(Image.new("F", SIZE[::-1]), "float", id="float image"),
         pytest.param(Image.effect_noise(SIZE[::-1], 90), "regions", id="noise"),
         pytest.param(7, "int", id="number"),
+        pytest.param(np.zeros((0, 0), np.uint8), "is empty", id="no pixels"),
+        pytest.param({"sky": np.zeros(SIZE, np.complex64)}, "array of complex64", id="named complex mask"),
     ],
 )
 def test_unusable_masks_are_refused_in_one_line_that_names_the_cause(source, message):

@@ -65,6 +65,11 @@ def test_resize_masks_keeps_the_sum_of_the_masks(size):
     assert small.min() >= 0 and small.max() <= 1 + 1e-6
 
 
+def test_resizing_masks_to_nothing_is_refused():
+    with pytest.raises(InputError, match="at least 1x1"):
+        resize_masks(random_masks(2, 40, 48), (0, 4))
+
+
 # To a photo's size
 
 

@@ -98,7 +98,7 @@ def test_sky_and_land_from_a_line_each():
     grown = grow_scribbles(PHOTO.pixels, strokes_of_day())
     assert grown.names == ("0", "1") and grown.masks.dtype == torch.float32
     assert torch.equal(grown.masks.sum(0), torch.ones(96, 128)) and set(grown.masks.unique().tolist()) == {0, 1}
-    assert intersection_over_union(grown.masks, PHOTO.regions).min() > 0.97
+    assert intersection_over_union(grown.masks, PHOTO.masks).min() > 0.97
 
 
 def test_strokes_keep_their_regions_even_where_colours_speak_against_it():
@@ -201,7 +201,8 @@ def test_strokes_painted_on_a_transparent_picture(tmp_path):
     grown = grow_scribbles(PHOTO.pixels, strokes)
     assert set(grown.names) == {SKY, LAND}
     masks = torch.stack([grown.masks[grown.names.index(name)] for name in (SKY, LAND)])
-    assert torch.equal(masks, grow_scribbles(PHOTO.pixels, strokes_of_day()).masks)
+    expected = grow_scribbles(PHOTO.pixels, strokes_of_day()).masks
+    assert (masks == expected).float().mean() > 0.999  # sums in another order round otherwise
 
 
 def buried() -> Tensor:
@@ -232,17 +233,17 @@ FAINT = RegionMasks(("sky", "sea"), strokes_of_day() * 0.4)
             PHOTO.pixels, TWICE_SKY, "no pixel is marked as sea; paint a stroke in every region", id="covered strokes"
         ),
         pytest.param(PHOTO.pixels, FAINT, "no pixel is marked as sky, sea", id="faint strokes"),
-        pytest.param(torch.rand(3, 600, 600), buried(), "those of 1 vanish between others", id="buried stroke"),
+        pytest.param(torch.rand(3, 600, 600), buried(), "the strokes of 1 vanish between others", id="buried stroke"),
         pytest.param(
             PHOTO.pixels,
             strokes_of_day()[:, 1:],
-            r"strokes: shape is \(2, 95, 128\), wanted \(regions, 96, 128\)",
+            r"strokes: shape is \(2, 95, 128\), expected \(regions, 96, 128\)",
             id="another size",
         ),
         pytest.param(PHOTO.pixels, strokes_of_day()[0], "strokes: shape is", id="one mask"),
         pytest.param(PHOTO.pixels[:1], strokes_of_day(), r"photo: shape is \(1, 96, 128\)", id="grey photo"),
         pytest.param(torch.rand(3, 15, 40), torch.rand(2, 15, 40), "sides of at least 16", id="small photo"),
-        pytest.param(PHOTO.pixels * 255, strokes_of_day(), "photo: values from .* wanted", id="photo of 0 to 255"),
+        pytest.param(PHOTO.pixels * 255, strokes_of_day(), "photo: values from .* expected", id="photo of 0 to 255"),
         pytest.param(PHOTO.pixels * float("nan"), strokes_of_day(), "photo: values from nan", id="photo of NaN"),
         pytest.param(PHOTO.pixels, strokes_of_day() / 0, "strokes: values from nan", id="strokes of NaN"),
         pytest.param(PHOTO.pixels, strokes_of_day() * 2, "strokes: values from 0 to 2", id="strokes of 0 to 2"),

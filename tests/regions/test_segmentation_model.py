@@ -243,13 +243,17 @@ def test_a_missing_or_broken_processor_is_refused(copied):
     assert "can load" in refused(copied)
 
 
-@pytest.mark.parametrize("kind", ["truncated", "empty", "web page", "missing"])
-def test_broken_weights_are_refused(kind, copied):
-    weights = copied / "model.safetensors"
-    whole = weights.read_bytes()
-    weights.unlink()
-    if kind != "missing":
-        weights.write_bytes({"truncated": whole[: len(whole) // 2], "empty": b"", "web page": b"<html>"}[kind])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), id="truncated"),
+        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+        pytest.param(lambda path: path.write_bytes(b"<html>"), id="web page"),
+        pytest.param(Path.unlink, id="missing"),
+    ],
+)
+def test_broken_weights_are_refused(spoil, copied):
+    spoil(copied / "model.safetensors")
     assert "not a network for semantic segmentation that transformers can load" in refused(copied)
 
 
@@ -300,18 +304,20 @@ def test_weights_of_nan_are_refused(copied):
 # Code in files
 
 
-@pytest.mark.parametrize("save", ["pickle", "torch"])
+@pytest.mark.parametrize(
+    "save",
+    [
+        pytest.param(lambda content, path: path.write_bytes(pickle.dumps(content)), id="pickle"),
+        pytest.param(torch.save, id="torch"),
+    ],
+)
 def test_weights_that_run_code_are_refused_unrun(save, copied):
     class Trap:
         def __reduce__(self):
             return open, (str(copied / "sprung"), "w")
 
     (copied / "model.safetensors").unlink()
-    content = {"decode_head.classifier.bias": Trap()}
-    if save == "pickle":
-        (copied / "pytorch_model.bin").write_bytes(pickle.dumps(content))
-    else:
-        torch.save(content, copied / "pytorch_model.bin")
+    save({"decode_head.classifier.bias": Trap()}, copied / "pytorch_model.bin")
     refused(copied)
     assert not (copied / "sprung").exists(), "code of the weights ran"
 

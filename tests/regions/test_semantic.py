@@ -66,7 +66,9 @@ def assert_shared(
     content: RegionMasks, style: RegionMasks, names: Sequence[str], sizes: Sequence[tuple[int, ...]]
 ) -> None:
     assert content.names == style.names and len(content.names) >= 1
-    assert [name for name in names if name in content.names] == list(content.names), "out of order, or twice"
+    assert [name for name in names if name in content.names] == list(content.names), (
+        "names are out of order, or appear twice"
+    )
     for regions, size in zip((content, style), sizes, strict=True):
         assert regions.masks.shape == (len(regions.names), *size) and regions.masks.dtype == torch.float32
         assert set(regions.masks.unique().tolist()) <= {0.0, 1.0}
@@ -255,14 +257,14 @@ def test_photos_larger_than_the_working_size_have_masks_of_their_own_size():
 
 
 def accuracy(regions: RegionMasks, photo: Rendered) -> float:
-    return float((regions.masks * photo.regions).sum() / photo.labels.size)
+    return float((regions.masks * photo.masks).sum() / photo.region_map.size)
 
 
 @pytest.mark.parametrize("size", [(96, 128), (144, 120)], ids=str)
 def test_a_network_finds_the_skies_of_both_photos(network, size):
     content, style = day(*size), dusk(size[0] + 13, size[1])
     regions = semantic_regions(content.pixels, style.pixels, model=str(network), size=128)
-    assert_shared(*regions, tuple(KINDS), [content.labels.shape, style.labels.shape])
+    assert_shared(*regions, tuple(KINDS), [content.region_map.shape, style.region_map.shape])
     assert regions[0].names == ("sky", "mountains")
     assert accuracy(regions[0], content) > 0.9 and accuracy(regions[1], style) > 0.9
 
@@ -283,7 +285,7 @@ def test_the_command_writes_the_regions_of_a_network(network, tmp_path):
     names = json.loads((tmp_path / "out" / "names.json").read_text())
     assert names["blue"] == "sky" and len(names) > 1
     regions = read_masks(tmp_path / "out" / "content_mask.png", (96, 128))
-    assert (region(regions, "blue") == (content.labels == 0)).mean() > 0.9
+    assert (region(regions, "blue") == (content.region_map == 0)).mean() > 0.9
 
 
 # In a pair of photos
@@ -295,7 +297,7 @@ def pair(monkeypatch) -> PhotoPair:
     content, style = day(120, 160), dusk(140, 120)
 
     def regions(*_, **options):
-        return tuple(RegionMasks(("sky", "grass"), photo.regions) for photo in (content, style))
+        return tuple(RegionMasks(("sky", "grass"), photo.masks) for photo in (content, style))
 
     monkeypatch.setattr("fastphoto.regions.semantic.semantic_regions", regions)
     return prepare_pair(read_photo(content.pixels), read_photo(style.pixels), None, None, 160)
@@ -305,12 +307,12 @@ def test_a_pair_gets_the_visible_part_of_each_region(pair):
     pair.content_masks[0, :, :50] = 0
     found = find_semantic_regions(pair, None, torch.device("cpu"))
     assert found.names == ("sky", "grass")
-    assert torch.equal(found.content_masks, day(120, 160).regions * pair.content_masks[0])
-    assert torch.equal(found.style_masks, dusk(140, 120).regions)
+    assert torch.equal(found.content_masks, day(120, 160).masks * pair.content_masks[0])
+    assert torch.equal(found.style_masks, dusk(140, 120).masks)
 
 
 def test_a_region_that_is_hidden_in_one_photo_is_given_up(pair):
-    pair.content_masks[0] = day(120, 160).regions[1]  # all of the sky is hidden
+    pair.content_masks[0] = day(120, 160).masks[1]  # all of the sky is hidden
     assert find_semantic_regions(pair, None, torch.device("cpu")).names == ("grass",)
 
 
@@ -325,8 +327,8 @@ def test_a_pair_keeps_its_regions_if_all_shared_ones_are_hidden(pair):
 def test_the_network_gets_its_model_and_device(model, name, pair, monkeypatch):
     calls = []
     regions = (
-        RegionMasks(("sky", "grass"), day(120, 160).regions),
-        RegionMasks(("sky", "grass"), dusk(140, 120).regions),
+        RegionMasks(("sky", "grass"), day(120, 160).masks),
+        RegionMasks(("sky", "grass"), dusk(140, 120).masks),
     )
     monkeypatch.setattr(
         "fastphoto.regions.semantic.semantic_regions", lambda *_, **options: calls.append(options) or regions

@@ -33,7 +33,7 @@ PICTURES = ["content.png", "style.png", *(f"{name}.png" for name in NAMES)]
 def comparison() -> Comparison:
     """Two transfers of colour, and Deep Photo Style Transfer in one step."""
     content, style = read_photo(CONTENT.array, "content"), read_photo(STYLE.array, "style")
-    pair = prepare_pair(content, style, CONTENT.mask, STYLE.mask, 64)
+    pair = prepare_pair(content, style, CONTENT.mask_picture, STYLE.mask_picture, 64)
     quick = replace(METHODS["dpst"], settings={"steps": 1, "start": "content"}, title='Quick & "rough" <3')
     return compare_methods(pair, find_methods(NAMES[:2]) | {"quick": quick})
 
@@ -131,7 +131,9 @@ def test_written_pictures_have_the_described_measures(folder):
     """But for the rounding of the pictures to 8 bits."""
     methods = description_of(folder)["methods"]
     pictures = {name: folder / methods[name]["file"] for name in methods}
-    evaluations = evaluate(folder / "content.png", folder / "style.png", pictures, CONTENT.mask, STYLE.mask)
+    evaluations = evaluate(
+        folder / "content.png", folder / "style.png", pictures, CONTENT.mask_picture, STYLE.mask_picture
+    )
     for name, evaluation in evaluations.items():
         assert asdict(evaluation.scores) == pytest.approx(methods[name]["scores"], rel=0.03)
         assert asdict(evaluation.measures) == pytest.approx(methods[name]["measures"], rel=0.03)
@@ -156,10 +158,10 @@ def test_page_shows_content_style_and_every_method(folder, comparison):
     page = read_page(folder)
     titles = ["Content", "Style", *(result.method.title for result in comparison.results.values())]
     assert comparison.titles() == titles
-    assert words(page.all("strong")) == titles, "captions of the gallery"
-    assert words(page.all("option")) == 2 * titles, "lists of the viewer"
+    assert words(page.all("strong")) == titles, "other captions in the gallery"
+    assert words(page.all("option")) == 2 * titles, "other names in the lists of the viewer"
     assert words([e for e in page.all("option") if "selected" in e.attributes]) == ["Content", titles[2]]
-    assert words(page.all("summary")) == titles[2:], "lists of settings"
+    assert words(page.all("summary")) == titles[2:], "other lists of settings"
 
 
 def test_page_stores_every_picture_once(folder):
@@ -169,7 +171,9 @@ def test_page_stores_every_picture_once(folder):
     for data, name in zip(encoded, PICTURES, strict=True):
         stored = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))), float)
         written = np.asarray(Image.open(folder / name), float)
-        assert stored.shape == written.shape and np.abs(stored - written).mean() < 5, f"not {name}"
+        assert stored.shape == written.shape and np.abs(stored - written).mean() < 5, (
+            f"the page stores another picture than {name}"
+        )
 
 
 @pytest.mark.parametrize("number, name", list(enumerate(NAMES)), ids=NAMES)

@@ -41,9 +41,9 @@ def test_photo_becomes_jpeg():
 
 
 def test_mask_becomes_png_and_stays_exact():
-    picture = encode_picture(day().mask, "mask", 999)
+    picture = encode_picture(day().mask_picture, "mask", 999)
     assert picture.uri.startswith("data:image/png")
-    assert np.array_equal(np.asarray(decoded(picture).convert("RGB")), day().mask)
+    assert np.array_equal(np.asarray(decoded(picture).convert("RGB")), day().mask_picture)
 
 
 def test_transparency_is_kept():

@@ -1,21 +1,28 @@
-"""Files and folders of results: complete or untouched when any step of writing fails, and removed when work fails."""
+"""Files and folders of results stay complete when writing fails, is killed or happens twice at once."""
 
 from __future__ import annotations
 
 import builtins
 import errno
 import os
+import re
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from locations import ROOT
+from PIL import Image
 from rendered_photos import day
 
 from fastphoto.errors import FileError
 from fastphoto.photos.read import read_photo
-from fastphoto.photos.write import write_photo
+from fastphoto.photos.write import write_image, write_photo
 from fastphoto.runtime import files
 from fastphoto.runtime.files import make_folder, output_folder, write_files, write_text
 
@@ -114,6 +121,39 @@ def test_no_file_of_several_changes_if_one_cannot_be_written(tmp_path):
         write_files({first: lambda file: file.write(b"new"), second: fail})
     assert first.read_bytes() == b"old", "changed although the other file failed"
     assert [path.name for path in tmp_path.iterdir()] == ["first"]
+
+
+# Several writers, kinds 100 and 102 of docs/reliability.md
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_killed_writer_leaves_the_old_file_or_the_new(tmp_path):
+    """Kill thirty writers; `make fuzz` kills three hundred."""
+    words = [sys.executable, ROOT / "tests" / "stress" / "kill_writers.py", tmp_path, "30"]
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.startswith("30 writers killed"), done.stderr
+    left = int(re.search(r"(\d+) of them", done.stdout)[1])
+    assert left > 0, "none was killed while it wrote"
+
+
+def test_two_writers_of_one_file_leave_one_of_theirs(tmp_path):
+    pictures = [Image.new("RGB", (400, 300), colour) for colour in ("red", "blue")]
+
+    def write_often(picture: Image.Image) -> None:
+        for _ in range(20):
+            write_image(tmp_path / "r.png", picture, "PNG", {})
+
+    threads = [threading.Thread(target=write_often, args=[picture]) for picture in pictures]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    written = np.asarray(Image.open(tmp_path / "r.png"))
+    assert any((written == np.asarray(picture)).all() for picture in pictures), "neither of the two"
+    assert [path.name for path in tmp_path.iterdir()] == ["r.png"], "a temporary file is left"
+
+
+# Folders
 
 
 def test_a_folder_and_its_parents_are_made(tmp_path):

@@ -1,6 +1,9 @@
-"""Free memory on every kind of system, and photos that would not fit: refused before they are decoded."""
+"""Free memory on every kind of system, photos that do not fit into it, and the return of freed memory."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -43,3 +46,36 @@ def test_a_photo_that_does_not_fit_is_not_decoded(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "available_bytes", lambda device="cpu": 240 * 160 * 20)
     with pytest.raises(FileError, match="p.png: 240x160 pixels need about"):
         read_photo(tmp_path / "p.png")
+
+
+# Freed memory, each case in a new process
+
+needs_gnu = pytest.mark.skipif(sys.platform != "linux", reason="GNU's C library is on Linux")
+
+
+def bytes_returned(setup: str) -> int:
+    """Return how much of 192 MiB of freed tensors goes back to the system, by the size of the address space.
+
+    The resident size would not do: the system may take idle pages away at any time.
+    """
+    script = f"""
+import resource, fastphoto, torch
+{setup}
+def mapped(): return int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+tensors = [torch.ones(1 << 24) for _ in range(3)]
+allocated = mapped()
+del tensors
+print(allocated - mapped())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@needs_gnu
+def test_freed_memory_is_returned_by_default():
+    assert bytes_returned("") >= 3 * 4 << 24
+
+
+@needs_gnu
+def test_freed_memory_is_not_returned_if_asked_for():
+    assert bytes_returned("fastphoto.keep_freed_memory()") == 0

@@ -29,7 +29,7 @@ def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_waiting_threads_soon_sleep():
     done = run(f"import fastphoto; {SHOW}")
     assert "GOMP_SPINCOUNT = '10000'" in done.stderr
-    assert done.stdout.strip() == "[None, None]", "child processes would inherit it"
+    assert done.stdout.strip() == "[None, None]", "the environment changed, which child processes inherit"
 
 
 @linux

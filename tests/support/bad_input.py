@@ -168,7 +168,7 @@ class Accepted(Case):
 
 def assert_picture(image: Image.Image) -> None:
     """Assert that a result shows something."""
-    assert np.asarray(image.convert("RGB")).astype(float).std() > 4, "blank"
+    assert np.asarray(image.convert("RGB")).astype(float).std() > 4, "the picture is blank"
 
 
 def each(cases: Sequence[Case]) -> pytest.MarkDecorator:
@@ -221,7 +221,7 @@ def documented_outcomes() -> dict[int, str]:
     """Return {number: what happens} of all rows of docs/reliability.md that have a number."""
     page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| [^|]+ \| ([^|]+) \|$", page, re.MULTILINE)
-    assert len(rows) == len(set(number for number, _ in rows)), "a number twice"
+    assert len(rows) == len(set(number for number, _ in rows)), "two rows have one number"
     return {int(number): outcome for number, outcome in rows}
 
 

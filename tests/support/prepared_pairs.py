@@ -18,7 +18,7 @@ from fastphoto.regions.pair import PhotoPair
 
 
 def rendered_pair(content: Rendered, style: Rendered) -> PhotoPair:
-    return PhotoPair(content.pixels, style.pixels, ("sky", "land"), content.regions, style.regions)
+    return PhotoPair(content.pixels, style.pixels, ("sky", "land"), content.masks, style.masks)
 
 
 def whole_pair(content: Tensor, style: Tensor) -> PhotoPair:

@@ -18,27 +18,32 @@ class Rendered:
     """A photo of a house on land, under a sky."""
 
     pixels: Tensor  # (3, H, W) float32, multiples of 1 / 255
-    labels: np.ndarray  # (H, W) region map: 0 is the sky, 1 the land
+    region_map: np.ndarray  # (H, W) int64: 0 is the sky, 1 the land
 
     @property
-    def mask(self) -> np.ndarray:
-        """The mask of the photo, (H, W, 3) uint8 in palette colours."""
-        return np.array([PALETTE[SKY], PALETTE[LAND]], np.uint8)[self.labels]
+    def mask_picture(self) -> np.ndarray:
+        """The region map as a picture, (H, W, 3) uint8 in palette colours."""
+        return np.array([PALETTE[SKY], PALETTE[LAND]], np.uint8)[self.region_map]
 
     @property
-    def regions(self) -> Tensor:
+    def masks(self) -> Tensor:
         """The masks of sky and land, (2, H, W) float32, 0 or 1."""
-        return torch.stack([torch.from_numpy(self.labels == r) for r in (0, 1)]).float()
+        return torch.stack([torch.from_numpy(self.region_map == r) for r in (0, 1)]).float()
 
     @property
     def array(self) -> np.ndarray:
         """The pixels as (H, W, 3) uint8."""
         return (self.pixels * 255).round().to(torch.uint8).permute(1, 2, 0).numpy().copy()
 
+    @property
+    def muted(self) -> Tensor:
+        """The pixels with less contrast, so that no mapped colour leaves [0, 1]."""
+        return 0.35 + 0.3 * self.pixels
+
     def mean_colours(self, pixels: Tensor | None = None) -> Tensor:
         """Return the mean colour of each region (2, 3), of `pixels` or else of the photo itself."""
         pixels = self.pixels if pixels is None else pixels
-        return torch.stack([pixels[:, torch.from_numpy(self.labels == r)].mean(1) for r in (0, 1)])
+        return torch.stack([pixels[:, torch.from_numpy(self.region_map == r)].mean(1) for r in (0, 1)])
 
 
 def day(height: int = 48, width: int = 64) -> Rendered:
@@ -62,15 +67,15 @@ def _rendered(
 ) -> Rendered:
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
-    labels = (y >= horizon * height + 2 * np.sin(x / 7)).astype(np.int64)
+    region_map = (y >= horizon * height + 2 * np.sin(x / 7)).astype(np.int64)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = 1
     spectrum = rng.normal(size=(3, *frequency.shape)) + 1j * rng.normal(size=(3, *frequency.shape))
     noise = np.fft.irfft2(spectrum / frequency, s=(height, width))
     texture = 0.06 * (0.8 * noise.mean(0) + 0.2 * noise) / noise.mean(0).std()
-    picture = np.array([sky, land]).T[:, labels] + texture
-    picture[0] += 0.1 * (1 - labels) * y / height  # a gradient in the sky
+    picture = np.array([sky, land]).T[:, region_map] + texture
+    picture[0] += 0.1 * (1 - region_map) * y / height  # a gradient in the sky
     walls = np.s_[:, int(0.6 * height) : int(0.8 * height), int(0.3 * width) : int(0.5 * width)]
     picture[walls] = np.array(house)[:, None, None] + texture[walls] / 2
     quantised = np.round(np.clip(picture, 0, 1) * 255) / 255
-    return Rendered(torch.from_numpy(quantised.astype(np.float32)), labels)
+    return Rendered(torch.from_numpy(quantised.astype(np.float32)), region_map)

@@ -44,7 +44,7 @@ def test_search_judges_the_defaults_first_and_never_twice(tool, tmp_path, monkey
         for file, photo in (("content", day()), ("style", dusk()), ("published", day())):
             pixels = (photo.pixels.permute(1, 2, 0) * 255).byte().numpy()
             Image.fromarray(pixels).save(pair / f"{file}.png")
-            Image.fromarray((photo.labels * 255).astype("uint8")).save(pair / f"{file}_mask.png")
+            Image.fromarray((photo.region_map * 255).astype("uint8")).save(pair / f"{file}_mask.png")
     (tmp_path / "judge").mkdir()
     (tmp_path / "judge" / "evaluate.py").write_text(JUDGE)
     options = ["search", "--pairs", tmp_path / "pairs", "--judge", tmp_path / "judge", "--size", 48, "--trials", 3]

@@ -62,7 +62,7 @@ def write_pair(folder: Path, content: Rendered, style: Rendered) -> None:
     folder.mkdir(parents=True)
     published = (content.array * 0.6 + style.array.mean((0, 1)) * 0.4).astype(np.uint8)
     files = {"content": content.array, "style": style.array, "published": published}
-    files |= {"content_mask": content.mask, "style_mask": style.mask}
+    files |= {"content_mask": content.mask_picture, "style_mask": style.mask_picture}
     for name, array in files.items():
         Image.fromarray(array).save(folder / f"{name}.png")
 

@@ -24,8 +24,8 @@ GRAM_CHANNELS, GRAM_REGIONS = 16, 3  # for masked Gram matrices of up to 24 mega
 
 
 def operators(results: SectionResults, sizes: Sizes) -> None:
-    """Run bench_*.py by pytest in this process, so that what is measured before time is up can be recorded."""
-    arguments = [str(Path(__file__).with_name(f"bench_{name}.py")) for name in ("operators", "encoder")]
+    """Run bench_*.py by pytest in this process, so that each time is recorded before the time limit ends the run."""
+    arguments = [str(path) for path in sorted(Path(__file__).parent.glob("bench_*.py"))]
     arguments += ["-q", "--benchmark-columns=median,rounds", "-p", "no:cacheprovider"]
     arguments += [f"--limit={sizes.left() - 5:.0f}"]
     arguments += [*["--short"] * (not sizes.full), *["--dry-run"] * sizes.dry_run]
@@ -107,7 +107,7 @@ def scaling(results: SectionResults, sizes: Sizes) -> None:
 def masked_gram_of_bands(height: int, width: int) -> Callable[[], tuple[Tensor, ...]]:
     """Return a call that computes masked Gram matrices and their gradient.
 
-    Few channels, and horizontal bands as regions, so that 24 megapixels fit the memory.
+    The channels are few, and the regions are horizontal bands, so that 24 megapixels fit in memory.
     """
     features = torch.empty(height, width, GRAM_CHANNELS).uniform_().permute(2, 0, 1).requires_grad_()
     bands = torch.arange(height) * GRAM_REGIONS // height
