@@ -22,11 +22,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := $(wildcard csrc/*.cpp csrc/*.h csrc/cpu/*.cpp csrc/cpu/*.h csrc/cuda/*.cu csrc/cuda/*.cuh csrc/cuda/*.h)
 EMULATION := $(wildcard tests/cuda_emulation/*)
-OPERATOR_TESTS := $(filter-out %test_library.py %test_cuda_kernels.py,$(wildcard tests/ops/test_*.py)) \
-  tests/colour/test_affine_maps.py tests/colour/test_guided.py
+OPERATOR_TESTS := $(filter-out %test_library.py,$(wildcard tests/ops/test_*.py)) \
+  tests/colour/test_affine_maps.py tests/colour/test_projection.py tests/colour/test_guided.py
 # Without the operators that only the CPU has, and without the property tests, which take hours under emulation.
 EMULATED_TESTS := $(filter-out %convolutions.py %properties.py %linear_solver.py %instruction_sets.py,$(OPERATOR_TESTS)) \
-  tests/ops/test_cuda_kernels.py
+  tests/test_cuda_transfers.py
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 .PHONY: help demo test build fuzz sanitize lint format bench bench-full encoder teachers cuda-compile cuda-emulate cuda-package gpu gpu-page clean

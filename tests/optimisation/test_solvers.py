@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from fastphoto.errors import FastPhotoError
 from fastphoto.optimisation.descent import MAXIMUM_RESTARTS, minimise
-from fastphoto.optimisation.solvers import LBFGS, Adam, GradientDescent
+from fastphoto.optimisation.settings import Settings, Solver
+from fastphoto.optimisation.solvers import LBFGS, Adam, GradientDescent, make_rule
 
 
 def lbfgs(history: int = 10, first: float | None = 0.03, longest: float = math.inf) -> LBFGS:
@@ -325,3 +327,19 @@ def test_non_finite_start_is_an_error_at_once(kind, steps):
     with pytest.raises(FastPhotoError, match="not finite at the start image"):
         minimise(evaluate, start(), steps, lbfgs())
     assert len(calls) == 1
+
+
+def test_every_solver_of_the_settings_has_a_rule_of_its_own():
+    rules = [type(make_rule(Settings(solver=solver), 10, 1.0)) for solver in get_args(Solver)]
+    assert len(set(rules)) == len(rules), "two solvers share a rule"
+
+
+@pytest.mark.parametrize("solver", get_args(Solver))
+def test_rules_scale_with_the_unit(solver):
+    """A rule for pixel values up to 256 takes the same steps, 256 times as large."""
+    gradient = 0.1 * start()
+    steps = [
+        make_rule(Settings(solver=solver), 10, unit).step(gradient, torch.tensor(True), torch.tensor(1.0))
+        for unit in (1.0, 256.0)
+    ]
+    torch.testing.assert_close(steps[1], 256 * steps[0], rtol=1e-5, atol=0)

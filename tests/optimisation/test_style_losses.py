@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 
 from fastphoto.optimisation import style_losses
-from fastphoto.optimisation.style_losses import style_loss
+from fastphoto.optimisation.style_losses import Statistic, style_loss
 
-STATISTICS = ("gram", "moments", "wasserstein", "histogram", "patches")
+STATISTICS = get_args(Statistic)
 NORMALISATIONS = ("relative", "published", "gatys")
 
 

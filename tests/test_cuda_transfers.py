@@ -46,7 +46,7 @@ def cpu_result(settings: dict, folder: Path) -> np.ndarray:
         return run("cpu", **settings)
     environment = {k: v for k, v in os.environ.items() if k not in ("LD_PRELOAD", "FASTPHOTO_CUDA_EMULATION")}
     environment["PYTHONPATH"] = os.pathsep.join(map(str, (Path(__file__).parent, ROOT / "tests" / "support")))
-    script = f"import numpy, test_cuda_kernels as t; numpy.save('cpu.npy', t.run('cpu', **{settings}))"
+    script = f"import numpy, test_cuda_transfers as t; numpy.save('cpu.npy', t.run('cpu', **{settings}))"
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, cwd=folder)
     return np.load(folder / "cpu.npy")
 
