@@ -22,7 +22,7 @@ from fastphoto.errors import InputError, printable
 from fastphoto.photos.photo import Photo
 from fastphoto.photos.read import read_photo
 from fastphoto.regions.export import check_targets, write_regions
-from fastphoto.regions.find import find_regions
+from fastphoto.regions.find import REGION_SOURCES, find_regions
 from fastphoto.regions.masks import RegionMasks
 from fastphoto.regions.mismatch import UNLIKENESS_LIMIT, overall_unlikeness, region_unlikeness
 from fastphoto.regions.reading import read_masks
@@ -65,7 +65,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("style", metavar="STYLE", nargs="?", help="second photo, whose regions are to match")
     parser.add_argument(
         "--regions",
-        choices=("auto", "semantic"),
+        choices=[source for source in REGION_SOURCES if source not in ("masks", "none")],
         help="how to find regions without masks and strokes: auto (clusters the photos), semantic (a segmentation "
         "network) (default: auto)",
     )

@@ -32,8 +32,8 @@ def transfer_bytes(pixels: int, encoder: Encoder, settings: Settings) -> int:
     channels = sum(
         encoder.channels[name] / 4 ** (Layer.parse(name).block - 1) for name in encoder.layers[: deepest + 1]
     )
-    entries = settings.history if settings.solver == "lbfgs" else 0
-    return round(pixels * (2.05 * channels * encoder.dtype.itemsize + 24 * entries + 310))
+    history = {"lbfgs": settings.history, "adam": 0, "gradient": 0}[settings.solver]
+    return round(pixels * (2.05 * channels * encoder.dtype.itemsize + 24 * history + 310))
 
 
 def check_transfer(size: tuple[int, int], encoder: Encoder, settings: Settings, device: torch.device) -> None:

@@ -115,8 +115,8 @@ def preset_settings(preset: str, **changes: Any) -> Settings:
             raise InputError(f"setting {name!r}: unknown; {setting_hint(name)}")
         if isinstance(getattr(base, name), tuple) and isinstance(changes[name], list):
             changes[name] = tuple(changes[name])
-    for name in ("stages", "scales", "content_layers", "style_layers", "steps", "style_weights"):
-        if name in changes and not isinstance(changes[name], tuple):
+    for name in SETTING_NAMES:
+        if name in changes and isinstance(getattr(base, name), tuple) and not isinstance(changes[name], tuple):
             each = {"steps": "scales", "style_weights": "style_layers"}.get(name)
             count = len(changes.get(each, getattr(base, each))) if each else 1
             changes[name] = (changes[name],) * count

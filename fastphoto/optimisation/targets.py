@@ -15,7 +15,7 @@ from fastphoto.optimisation.levels import Level
 from fastphoto.optimisation.losses import ContentLoss, image_losses
 from fastphoto.optimisation.objective import Objective
 from fastphoto.optimisation.settings import Settings
-from fastphoto.optimisation.style_losses import style_losses
+from fastphoto.optimisation.style_losses import Statistic, style_losses
 from fastphoto.optimisation.weighted import Weighted
 from fastphoto.regions.pair import PhotoPair
 from fastphoto.regions.resizing import masks_by_layer
@@ -23,6 +23,9 @@ from fastphoto.regions.resizing import masks_by_layer
 PUBLISHED_ACTIVATION = 100.0
 """Mean activation of the Caffe VGG-19 on pixel values up to 256. The published weights are chosen for it, so the
 activations of other encoders are scaled to it."""
+
+_POWERS: dict[Statistic, int] = {"gram": 4, "moments": 2, "wasserstein": 2, "histogram": 2, "patches": 2}
+# Powers of the activations that squared distances of each statistic grow with; Gram matrices are products of two.
 
 
 def level_objective(
@@ -97,8 +100,7 @@ class _Scale:
         """Return the factor of the style loss."""
         if self.settings.normalisation == "relative":
             return 1.0  # `style_loss` divides by the size of its target
-        power = 4 if self.settings.style_statistic == "gram" else 2  # Gram matrices are products of two activations
-        return float(self._activation(layer) ** power)
+        return float(self._activation(layer) ** _POWERS[self.settings.style_statistic])
 
     def _activation(self, layer: str) -> float:
         mean = self.activation[layer]

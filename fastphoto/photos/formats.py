@@ -17,11 +17,13 @@ class FileFormat:
     """Options of Pillow's `save`; None: fastphoto only reads the format."""
     sixteen_bits: bool = False
     """Whether fastphoto reads and writes it with 16 bits a channel, by libvips."""
+    blurs_ids: bool = False
+    """Whether its grey pictures are lossy, so that they cannot hold class ids of a mask."""
 
 
 FORMATS = (
     FileFormat("PNG", (".png",), {}, sixteen_bits=True),
-    FileFormat("JPEG", (".jpg", ".jpeg"), {"quality": 95, "subsampling": 0}),
+    FileFormat("JPEG", (".jpg", ".jpeg"), {"quality": 95, "subsampling": 0}, blurs_ids=True),
     FileFormat("TIFF", (".tif", ".tiff"), {}, sixteen_bits=True),  # Pillow cannot compress one that has EXIF data
     FileFormat("WEBP", (".webp",), {"quality": 95}),
     FileFormat("BMP", (".bmp",)),
@@ -34,6 +36,7 @@ READ_FORMATS = tuple(each.name for each in FORMATS)
 READ_EXTENSIONS = {extension: each.name for each in FORMATS for extension in each.extensions}
 SAVE_OPTIONS = {each.name: each.save_options for each in FORMATS if each.save_options is not None}
 WRITE_FORMATS = {extension: name for extension, name in READ_EXTENSIONS.items() if name in SAVE_OPTIONS}
+ID_BLURRING_FORMATS = tuple(each.name for each in FORMATS if each.blurs_ids)
 SIXTEEN_BIT_FORMATS = tuple(each.name for each in FORMATS if each.sixteen_bits)
 
 WIDE_GREY_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fastphoto.errors import InputError, printable, warn
 from fastphoto.photos.decode import apply_orientation, load_image, open_image
+from fastphoto.photos.formats import ID_BLURRING_FORMATS
 from fastphoto.photos.resize import same_aspect
 from fastphoto.regions.masks import MAXIMUM_REGIONS, MaskSource, OneMask, RegionMasks
 from fastphoto.regions.palette import PALETTE, TOLERANCE, extreme_3x3, minimum_area, snap_to_palette
@@ -151,7 +152,7 @@ def _rgb(image: Image.Image) -> np.ndarray:
 
 
 def _may_hold_ids(image: Image.Image, file_format: str | None) -> bool:
-    return image.mode == "P" or (image.mode == "L" and file_format != "JPEG")  # JPEG blurs ids into others
+    return image.mode == "P" or (image.mode == "L" and file_format not in ID_BLURRING_FORMATS)
 
 
 def _holds_ids(image: Image.Image, transparent: np.ndarray | None) -> bool:

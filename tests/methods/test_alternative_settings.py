@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -17,7 +17,8 @@ from fastphoto.encoders.encoder import load_encoder
 from fastphoto.optimisation.losses import WideWindowLoss
 from fastphoto.optimisation.presets import PRESETS
 from fastphoto.optimisation.progress import Progress
-from fastphoto.optimisation.style_losses import style_loss
+from fastphoto.optimisation.settings import Solver
+from fastphoto.optimisation.style_losses import Statistic, style_loss
 from fastphoto.regions.resizing import resize_masks
 
 CONTENT, STYLE = day(64, 80), dusk(72, 64)
@@ -66,7 +67,7 @@ def in_the_style_of(statistic: str) -> Tensor:
     )
 
 
-@pytest.mark.parametrize("statistic", ["gram", "moments", "wasserstein", "histogram", "patches"])
+@pytest.mark.parametrize("statistic", get_args(Statistic))
 def test_statistic_is_brought_to_the_styles_region_by_region(statistic):
     result = in_the_style_of(statistic)
     for layer in ("relu1_1", "relu2_1", "relu3_1", "relu4_1"):
@@ -132,7 +133,7 @@ def test_bilateral_grid_makes_images_of_a_grid_and_lowers_the_style_loss():
 # ---- solvers -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "adam", "gradient"])
+@pytest.mark.parametrize("solver", get_args(Solver))
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_lowers_its_loss_with_every_solver(preset, solver):
     """At every level of every stage."""

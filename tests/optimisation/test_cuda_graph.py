@@ -5,6 +5,9 @@ Where there is no GPU this is checked on the CPU, by looking at every operator t
 
 from __future__ import annotations
 
+from functools import partial
+from typing import get_args
+
 import pytest
 import torch
 from prepared_pairs import full_size_objective
@@ -16,8 +19,10 @@ from fastphoto.encoders.encoder import load_encoder
 from fastphoto.optimisation.cuda_graph import capture_graph
 from fastphoto.optimisation.descent import Descent
 from fastphoto.optimisation.presets import preset_settings
-from fastphoto.optimisation.solvers import LBFGS, Adam
+from fastphoto.optimisation.settings import Settings, Solver
+from fastphoto.optimisation.solvers import make_rule
 from fastphoto.optimisation.start import start_image
+from fastphoto.optimisation.style_losses import Statistic
 from fastphoto.regions.pair import PhotoPair
 
 READING_BACK = {
@@ -45,7 +50,7 @@ class NothingReadBack(TorchDispatchMode):
         return function(*arguments, **(named or {}))
 
 
-RULES = {"lbfgs": lambda: LBFGS(4, 0.01, 0.5), "adam": lambda: Adam(0.02, 20)}
+RULES = {solver: partial(make_rule, Settings(solver=solver, history=4), 20, 1.0) for solver in get_args(Solver)}
 
 
 def objective(device: torch.device, **settings):
@@ -70,7 +75,14 @@ def state(descent: Descent) -> dict[str, Tensor]:
     return found
 
 
-@pytest.mark.parametrize("settings", [{}, {"projection": False, "total_variation_weight": 1e-3}], ids=["fast", "plain"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"projection": False, "total_variation_weight": 1e-3},
+        *({"style_statistic": statistic} for statistic in get_args(Statistic)),
+    ],
+    ids=["plain", *get_args(Statistic)],
+)
 @pytest.mark.parametrize("rule", RULES)
 def test_a_step_reads_nothing_back_and_keeps_its_state_in_place(rule, settings):
     losses, start = objective(torch.device("cpu"), **settings)

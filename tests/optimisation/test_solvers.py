@@ -330,6 +330,7 @@ def test_non_finite_start_is_an_error_at_once(kind, steps):
 
 
 def test_every_solver_of_the_settings_has_a_rule_of_its_own():
+    assert set(get_args(Solver)) <= set(RULES), "a solver is missing from the rules that are tested here"
     rules = [type(make_rule(Settings(solver=solver), 10, 1.0)) for solver in get_args(Solver)]
     assert len(set(rules)) == len(rules), "two solvers share a rule"
 
