@@ -6,5 +6,6 @@ Each report is made by one function, which is also a command:
 - `survey.make_survey` (`fastphoto survey`): figures of the literature, made again.
 - `study.make_study` and `study_scores.chart_answers` (`fastphoto study`): a blind user study, and its outcome.
 
-All pages but the questionnaire of the study fill a `page.Page`. Import from the modules: `import fastphoto` loads `comparison` only.
+All pages but the questionnaire of the study fill a `page.Page`. Import from the modules: `import fastphoto` loads
+`comparison` only.
 """
