@@ -11,13 +11,16 @@ HEIGHT = 360
 """Default height of a sheet's pictures, in pixels."""
 
 _MARGIN = 8  # pixels between pictures, and around the sheet
-_FONT_SIZE, _LINE_HEIGHT = 16, 20  # pixels
+_FONT_SIZE = 16  # pixels
+_LINE_SPACING = 1.25  # from one line to the next, in font sizes
 _MINIMUM_COLUMN = 80  # pixels: room for the captions of narrow pictures
 
 _Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
-def make_contact_sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], height: int = HEIGHT) -> Image.Image:
+def make_contact_sheet(
+    rows: Sequence[Sequence[tuple[str, Image.Image]]], height: int = HEIGHT, font_size: int = _FONT_SIZE
+) -> Image.Image:
     """Put captioned pictures in rows on a white sheet.
 
     Columns are as wide as their widest picture, and at least 80 pixels. Captions are wrapped at the column's width and
@@ -27,6 +30,7 @@ def make_contact_sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], height
     Args:
         rows: (caption, picture) pairs, row by row; rows may differ in length.
         height: height in pixels that every picture is scaled to.
+        font_size: size of the captions' letters in pixels.
 
     Returns:
         The sheet, an RGB image.
@@ -36,7 +40,7 @@ def make_contact_sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], height
         >>> make_contact_sheet([[("Content", photo), ("Style", photo)]], height=100).size
         (324, 136)
     """
-    font = ImageFont.load_default(_FONT_SIZE)
+    font, line_height = ImageFont.load_default(font_size), round(font_size * _LINE_SPACING)
     cells = [[(caption, _scaled(picture.convert("RGB"), height)) for caption, picture in row] for row in rows if row]
     columns = max(map(len, cells), default=0)
     widths = [max(_MINIMUM_COLUMN, *(row[c][1].width for row in cells if c < len(row))) for c in range(columns)]
@@ -44,7 +48,7 @@ def make_contact_sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], height
         [_wrapped(caption, width, font) for (caption, _), width in zip(row, widths, strict=False)] for row in cells
     ]
     line_counts = [max(map(len, row)) for row in captions]
-    total_height = sum(height + _MARGIN + count * _LINE_HEIGHT for count in line_counts) + _MARGIN
+    total_height = sum(height + _MARGIN + count * line_height for count in line_counts) + _MARGIN
     sheet = Image.new("RGB", (sum(widths) + _MARGIN * (columns + 1), total_height), "white")
     draw, top = ImageDraw.Draw(sheet), _MARGIN
     for row, row_captions, line_count in zip(cells, captions, line_counts, strict=True):
@@ -52,9 +56,9 @@ def make_contact_sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], height
         for (_, picture), lines, width in zip(row, row_captions, widths, strict=False):
             sheet.paste(picture, (left + (width - picture.width) // 2, top))
             for number, line in enumerate(lines):
-                draw.text((left, top + height + 2 + number * _LINE_HEIGHT), line, "black", font)
+                draw.text((left, top + height + 2 + number * line_height), line, "black", font)
             left += width + _MARGIN
-        top += height + _MARGIN + line_count * _LINE_HEIGHT
+        top += height + _MARGIN + line_count * line_height
     return sheet
 
 

@@ -154,6 +154,13 @@ def test_pictures_are_360_pixels_high_by_default():
     assert make_contact_sheet([[("", picture(90))]]).size == (360 + 2 * GAP, 360 + 2 * GAP)
 
 
+def test_letters_can_be_larger():
+    small, large = (make_contact_sheet([[("A", picture(100))]], HEIGHT, size) for size in (16, 48))
+    assert (small.height, large.height) == (HEIGHT + LINE + 2 * GAP, HEIGHT + 3 * LINE + 2 * GAP)
+    inked = [(pixels(sheet)[HEIGHT + GAP :] < 128).all(2).any(1).sum() for sheet in (small, large)]
+    assert inked[1] == pytest.approx(3 * inked[0], abs=3), "the letter is not three times as high"
+
+
 @pytest.mark.parametrize(
     ("caption", "shown"),
     [("Pitié, α / β = 1e-3", "Pitie, alpha / beta = 1e-3"), ("λ = 10²", "lambda = 102"), ("雪 ~|", "? ~|")],
