@@ -10,7 +10,8 @@ search can be stopped, continued, and joined with another encoder's.
 
 `report` estimates how well the best trial does on new photos: it deals the pairs into folds, chooses the trial that is
 best on all folds but one, and judges it on the fold left out. The measure is the mean over pairs of max(style,
-photorealism), because "better than published" must hold for both.
+photorealism), because neither aim of the published method may be missed for the other. A low style distance can be
+bought with stains, which this measure does not see: look at the results too (docs/methods.md, Evaluation).
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -41,8 +42,8 @@ from fastphoto.regions.masks import region_map
 from fastphoto.regions.matching import Orphans
 from fastphoto.regions.pair import PhotoPair, prepare_pair
 
-Row = dict[str, float]
-"""Scores, measures and seconds of one result, by name."""
+Row = dict[str, Any]
+"""The "scores" and "measures" of one result, each by name, and its "seconds"."""
 
 
 def candidates() -> dict[str, Method]:
@@ -99,8 +100,10 @@ def table(options: argparse.Namespace) -> None:
     rows = {name: by_pair for name, by_pair in rows.items() if by_pair}
     if not rows:
         raise InputError(f"{options.out}: no results of these pairs; make them with score_methods.py run")
-    print("| method | style | photorealism | mean of the worse | both below 1 | CPU seconds |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| method | stains | look | invented, ΔE | photorealism | style | worse of both | both below 1 | CPU seconds |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     for name, by_pair in rows.items():
         print(_line(f"{known[name].title} (`{name}`)", list(by_pair.values())))
     if options.json:
@@ -124,18 +127,23 @@ def _judged(folder: Path, results: Mapping[str, Path], size: int, encoders: Sequ
     for name, file in results.items():
         check_size(file, reference_pair.size, size)
         measures = measured(file)
-        rows[name] = asdict(score_measures(measures, reference)) | asdict(measures) | {"seconds": _seconds(file)}
+        scores = score_measures(measures, reference)
+        rows[name] = {"scores": asdict(scores), "measures": asdict(measures), "seconds": _seconds(file)}
     return rows
 
 
 def _line(title: str, rows: Sequence[Row]) -> str:
-    """Return the line of the table for one method, from its rows of all pairs."""
-    style, photorealism, seconds = (
-        statistics.median(row[key] for row in rows) for key in ("style", "photorealism", "seconds")
+    """Return the line of the table for one method, from its rows of all pairs: medians, but for "of both"."""
+    scores = [row["scores"] for row in rows]
+    stains, look, photorealism, style = (
+        statistics.median(s[name] for s in scores) for name in ("stains", "look", "photorealism", "style")
     )
-    worse = statistics.mean(max(row["style"], row["photorealism"]) for row in rows)
-    both = sum(row["style"] < 1 and row["photorealism"] < 1 for row in rows)
-    return f"| {title} | {style:.2f} | {photorealism:.2f} | {worse:.2f} | {both} of {len(rows)} | {seconds:.1f} |"
+    invented = statistics.median(row["measures"]["invented"] for row in rows)
+    seconds = statistics.median(row["seconds"] for row in rows)
+    worse = statistics.mean(max(s["style"], s["photorealism"]) for s in scores)
+    both = sum(s["style"] < 1 and s["photorealism"] < 1 for s in scores)
+    numbers = [stains, look, invented, photorealism, style, worse]
+    return f"| {title} | {' | '.join(f'{n:.2f}' for n in numbers)} | {both} of {len(rows)} | {seconds:.1f} |"
 
 
 def is_done(result: Path) -> bool:

@@ -18,8 +18,10 @@ from fastphoto.cli.options import (
 from fastphoto.evaluation.scores import Evaluation, evaluate
 from fastphoto.reports.comparison import SIZE
 
-_HEADS = ("style", "photorealism", "Gram", "colour", "contrast", "affine", "edges", "SSIM")
+_SCORES = ("stains", "look", "photorealism", "style")
+_MEASURES = ("stains", "look", "invented", "affine", "edges", "SSIM", "contrast", "Gram")
 _WIDTH = 7  # characters of a column of numbers, at least
+_GAP = "  "  # between columns
 
 
 def add_parser(commands: Commands) -> None:
@@ -59,10 +61,14 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _print_table(evaluations: Mapping[str, Evaluation]) -> None:
-    """Print one line for each result, its name and its numbers in aligned columns."""
+    """Print one line for each result, its name, its scores and its measures in aligned columns."""
     name_width = max(map(len, ["result", *evaluations]))
-    widths = [max(_WIDTH, len(head)) for head in _HEADS]
-    print(f"{'result':<{name_width}}" + "".join(f"  {head:>{w}}" for head, w in zip(_HEADS, widths, strict=True)))
+    widths = [max(_WIDTH, len(head)) for head in _SCORES + _MEASURES]
+    scores_width = sum(widths[: len(_SCORES)]) + len(_GAP) * (len(_SCORES) - 1)
+    print(_GAP.join([" " * name_width, f"{'RATIOS':<{scores_width}}", "MEASURES"]))
+    heads = [f"{head:>{width}}" for head, width in zip(_SCORES + _MEASURES, widths, strict=True)]
+    print(_GAP.join([f"{'result':<{name_width}}", *heads]))
     for name, evaluation in evaluations.items():
         numbers = *asdict(evaluation.scores).values(), *asdict(evaluation.measures).values()
-        print(f"{name:<{name_width}}" + "".join(f"  {n:>{w}.3f}" for n, w in zip(numbers, widths, strict=True)))
+        cells = [f"{number:>{width}.3f}" for number, width in zip(numbers, widths, strict=True)]
+        print(_GAP.join([f"{name:<{name_width}}", *cells]))

@@ -9,7 +9,7 @@ from pathlib import Path
 from fastphoto.cli.messages import say_written
 from fastphoto.cli.options import Commands, folder_output_options, message_options
 from fastphoto.reports.study import TITLE, make_study
-from fastphoto.reports.study_answers import method_titles, read_answers
+from fastphoto.reports.study_answers import method_titles, read_answers, scores_of_results
 from fastphoto.reports.study_scores import chart_answers
 
 
@@ -61,4 +61,4 @@ def run_charts(args: argparse.Namespace) -> None:
     started = time.perf_counter()
     key = Path(args.key)
     answers = read_answers(key, [Path(path) for path in args.answers])
-    say_written(args, chart_answers(answers, Path(args.output), method_titles(key)), started)
+    say_written(args, chart_answers(answers, Path(args.output), method_titles(key), scores_of_results(key)), started)

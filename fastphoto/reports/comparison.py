@@ -100,16 +100,19 @@ class Comparison:
         notes = ["", "", *map(note, self.results.values())]
         page.gallery(list(zip(self.titles(), self.images(), notes, strict=True)))
 
-    def add_table(self, page: Page) -> None:
-        """Add the table of scores and measures to a page."""
-        page.table(RESULT_COLUMNS, [result_row(result) for result in self.results.values()], caption=TABLE_CAPTION)
+    def add_table(self, page: Page, by_stains: bool = False) -> None:
+        """Add the table of scores and measures to a page; by stains, the fewest first, or as the methods ran."""
+        results = list(self.results.values())
+        if by_stains:
+            results.sort(key=lambda result: result.evaluation.scores.stains)
+        page.table(RESULT_COLUMNS, [result_row(result) for result in results], caption=TABLE_CAPTION)
 
     def _page(self) -> Page:
         page = Page("Methods side by side", _INTRODUCTION)
         titles = self.titles()
         page.viewer(list(zip(titles, self.images(), strict=True)), left="Content", right=titles[2])
         self.add_pictures(page)
-        self.add_table(page)
+        self.add_table(page, by_stains=True)
         for result in self.results.values():
             settings = result.method.as_dict()
             page.details(result.method.title, [(name, _setting_text(value)) for name, value in settings.items()])
@@ -282,7 +285,7 @@ def _measured_masks(pair: PhotoPair) -> tuple[_Masks, _Masks]:
 
 _INTRODUCTION = (
     "This page compares methods that give one photo, the content, the look of another photo, the style. Scores are "
-    "distances: lower is better, and 1.00 is the median of the results that Deep Photo Style Transfer published. "
+    "ratios: lower is better, and 1.00 is the median of the results that Deep Photo Style Transfer published. "
     f"{SCORES_EXPLAINED}"
 )
 

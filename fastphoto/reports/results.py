@@ -23,38 +23,44 @@ class Result:
 
 RESULT_COLUMNS = (
     Column("Method"),
-    Column("style", "low", ".2f"),
+    Column("stains", "low", ".2f"),
+    Column("look", "low", ".2f"),
     Column("photorealism", "low", ".2f"),
-    Column("worse of both", "low", ".2f"),
-    Column("Gram", "low", ".3f"),
-    Column("colour", "low", ".2f"),
-    Column("contrast", "low", ".3f"),
+    Column("style", "low", ".2f"),
+    Column("seconds", "low", ".1f"),
+    Column("stains, ΔE", "low", ".2f"),
+    Column("look, ΔE", "low", ".2f"),
+    Column("invented, ΔE", "low", ".2f"),
     Column("affine", "low", ".2f"),
     Column("edges", "high", ".3f"),
     Column("SSIM", "high", ".3f"),
-    Column("seconds", "low", ".1f"),
+    Column("contrast", "low", ".3f"),
+    Column("Gram", "low", ".3f"),
 )
 """The columns of a table that has a `result_row` for each result."""
 
 TABLE_CAPTION = "Lower is better, except for edges and SSIM. Click a heading to sort."
 
 SCORES_EXPLAINED = (
-    "The style score measures how far the Gram matrices, colours and local contrast of the regions are from the "
-    "style's. The photorealism score measures how far the result is from a local recolouring of the content, and how "
-    "much its edges have changed. An unchanged content is perfectly photorealistic, so judge a method by both scores "
-    "together."
+    "Stains are colour that no local recolouring of the content explains: the fewer, the better a photograph. Look is "
+    "how far the colours of the regions are from the style's. These two agree with the eye. An unchanged content has "
+    "few stains, so judge a method by both together.\n\n"
+    "The published method aims at the other two scores. Photorealism is how far the result is from an affine map of "
+    "each 3x3 window of the content, and how much its edges have changed. Style is how far the Gram matrices, colours "
+    "and local contrast of the regions are from the style's. A low style score can be bought with stains, so it says "
+    "nothing of quality by itself: of two results, that with the nearer Gram matrices was mostly the worse photograph."
 )
 
 
 def result_row(result: Result) -> list[Cell]:
-    """Return title, scores, measures and seconds of a result, for `RESULT_COLUMNS`."""
+    """Return title, scores, seconds and measures of a result, for `RESULT_COLUMNS`."""
     s, m = result.evaluation.scores, result.evaluation.measures
-    scores = [s.style, s.photorealism, max(s.style, s.photorealism)]
-    measures = [m.gram, m.colour, m.contrast, m.affine, m.edge, m.ssim]
-    return [result.method.title, *scores, *measures, result.seconds]
+    scores = [s.stains, s.look, s.photorealism, s.style]
+    measures = [m.stains, m.look, m.invented, m.affine, m.edge, m.ssim, m.contrast, m.gram]
+    return [result.method.title, *scores, result.seconds, *measures]
 
 
 def scores_note(result: Result) -> str:
-    """Return the two scores of a result, as shown below its picture."""
+    """Return the scores of a result that agree with the eye, as shown below its picture."""
     scores = result.evaluation.scores
-    return f"style {scores.style:.2f}, photorealism {scores.photorealism:.2f}"
+    return f"stains {scores.stains:.2f}, look {scores.look:.2f}"

@@ -31,6 +31,7 @@ class _ComparedPair:
     style: Path
     results: dict[str, Path]  # by method, in alphabetical order
     titles: dict[str, str]  # by method
+    scores: dict[str, dict[str, float]]  # by method; those of a folder that has them
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class _BlindResults:
 
     results: list[dict[str, str]]  # id of each result, and ids of the pictures "result", "content" and "style"
     pictures: dict[str, str]  # id -> data: URI
-    key: dict[str, dict[str, str]]  # id of a result -> its "pair" and "method"
+    key: dict[str, dict[str, Any]]  # id of a result -> its "pair", "method" and "scores"
 
 
 def make_study(
@@ -55,7 +56,8 @@ def make_study(
     The page shows the results of all methods on all pairs, one at a time, in an order that each participant's browser
     shuffles. It asks how photorealistic each result is and how faithful to the style, both on the four-point scale on
     which users rated photorealism for Deep Photo Style Transfer (Luan et al., CVPR 2017): 1 definitely not ... 4
-    definitely. The page names no method, pair or file: images have random ids, and only the key says what they are.
+    definitely. The page names no method, pair or file: images have random ids, and only the key says what they are,
+    and how they score.
 
     Args:
         comparisons: folders that `fastphoto compare` wrote; the name of a folder is the name of its pair.
@@ -130,7 +132,19 @@ def _read_comparison(folder: Path) -> _ComparedPair:
         style=_named_file(path, comparison, "style"),
         results={method: _named_file(path, methods[method], "file") for method in sorted(methods)},
         titles={method: str(methods[method].get("title", method)) for method in sorted(methods)},
+        scores={method: _scores(path, method, methods[method]) for method in sorted(methods)},
     )
+
+
+def _scores(comparison: Path, method: str, description: Mapping[str, Any]) -> dict[str, float]:
+    """Return the scores of a method by name, from its description in a comparison.json; {} if it has none."""
+    scores = description.get("scores", {})
+    if not isinstance(scores, dict) or not all(type(score) in (int, float) for score in scores.values()):
+        raise InputError(
+            f'{printable(comparison)}: "scores" of {printable(method)} must be numbers by name; '
+            "write it with `fastphoto compare`"
+        )
+    return scores
 
 
 def _named_file(comparison: Path, description: Mapping[str, Any], entry: str) -> Path:
@@ -149,7 +163,7 @@ def _hide_names(pairs: Sequence[_ComparedPair], seed: int, image_width: int) -> 
     ids = _random_ids(seed)
     picture_ids: dict[str, str] = {}  # data: URI -> id; equal pictures share one
     results: list[dict[str, str]] = []
-    key: dict[str, dict[str, str]] = {}
+    key: dict[str, dict[str, Any]] = {}
 
     def picture_id(path: Path) -> str:
         uri = encode_picture(path, printable(path), image_width).uri
@@ -160,7 +174,7 @@ def _hide_names(pairs: Sequence[_ComparedPair], seed: int, image_width: int) -> 
         for method, path in pair.results.items():
             result = next(ids)
             results.append({"id": result, "result": picture_id(path), "content": content, "style": style})
-            key[result] = {"pair": pair.name, "method": method}
+            key[result] = {"pair": pair.name, "method": method, "scores": pair.scores[method]}
     results.sort(key=lambda one: one["id"])
     return _BlindResults(
         results, dict(sorted((picture, uri) for uri, picture in picture_ids.items())), dict(sorted(key.items()))

@@ -78,6 +78,22 @@ def method_titles(key: Path) -> dict[str, str]:
     return titles
 
 
+def scores_of_results(key: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """Return the scores of a study's results, by pair and method and then by name; raise as `read_answers` does.
+
+    They are those that `fastphoto compare` wrote. Results without scores are left out.
+    """
+    images = read_json_object(Path(key)).get("images")
+    try:
+        return {
+            (image["pair"], image["method"]): {name: float(value) for name, value in image["scores"].items()}
+            for image in dict(images or {}).values()
+            if image.get("scores")
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise _not_a_key(key) from None
+
+
 def _read_key(path: Path) -> tuple[str, dict[str, tuple[str, str]]]:
     """Return the id of the study, and the pair and method of each image by the image's id."""
     key = read_json_object(path)

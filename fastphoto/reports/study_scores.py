@@ -10,6 +10,7 @@ from pathlib import Path
 from fastphoto.errors import InputError
 from fastphoto.reports.page import Page
 from fastphoto.reports.page_tables import Cell, Column
+from fastphoto.reports.study_agreement import ResultScores, add_agreement
 from fastphoto.reports.study_answers import QUESTIONS, Answer, Question
 from fastphoto.reports.study_bar_chart import check_matplotlib, draw_bar_chart
 from fastphoto.reports.study_statistics import RESAMPLES, Score, score
@@ -20,7 +21,12 @@ _HEADINGS = {"photorealism": "Photorealism", "faithfulness": "Faithfulness to th
 _ScoreTable = Mapping[Question, Mapping[str, Score | None]]  # by question and method; None: nobody answered
 
 
-def chart_answers(answers: Sequence[Answer], output: Path, titles: Mapping[str, str] | None = None) -> Path:
+def chart_answers(
+    answers: Sequence[Answer],
+    output: Path,
+    titles: Mapping[str, str] | None = None,
+    result_scores: ResultScores | None = None,
+) -> Path:
     """Write the outcome of a study: `scores.html` with two bar charts, and `scores.csv` with their numbers.
 
     The charts show for each method the mean photorealism and the mean faithfulness to the style, with 95 % confidence
@@ -31,6 +37,8 @@ def chart_answers(answers: Sequence[Answer], output: Path, titles: Mapping[str, 
         answers: all answers to the study, as `read_answers` returns them.
         output: folder to write; made if it does not exist.
         titles: titles of methods by name, as `method_titles` returns them; other methods are shown by their names.
+        result_scores: scores of the results, as `scores_of_results` returns them; None: the page compares answers with
+            no scores.
 
     Returns:
         The path of the page.
@@ -40,9 +48,10 @@ def chart_answers(answers: Sequence[Answer], output: Path, titles: Mapping[str, 
         FileError: a file that cannot be written.
 
     Example:
-        >>> from fastphoto.reports.study_answers import method_titles, read_answers
-        >>> answers = read_answers("study/key.json", ["answers-1.json", "answers-2.json"])  # doctest: +SKIP
-        >>> chart_answers(answers, "charts", method_titles("study/key.json"))  # doctest: +SKIP
+        >>> from fastphoto.reports.study_answers import method_titles, read_answers, scores_of_results
+        >>> key = Path("study/key.json")
+        >>> answers = read_answers(key, [Path("answers-1.json"), Path("answers-2.json")])  # doctest: +SKIP
+        >>> chart_answers(answers, Path("charts"), method_titles(key), scores_of_results(key))  # doctest: +SKIP
         PosixPath('charts/scores.html')
     """
     check_matplotlib()
@@ -61,7 +70,9 @@ def chart_answers(answers: Sequence[Answer], output: Path, titles: Mapping[str, 
     shown_titles = {method: (titles or {}).get(method, method) for method in methods}
     folder = make_folder(output)
     write_text(folder / "scores.csv", _csv_text(methods, scores))
-    _scores_page(answers, shown_titles, scores).write(folder / "scores.html")
+    page = _scores_page(answers, shown_titles, scores)
+    add_agreement(page, answers, shown_titles, result_scores or {})
+    page.write(folder / "scores.html")
     return folder / "scores.html"
 
 

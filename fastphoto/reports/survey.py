@@ -97,8 +97,9 @@ def _with_figure(report: MethodCallback, figure: str) -> MethodCallback:
 _INTRODUCTION = (
     "This page shows figures of the literature on photo style transfer, made again by one program on the same photos. "
     "Every method is either an optimisation with its own losses, start image and schedule, or a colour transfer.\n\n"
-    f"Scores are distances: lower is better. {SCORES_EXPLAINED} At 350 pixels, 1.00 is the median of the results that "
-    "Deep Photo Style Transfer published; at other sizes, scores can only be compared with one another."
+    "Scores are ratios: lower is better. At 350 pixels, 1.00 is the median of the results that Deep Photo Style "
+    "Transfer published; at other sizes, scores can only be compared with one another. "
+    f"{SCORES_EXPLAINED}"
 )
 _CREDITS = (
     "Lake Sherburne, Beacon Street at sunset, and hikers on a dune: Budgie Desktop Developers, CC0 1.0. Picos de "

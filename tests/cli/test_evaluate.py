@@ -25,15 +25,19 @@ def results(tmp_path) -> list[str]:
 def test_a_table(pair, photos, results, capsys):
     assert run_here("evaluate", *pair, *results) == 0
     said = capsys.readouterr()
-    head, *rows = said.out.splitlines()
-    assert said.err == "" and head.split()[:3] == ["result", "style", "photorealism"]
+    groups, head, *rows = said.out.splitlines()
+    assert said.err == "" and head.split()[:3] == ["result", "stains", "look"] and head.split()[-1] == "Gram"
+    assert groups.split() == ["RATIOS", "MEASURES"]
+    scores_end, measures_start = head.index("style") + len("style"), groups.index("MEASURES")
+    assert head[measures_start:].split()[0] == "stains" and scores_end < measures_start, "groups are not above columns"
     assert {len(row) for row in rows} == {len(head)}, "columns are not aligned"
     masks = photos["content_mask"], photos["style_mask"]
     expected = fastphoto.evaluate(photos["content"], photos["style"], {path: path for path in results}, *masks)
     for row, (path, evaluation) in zip(rows, expected.items(), strict=True):
         name, *numbers = row.split()
-        scores, m = evaluation.scores, evaluation.measures
-        values = [scores.style, scores.photorealism, m.gram, m.colour, m.contrast, m.affine, m.edge, m.ssim]
+        s, m = evaluation.scores, evaluation.measures
+        values = [s.stains, s.look, s.photorealism, s.style]
+        values += [m.stains, m.look, m.invented, m.affine, m.edge, m.ssim, m.contrast, m.gram]
         assert name == path and [float(number) for number in numbers] == pytest.approx(values, abs=6e-4)
 
 
@@ -41,8 +45,10 @@ def test_json_relative_to_a_reference(pair, results, capsys):
     one, other = results
     assert run_here("evaluate", *pair, one, other, "--reference", one, "--json") == 0
     said = json.loads(capsys.readouterr().out)
-    assert list(said) == [one, other] and said[one]["scores"] == pytest.approx({"style": 1, "photorealism": 1})
-    assert said[other]["scores"]["style"] != pytest.approx(1)
+    assert list(said) == [one, other] and list(said[one]["scores"]) == ["stains", "look", "photorealism", "style"]
+    assert list(said[one]["scores"].values()) == pytest.approx([1, 1, 1, 1])
+    assert all(score != pytest.approx(1) for score in said[other]["scores"].values())
+    assert list(said[one]["measures"])[:3] == ["stains", "look", "invented"]
 
 
 def test_a_result_of_another_aspect(pair, tmp_path, capsys):

@@ -12,7 +12,8 @@ from rendered_photos import Rendered, day, dusk
 from torch import Tensor
 
 from fastphoto.encoders.encoder import Encoder
-from fastphoto.evaluation.measures import GRAM_LAYERS, measure
+from fastphoto.evaluation.measures import measure
+from fastphoto.evaluation.style_measures import GRAM_LAYERS
 
 
 def region_map(photo: Rendered) -> Tensor:
@@ -75,19 +76,61 @@ def plain_edges(lightness: np.ndarray) -> np.ndarray:
     return magnitude / (magnitude.mean() + 1e-6)
 
 
-def plain_affine(content: Tensor, result: Tensor) -> float:
-    """A ridge regression for every window, as a least squares problem with three more rows."""
-    x, y = (np.pad(i.double().numpy(), ((0, 0), (1, 1), (1, 1)), mode="symmetric") for i in (content, result))
+def plain_residuals(content: np.ndarray, result: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
+    """A ridge regression for every window, as a least squares problem with three more rows; (windows, channels)."""
+    side = 2 * radius + 1
+    x, y = (np.pad(image, ((0, 0), (radius, radius), (radius, radius)), mode="edge") for image in (content, result))
     left = []
     for i in range(content.shape[1]):
         for j in range(content.shape[2]):
-            a, b = (p[:, i : i + 3, j : j + 3].reshape(3, 9).T for p in (x, y))
+            a, b = (p[:, i : i + side, j : j + side].reshape(3, side * side).T for p in (x, y))
             a, b = a - a.mean(0), b - b.mean(0)
-            rows = np.concatenate([a / 3, math.sqrt(1e-4) * np.eye(3)])
-            expected = np.concatenate([b / 3, np.zeros((3, 3))])
+            rows = np.concatenate([a / side, math.sqrt(epsilon) * np.eye(3)])
+            expected = np.concatenate([b / side, np.zeros((3, 3))])
             maps = np.linalg.lstsq(rows, expected, rcond=None)[0]
             left.append(((rows @ maps - expected) ** 2).sum(0))
-    return 255 * math.sqrt(np.mean(left))
+    return np.array(left)
+
+
+def plain_affine(content: Tensor, result: Tensor) -> float:
+    return 255 * math.sqrt(plain_residuals(content.double().numpy(), result.double().numpy(), 1, 1e-4).mean())
+
+
+def plain_half(planes: np.ndarray) -> np.ndarray:
+    """The means of squares of four pixels; a last odd row or column is left out."""
+    height, width = planes.shape[1] // 2, planes.shape[2] // 2
+    half = np.zeros((3, height, width))
+    for i in range(height):
+        for j in range(width):
+            half[:, i, j] = planes[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean((1, 2))
+    return half
+
+
+def plain_stains(content: np.ndarray, result: np.ndarray) -> float:
+    """The mean over four sizes of what the maps of 9 x 9 windows leave of a* and b*, from Lab (3, H, W)."""
+    found = []
+    for _ in range(4):
+        left = plain_residuals(content, result, radius=4, epsilon=1.0)
+        found.append(np.sqrt(left[:, 1] + left[:, 2]).mean())
+        content, result = plain_half(content), plain_half(result)
+    return float(np.mean(found))
+
+
+def plain_invented(content: np.ndarray, result: np.ndarray) -> float:
+    """Local strength of four bands beyond that of the content, amplified as the median pixel is, from Lab (3, H, W)."""
+    total = 0.0
+    for fine, coarse in ((0, 2), (2, 4), (4, 8), (8, 16)):
+        strength = []
+        for lab in (content, result):
+            bands = [
+                (plain_blur(plane, fine, 4 * fine) if fine else plane) - plain_blur(plane, coarse, 4 * coarse)
+                for plane in lab
+            ]
+            strength.append(np.sqrt(plain_blur(sum(band**2 for band in bands), 2 * coarse, 8 * coarse)))
+        theirs, ours = strength
+        gain = max(1.0, float(np.median(ours / (theirs + 0.25))))
+        total += np.mean([max(o - (1.5 * gain * t + 0.5), 0) for o, t in zip(ours.flat, theirs.flat, strict=True)])
+    return float(total)
 
 
 def plain_gram(features: Tensor, mask: np.ndarray) -> np.ndarray:
@@ -105,7 +148,7 @@ def plain_gram(features: Tensor, mask: np.ndarray) -> np.ndarray:
     return total / area
 
 
-def plain_colour(ours: np.ndarray, theirs: np.ndarray) -> float:
+def plain_look(ours: np.ndarray, theirs: np.ndarray) -> float:
     """Distance of two sets of colours (3, N): along each direction the root mean square distance of quantiles."""
     random = np.random.default_rng(0).normal(size=(3, 32))
     levels = (np.arange(256) + 0.5) / 256
@@ -139,26 +182,31 @@ def test_style_measures_are_those_of_their_definitions(embedded):
     got = measure(content.pixels, style.pixels, result, region_map(content), region_map(style), [embedded])
     ours, theirs = plain_planes(result), plain_planes(style.pixels)
     levels = (np.arange(64) + 0.5) / 64
-    colour = contrast = 0.0
+    look = contrast = 0.0
     for number in (0, 1):
         mask, style_mask = content.region_map == number, style.region_map == number
-        colour += mask.mean() * plain_colour(ours[:, mask], theirs[:, style_mask])
+        look += mask.mean() * plain_look(ours[:, mask], theirs[:, style_mask])
         for a, b in zip(plain_bands(ours[0]), plain_bands(theirs[0]), strict=True):
             apart = np.abs(np.quantile(a[mask], levels) - np.quantile(b[style_mask], levels))
             contrast += mask.mean() * apart.mean() / 3
-    assert got.colour == pytest.approx(colour, rel=1e-6)
+    assert got.look == pytest.approx(look, rel=1e-6)
     assert got.contrast == pytest.approx(contrast, rel=1e-6)
     gram = plain_gram_distance(content, style, result, dict.fromkeys(GRAM_LAYERS, embedded))
     assert got.gram == pytest.approx(gram, rel=1e-5)
 
 
-def test_photorealism_measures_are_those_of_their_definitions(embedded):
+def test_measures_of_the_content_are_those_of_their_definitions(embedded):
     content = day(24, 31).pixels
-    result = (dusk(24, 31).pixels.roll(1, 2) * 0.3 + 0.5 * content).clamp(0, 1)
+    result = (dusk(24, 31).pixels.roll(1, 2) * 0.6 + 0.5 * content).clamp(0, 1)
+    result[:, 4:10, 8:20] = 1 - result[:, 4:10, 8:20]  # a blotch in the sky
     whole = torch.zeros(24, 31, dtype=torch.int64)
     got = measure(content, content, result, whole, whole, [embedded])
+    lab = [plain_planes(image) for image in (content, result)]
+    assert got.stains == pytest.approx(plain_stains(*lab), rel=1e-6)
+    assert got.invented == pytest.approx(plain_invented(*lab), rel=1e-6)
+    assert got.invented > 0.1, "the example has no invented structure"
     assert got.affine == pytest.approx(plain_affine(content, result), rel=1e-6)
-    edges = [plain_edges(plain_planes(image)[0]) for image in (content, result)]
+    edges = [plain_edges(planes[0]) for planes in lab]
     assert got.edge == pytest.approx(plain_similarity(*edges, span=8, radius=6, crop=0), rel=1e-6)
     luma = [np.tensordot([0.299, 0.587, 0.114], image.double().numpy(), 1) for image in (content, result)]
     assert got.ssim == pytest.approx(plain_similarity(*luma, span=1, radius=5, crop=5), rel=1e-6)

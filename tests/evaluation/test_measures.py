@@ -55,28 +55,47 @@ def test_a_photo_is_its_own_style_and_content(embedded):
     photo = day()
     got = measure(photo.pixels, photo.pixels, photo.pixels, region_map(photo), region_map(photo), [embedded])
     assert got.gram == NO_GRAM
-    assert got.colour == ZERO
+    assert got.look == ZERO
     assert got.contrast == ZERO
+    assert got.invented == 0
+    assert 0 < got.stains <= math.sqrt(2)
     assert got.edge == pytest.approx(1, abs=1e-12)
     assert got.ssim == pytest.approx(1, abs=1e-12)
     assert 0 < got.affine <= 2.55
 
 
 @pytest.mark.parametrize("shift", [3.0, -8.0], ids=["lighter", "darker"])
-def test_colours_shifted_by_a_distance_are_that_far_apart(embedded, shift):
+def test_looks_shifted_by_a_distance_are_that_far_apart(embedded, shift):
     levels = ripples(40, 40, 5)
-    got = measure_whole(grey(levels), grey(levels), grey(levels + shift), embedded).colour
+    got = measure_whole(grey(levels), grey(levels), grey(levels + shift), embedded).look
     random = np.random.default_rng(0).normal(size=(3, 32))
     cosines = random[0] / np.linalg.norm(random, axis=0)
     assert got == pytest.approx(abs(shift) * math.sqrt((cosines**2).mean()), rel=1e-4)
     assert got == pytest.approx(abs(shift) / math.sqrt(3), rel=0.2), "far from the mean over all directions"
 
 
-def test_colour_does_not_depend_on_where_pixels_are(embedded):
+def test_look_falls_as_colours_move_to_the_styles(embedded):
+    content, style = day(), dusk()
+    shift = (style.mean_colours() - content.mean_colours())[region_map(content)].permute(2, 0, 1)
+    looks = [
+        measure(
+            content.pixels,
+            style.pixels,
+            (content.pixels + share * shift).clamp(0, 1),
+            region_map(content),
+            region_map(style),
+            [embedded],
+        ).look
+        for share in (0, 0.5, 1)
+    ]
+    assert looks[0] > 1.5 * looks[1] > 1.5 * 1.5 * looks[2] > 0
+
+
+def test_look_does_not_depend_on_where_pixels_are(embedded):
     photo, order = day().pixels, torch.randperm(48 * 64, generator=torch.Generator().manual_seed(0))
     shuffled = photo.flatten(1)[:, order].reshape_as(photo)
     got = measure_whole(photo, photo, shuffled, embedded)
-    assert got.colour == ZERO
+    assert got.look == ZERO
     assert got.contrast > 0.3
     assert got.gram > 0.05
 
@@ -132,7 +151,7 @@ def test_a_style_that_activates_nothing_is_only_like_itself(shallow):
 # ---- regions -------------------------------------------------------------------------------------------------
 
 
-def test_swapped_regions_raise_gram_and_colour_only(embedded):
+def test_swapped_regions_raise_gram_and_look_only(embedded):
     photo, style = day(), dusk()
     regions, style_regions = region_map(photo), region_map(style)
     # A style that has in each region what the result has.
@@ -142,8 +161,8 @@ def test_swapped_regions_raise_gram_and_colour_only(embedded):
         for theirs in (style_regions, 1 - style_regions)
     )
     assert swapped.gram > 1.3 * straight.gram
-    assert swapped.colour > 2 * straight.colour
-    of_content = ("affine", "edge", "ssim")
+    assert swapped.look > 2 * straight.look
+    of_content = ("stains", "invented", "affine", "edge", "ssim")
     assert [getattr(swapped, name) for name in of_content] == pytest.approx(
         [getattr(straight, name) for name in of_content], rel=1e-12
     )
@@ -170,7 +189,7 @@ def test_regions_count_by_their_area_in_the_content(embedded):
     both = measured(regions, style_regions)
     sky, land = (measured(regions - number, -(style_regions - number).abs()) for number in (0, 1))
     share = float(regions.float().mean())
-    for name in ("gram", "colour", "contrast"):
+    for name in ("look", "contrast", "gram"):
         of_sky, of_land = getattr(sky, name), getattr(land, name)
         assert getattr(both, name) == pytest.approx((1 - share) * of_sky + share * of_land, rel=1e-6), name
         assert abs(of_sky - of_land) > 0.05 * of_land, f"{name}: the example would hide a wrong weight"
@@ -190,7 +209,7 @@ def test_regions_below_half_a_percent_are_skipped(embedded, role):
 
     assert_same_measures(measured(19, number=7), measured(19, number=-1))
     region, none = measured(20, number=7), measured(20, number=-1)
-    assert abs(region.colour - none.colour) > 1e-6 * none.colour, "a region of half a percent was skipped"
+    assert abs(region.look - none.look) > 1e-6 * none.look, "a region of half a percent was skipped"
     assert abs(region.gram - none.gram) > 1e-5 * none.gram, "a region of half a percent was skipped"
 
 

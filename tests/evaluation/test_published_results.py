@@ -60,14 +60,13 @@ def test_published_results_measure_the_same_by_both_implementations(metrics, bot
     pair = ReferencePair(pixels[0], pixels[1], *map(torch.from_numpy, maps), both_encoders)
     for image, tensor in zip(results, pixels[2:], strict=True):
         expected, got = metrics.measure(content, style, image, *maps), asdict(pair.measure(tensor))
-        shared = set(got) - {"ssim"}
-        assert shared <= set(expected)
-        assert {name: got[name] for name in shared} == pytest.approx(
-            {name: expected[name] for name in shared}, rel=1e-5
-        )
+        expected["look"] = expected.pop("colour")
+        del got["ssim"]  # the other implementation lacks it
+        # Pixels are float64 there and float32 here, and so are the features of the encoders.
+        assert got == pytest.approx({name: expected[name] for name in got}, rel=1e-5)
 
 
-def test_the_first_stage_has_more_style_and_is_less_of_a_photo_than_the_final_result():
+def test_the_first_stage_has_more_style_and_more_stains_than_the_final_result():
     folder = SHARED / "pairs" / "5"
     if not folder.is_dir():
         pytest.skip("needs a published pair of photos, which is not part of the project")
@@ -83,5 +82,6 @@ def test_the_first_stage_has_more_style_and_is_less_of_a_photo_than_the_final_re
     final, first = evaluations["published"].scores, evaluations["stage1"].scores
     assert first.style < final.style
     assert first.photorealism > 1.5 * final.photorealism
-    assert 0.5 < final.style < 2, "far from the median of the published results, which is 1"
-    assert 0.5 < final.photorealism < 2, "far from the median of the published results, which is 1"
+    assert first.stains > 1.1 * final.stains
+    for name, score in asdict(final).items():
+        assert 0.5 < score < 2, f"{name} is far from the median of the published results, which is 1"

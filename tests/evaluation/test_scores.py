@@ -12,17 +12,26 @@ from fastphoto.errors import InputError
 from fastphoto.evaluation.measures import Measures
 from fastphoto.evaluation.scores import PUBLISHED, PUBLISHED_GRAM, Scores, published, score_measures
 
+REFERENCE = Measures(stains=2.8, look=4, invented=0, affine=2, edge=0.6, ssim=0.5, contrast=0.5, gram=0.2)
 
-def test_scores_are_mean_ratios():
-    reference = Measures(gram=0.2, colour=4, contrast=0.5, affine=2, edge=0.6, ssim=0.5)
-    got = score_measures(Measures(gram=0.1, colour=8, contrast=0.2, affine=3, edge=0.9, ssim=0.1), reference)
-    assert got.style == pytest.approx((0.5 + 2 + 0.4) / 3)
+
+def test_scores_are_ratios_and_means_of_ratios():
+    worse = Measures(stains=4.3, look=8, invented=1, affine=3, edge=0.9, ssim=0.1, contrast=0.2, gram=0.1)
+    got = score_measures(worse, REFERENCE)
+    assert got.stains == pytest.approx(4.5 / 3)
+    assert got.look == pytest.approx(2)
     assert got.photorealism == pytest.approx((1.5 + 0.25) / 2)
+    assert got.style == pytest.approx((0.5 + 2 + 0.4) / 3)
 
 
 def test_a_reference_scores_one():
-    reference = Measures(gram=0.2, colour=4, contrast=0.5, affine=2, edge=0.6, ssim=0.5)
-    assert score_measures(reference, reference) == Scores(style=1, photorealism=1)
+    assert score_measures(REFERENCE, REFERENCE) == Scores(stains=1, look=1, photorealism=1, style=1)
+
+
+def test_a_reference_without_stains_has_a_ratio():
+    clean = replace(REFERENCE, stains=0.0)
+    assert score_measures(clean, clean).stains == 1
+    assert score_measures(replace(clean, stains=0.1), clean).stains == pytest.approx(1.5)
 
 
 def test_the_published_medians_are_the_default_reference():
@@ -30,7 +39,7 @@ def test_the_published_medians_are_the_default_reference():
     assert score_measures(worse) == score_measures(worse, PUBLISHED)
 
 
-@pytest.mark.parametrize("change", [{"gram": 0.0}, {"edge": 1.0}], ids=["gram", "edge"])
+@pytest.mark.parametrize("change", [{"look": 0.0}, {"gram": 0.0}, {"edge": 1.0}], ids=["look", "gram", "edge"])
 def test_a_reference_without_distance_is_refused(change):
     with pytest.raises(InputError, match=f"reference: its {next(iter(change))}"):
         score_measures(PUBLISHED, replace(PUBLISHED, **change))

@@ -48,7 +48,8 @@ class Comparisons:
         methods = {}
         for number, (name, title) in enumerate((self.titles if titles is None else titles).items()):
             Image.fromarray(self.result(pair, number).array).save(folder / f"{name}-file.png")
-            methods[name] = {"file": f"{name}-file.png", "title": title, "seconds": 1.5}
+            scores = {"stains": 0.5 + 0.1 * number, "look": 0.9 - 0.1 * number}
+            methods[name] = {"file": f"{name}-file.png", "title": title, "seconds": 1.5, "scores": scores}
         description = {"content": "secretcontent.png", "style": f"secretstyle{pair}.png", "methods": methods}
         (folder / "comparison.json").write_text(json.dumps(description))
         return folder

@@ -142,7 +142,7 @@ def test_results_are_measured_by_region_as_evaluate_does():
         assert_same_evaluation(result.evaluation, by_region[name])
     assert list(by_region) == list(comparison.results)
     as_a_whole = evaluate(CONTENT.array, STYLE.array, pixels)
-    whole, parts = (evaluations["reinhard"].measures.colour for evaluations in (as_a_whole, by_region))
+    whole, parts = (evaluations["reinhard"].measures.look for evaluations in (as_a_whole, by_region))
     assert whole != pytest.approx(parts), "masks change nothing"
 
 

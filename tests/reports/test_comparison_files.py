@@ -128,7 +128,7 @@ def test_description_has_all_settings_with_infinity_as_text(folder):
 
 
 def test_written_pictures_have_the_described_measures(folder):
-    """But for the rounding of the pictures to 8 bits."""
+    """But for the rounding of the pictures to 8 bits, which may move structure across the limit of what is invented."""
     methods = description_of(folder)["methods"]
     pictures = {name: folder / methods[name]["file"] for name in methods}
     evaluations = evaluate(
@@ -136,7 +136,7 @@ def test_written_pictures_have_the_described_measures(folder):
     )
     for name, evaluation in evaluations.items():
         assert asdict(evaluation.scores) == pytest.approx(methods[name]["scores"], rel=0.03)
-        assert asdict(evaluation.measures) == pytest.approx(methods[name]["measures"], rel=0.03)
+        assert asdict(evaluation.measures) == pytest.approx(methods[name]["measures"], rel=0.03, abs=0.005)
 
 
 def test_study_accepts_the_folder(folder, comparison, tmp_path):
@@ -144,6 +144,8 @@ def test_study_accepts_the_folder(folder, comparison, tmp_path):
     key = json.loads((page.parent / "key.json").read_text())
     assert sorted(image["method"] for image in key["images"].values()) == sorted(NAMES)
     assert {image["pair"] for image in key["images"].values()} == {"lake"}
+    for image in key["images"].values():
+        assert image["scores"] == asdict(comparison.results[image["method"]].evaluation.scores)
     assert key["methods"] == {name: result.method.title for name, result in comparison.results.items()}
 
 
@@ -176,21 +178,28 @@ def test_page_stores_every_picture_once(folder):
         )
 
 
+def test_table_begins_with_the_fewest_stains(folder, comparison):
+    by_stains = sorted(comparison.results.values(), key=lambda result: result.evaluation.scores.stains)
+    assert by_stains != list(comparison.results.values()), "the methods ran in this order"
+    assert words(read_page(folder).all("th", scope="row")) == [result.method.title for result in by_stains]
+
+
 @pytest.mark.parametrize("number, name", list(enumerate(NAMES)), ids=NAMES)
 def test_page_says_scores_and_measures(folder, comparison, number, name):
     page, result = read_page(folder), comparison.results[name]
     assert words(page.all("th", scope="col")) == [column.name for column in RESULT_COLUMNS]
     scores, measures = result.evaluation.scores, result.evaluation.measures
-    values = [scores.style, scores.photorealism, max(scores.style, scores.photorealism)]
-    values += [measures.gram, measures.colour, measures.contrast, measures.affine, measures.edge, measures.ssim]
-    values += [result.seconds]
+    values = [scores.stains, scores.look, scores.photorealism, scores.style, result.seconds]
+    values += [measures.stains, measures.look, measures.invented, measures.affine, measures.edge, measures.ssim]
+    values += [measures.contrast, measures.gram]
     assert result_row(result) == [result.method.title, *values]
-    row = words(page.all("td"))[number * len(values) : (number + 1) * len(values)]
-    digits = [2, 2, 2, 3, 2, 3, 2, 3, 3, 1]
+    place = words(page.all("th", scope="row")).index(result.method.title)
+    row = words(page.all("td"))[place * len(values) : (place + 1) * len(values)]
+    digits = [2, 2, 2, 2, 1, 2, 2, 2, 2, 3, 3, 3, 3]
     shown = [cell.removesuffix(" (best)") for cell in row]
     assert shown == [f"{value:.{places}f}" for value, places in zip(values, digits, strict=True)]
     notes = words([e for e in page.all("span") if "figcaption" in e.inside])
-    assert notes[number] == f"style {scores.style:.2f}, photorealism {scores.photorealism:.2f}"
+    assert notes[number] == f"stains {scores.stains:.2f}, look {scores.look:.2f}"
 
 
 def test_page_says_settings(folder):

@@ -175,6 +175,15 @@ def test_folder_without_a_comparison_is_refused(tmp_path):
             '"file" must be the name of a file beside it',
             id="a file elsewhere",
         ),
+        *(
+            pytest.param(
+                {"methods": {"a": {"file": "a.png", "scores": scores}}},
+                InputError,
+                r'comparison\.json: "scores" of a must be numbers by name',
+                id=f"scores {scores}",
+            )
+            for scores in (["few"], {"stains": "few"}, {"stains": True}, None)
+        ),
         pytest.param({"content": None}, InputError, '"content" must be the name', id="no content"),
         pytest.param({"style": "missing.png"}, FileError, r"missing\.png: no such file", id="a missing file"),
         pytest.param({"style": "comparison.json"}, FileError, r"comparison\.json: not an image", id="not an image"),

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fastphoto.errors import FileError, InputError
-from fastphoto.reports.study_answers import Answer, method_titles, read_answers
+from fastphoto.reports.study_answers import Answer, method_titles, read_answers, scores_of_results
 
 
 def test_answers_come_back_with_their_pair_and_method(study, tmp_path):
@@ -24,6 +24,33 @@ def test_answers_come_back_with_their_pair_and_method(study, tmp_path):
 
 def test_titles_of_methods_come_from_the_key(study, comparisons):
     assert method_titles(study.key) == comparisons.titles
+
+
+def test_scores_of_results_come_from_the_key(study, comparisons):
+    expected = {
+        (pair, method): {"stains": 0.5 + 0.1 * number, "look": 0.9 - 0.1 * number}
+        for pair in comparisons.pairs
+        for number, method in enumerate(comparisons.titles)
+    }
+    assert scores_of_results(study.key) == expected
+
+
+def test_results_without_scores_are_left_out(study):
+    key = study.read_key()
+    first, second, *others = key["images"].values()
+    first["scores"] = {}
+    del second["scores"]
+    study.key.write_text(json.dumps(key))
+    assert set(scores_of_results(study.key)) == {(other["pair"], other["method"]) for other in others}
+
+
+@pytest.mark.parametrize("scores", [["stains"], {"stains": "few"}, {"stains": None}, 3], ids=str)
+def test_key_whose_scores_are_no_numbers_is_refused(study, scores):
+    key = study.read_key()
+    next(iter(key["images"].values()))["scores"] = scores
+    study.key.write_text(json.dumps(key))
+    with pytest.raises(InputError, match=r"key\.json: is not the key of a study"):
+        scores_of_results(study.key)
 
 
 def test_questions_that_were_left_out_are_none(study, tmp_path):

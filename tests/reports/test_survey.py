@@ -118,7 +118,7 @@ def test_figure_shows_its_methods_on_each_of_its_pairs(made):
 def test_results_have_their_scores_or_the_figures_note_below(made):
     captions = [e.words for e in made.page.all("figcaption")]
     assert sum("a note" in caption for caption in captions) == 1
-    assert sum("style " in caption and "photorealism " in caption for caption in captions) == 2 * 2 * PAIRS
+    assert sum("stains " in caption and "look " in caption for caption in captions) == 2 * 2 * PAIRS
 
 
 def test_each_figure_has_a_contact_sheet_with_a_row_for_each_pair(made):
