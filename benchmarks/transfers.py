@@ -110,24 +110,25 @@ def demo_photos(long_side: int) -> dict[str, Any]:
 
 
 def comparable_settings(normalisation: str) -> dict[str, Any]:
-    """Return settings for losses that the baselines have too: a preset without the projection.
+    """Return preset and settings for losses that the baselines have too: "painterly" without the projection.
 
     Args:
-        normalisation: "relative" for the losses of the preset "fast", "published" for the losses of "paper". Both use
-            the solver and the start image of "fast".
+        normalisation: "relative" for the losses of the preset "painterly", "published" for the losses of "paper". Both
+            use the solver and the start image of "painterly".
     """
+    comparable = {"preset": "painterly", "projection": False}
     if normalisation == "relative":
-        return {"projection": False}
+        return comparable
     names = ("content_layers", "content_weight", "content_target", "style_weights", "photorealism_weight", "epsilon")
     chosen = {name: getattr(PRESETS["paper"], name) for name in (*names, "total_variation_weight", "gamut_weight")}
-    return chosen | {"normalisation": "published", "projection": False}
+    return chosen | comparable | {"normalisation": "published"}
 
 
 def baseline_problem(
     pair: Mapping[str, Any], normalisation: str, weights: EncoderWeights, device: torch.device | str = "cpu"
 ) -> Problem:
     """Return the problem that `run_transfer` solves, for the baselines: photos, regions, start image and losses."""
-    settings = preset_settings("fast", **comparable_settings(normalisation))
+    settings = preset_settings(**comparable_settings(normalisation))
     names = [name for name in pair["content_mask"] if name in pair["style_mask"]]
     masks = [
         torch.from_numpy(np.stack([pair[f"{role}_mask"][name] for name in names])).float().to(device)

@@ -27,30 +27,34 @@ def expected() -> Tensor:
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
-def test_same_call_gives_the_same_bits(solver):
+@pytest.mark.parametrize("preset", ["fast", "painterly"])
+def test_same_call_gives_the_same_bits(preset, solver):
     content, style = day(), dusk()
-    first, second = (
-        transfer(content.pixels, style.pixels, content.mask_picture, style.mask_picture, solver=solver)
-        for _ in range(2)
-    )
+    masks = content.mask_picture, style.mask_picture
+    first, second = (transfer(content.pixels, style.pixels, *masks, preset=preset, solver=solver) for _ in range(2))
     assert torch.equal(first, second)
+
+
+FROM_NOISE: dict[str, Any] = {"preset": "painterly", "start": "noise"}
 
 
 def test_a_noise_start_depends_on_the_seed_alone():
     torch.manual_seed(1)
-    first = transfer(seed=3, start="noise")
+    first = transfer(**FROM_NOISE, seed=3)
     torch.manual_seed(2)
-    assert torch.equal(first, transfer(seed=3, start="noise")), "the state of torch's generator changed the result"
+    assert torch.equal(first, transfer(**FROM_NOISE, seed=3)), "the state of torch's generator changed the result"
+    assert not torch.equal(first, transfer(**FROM_NOISE, seed=4))
 
 
 def test_a_noise_start_leaves_torchs_generator_as_it_was():
     before = torch.get_rng_state()
-    transfer(seed=3, start="noise")
+    transfer(**FROM_NOISE, seed=3)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_without_a_noise_start_the_seed_does_not_matter():
-    assert torch.equal(transfer(seed=3), transfer(seed=4))
+@pytest.mark.parametrize("preset", ["fast", "painterly"])
+def test_without_a_noise_start_the_seed_does_not_matter(preset):
+    assert torch.equal(transfer(preset=preset, seed=3), transfer(preset=preset, seed=4))
 
 
 def test_a_content_that_requires_a_gradient_gets_none(expected):
@@ -69,7 +73,7 @@ def test_modes_without_gradients_give_the_same_bits(mode, expected):
 # ---- progress ----------------------------------------------------------------------------------------------
 
 
-TWO_STAGES: dict[str, Any] = {"size": 96, "stages": ("style", "photorealism")}
+TWO_STAGES: dict[str, Any] = {"preset": "painterly", "size": 96, "stages": ("style", "photorealism")}
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,17 @@ def test_every_report_has_the_losses_of_its_stage(watched):
     for progress in watched[0]:
         assert "style" in progress.losses and all(isinstance(v, float) for v in progress.losses.values())
         assert ("photorealism" in progress.losses) == (progress.stage == "photorealism")
+
+
+def test_every_report_of_the_default_has_its_losses():
+    reports: list[fastphoto.Progress] = []
+    transfer(callback=reports.append)
+    assert len(reports) == 6
+    for progress in reports:
+        assert progress.losses.keys() == {"look", "stains", "invented", "style", "roughness"}
+        assert all(isinstance(v, float) and v >= 0 for v in progress.losses.values())
+        preview = progress.preview()
+        assert preview.shape == (3, *progress.scale) and preview.min() >= 0 and preview.max() <= 1
 
 
 def test_every_report_has_a_preview(watched):
@@ -114,39 +129,41 @@ def test_a_callback_does_not_change_the_result(watched):
     assert torch.equal(transfer(day(72, 96).pixels, **TWO_STAGES), watched[1])
 
 
+@pytest.mark.parametrize("preset", ["fast", "painterly"])
 @pytest.mark.parametrize("at", [1, 3, 5])
-def test_a_callback_can_stop_the_transfer(at):
+def test_a_callback_can_stop_the_transfer(preset, at):
     steps = []
 
     def stop(progress: fastphoto.Progress) -> bool:
         steps.append(progress.step)
         return progress.step == at
 
-    result = transfer(callback=stop)
+    result = transfer(preset=preset, callback=stop)
     assert steps == list(range(1, at + 1)), "a level or a stage ran after the stop"
     assert isinstance(result, Tensor) and result.shape == (3, 48, 64) and torch.isfinite(result).all()
 
 
 def test_stopping_after_the_first_stage_gives_the_result_of_that_stage():
-    both = transfer(stages=("style", "photorealism"), callback=lambda progress: progress.step == 6)
-    assert torch.equal(both, transfer(stages=("style",)))
+    both = transfer(**TWO_STAGES, callback=lambda progress: progress.step == 6)
+    assert torch.equal(both, transfer(**(TWO_STAGES | {"stages": ("style",)})))
 
 
-def test_stopping_at_a_coarse_level_gives_the_image_of_that_level():
+@pytest.mark.parametrize("preset", ["fast", "painterly"])
+def test_stopping_at_a_coarse_level_gives_the_image_of_that_level(preset):
     previews = []
 
     def stop(progress: fastphoto.Progress) -> bool:
         previews.append(progress.preview())
         return progress.step == 4
 
-    result = transfer(callback=stop)
+    result = transfer(preset=preset, callback=stop)
     assert previews[-1].shape[1] < 48
     assert (result.mean((1, 2)) - previews[-1].mean((1, 2))).abs().max() < 0.02
 
 
 def test_noise_start_aims_the_content_loss_at_the_content():
     content = day()
-    options = {"start": "noise", "steps": (8, 4)}
+    options = {**FROM_NOISE, "steps": (8, 4)}
     assert torch.equal(
         transfer(content.pixels, **options), transfer(content.pixels, **options, content_target="content")
     )

@@ -1,228 +1,309 @@
-"""Calibrate the preset "fast": a random search over its weights, judged by cross-validation on photo pairs.
+"""Choose the settings of the preset "fast": a random search, ranked by one objective and judged by cross-validation.
 
-    python tools/calibrate.py search --pairs DIR --judge DIR --encoder embedded --trials 24 -o trials.jsonl
-    python tools/calibrate.py report trials.jsonl
+    python tools/calibrate.py --pairs DIR [--photos DIR] [--trials 24] [--set NAME=VALUE]
+    python tools/calibrate.py                             # only reports on the trials in the file
 
-A trial is one choice of settings. All pairs, folders N/{content,style,content_mask,style_mask,published}.png, are
-transferred with it. The judge, evaluate.py with score(pair, result, side) -> {"style": 0.9, "photorealism": 0.8, ...},
-scores each result: 1.0 equals the published result, lower is better. `search` appends trials to the file, so that a
-search can be stopped, continued, and joined with another encoder's.
+A trial is one choice of settings: the defaults first, then the defaults with one to three settings of `SPACE` changed
+at random, but none that --set gives. It is run on
 
-`report` estimates how well the best trial does on new photos: it deals the pairs into folds, chooses the trial that is
-best on all folds but one, and judges it on the fold left out. The measure is the mean over pairs of max(style,
-photorealism), because neither aim of the published method may be missed for the other. A low style distance can be
-bought with stains, which this measure does not see: look at the results too (docs/methods.md, Evaluation).
+- pairs: folders DIR/N/{content,style,content_mask,style_mask,published}.png; the reference is the published result;
+- photographs: those of training_photos.txt, each with another one as its style, without masks; what the folder lacks
+  is fetched from Debian's packages; the reference is the start image, with fixed settings;
+- flat scenes, rendered; the reference is the start image, with the settings of the trial.
+
+The objective puts the aims in their order: first a photograph, then the style's look. Of two trials the better one has,
+and each line counts only if those above are equal,
+
+1. the less invented structure in the worst flat scene, beyond 0.05 delta E more than the start image;
+2. the smaller breach of limits: on pairs median stains of at most 0.52 of the published, and 83 % of results clean,
+   with no more invented structure than the published; on photographs median stains of at most 1.05 of the start
+   image's, and 83 % clean, with at most 0.05 delta E more invented structure than the start image;
+3. the smaller look: median ratio to the reference, mean of pairs and photographs, to two decimals;
+4. the smaller stains: the same of stains.
+
+No trial depends on the scores of those before, so that cross-validation is fair: pairs are dealt into four folds, and
+the trial that is best on three of them is judged on the fourth. Flat scenes are a limit that always holds, and not
+dealt. The report has that beside the plain figures, which flatter the best trial because it was chosen by them.
+
+Trials are appended to trials.jsonl, one a line. A search that was stopped goes on where it was, also with more
+--trials; trials of other pairs, sizes or settings outside of `SPACE` are left alone. Remove the file after a change of
+the method itself. Results have a long side of 350 pixels, and each process has one thread. Bad input ends the command
+with one line and exit status 2.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
-import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import torch
+from flat_scenes import flat_scenes
+from score_methods import at_least, pair_folders, read_pair
+from torch import Tensor
 from tqdm import tqdm
+from training_photos import fetch_photos
+from trials import (
+    LIMITS,
+    Score,
+    Trial,
+    append_trial,
+    basis,
+    changed_settings,
+    figures,
+    heading,
+    read_trials,
+    report,
+    row,
+)
 
-import fastphoto
-from fastphoto.encoders.encoder import EMBEDDED
-from fastphoto.encoders.weights import load_weights, read_weights
+from fastphoto.cli.setting_values import parse_settings
+from fastphoto.colour.spaces import srgb_to_lab
+from fastphoto.encoders.encoder import load_encoder
+from fastphoto.errors import FastPhotoError, FastPhotoWarning, InputError, printable
+from fastphoto.evaluation import ReferencePair, score_measures
+from fastphoto.evaluation.content_measures import ContentReference
+from fastphoto.methods.registry import Method, RunOptions, apply_method
 from fastphoto.optimisation.presets import preset_settings
+from fastphoto.photos.photo import MINIMUM_SIDE
+from fastphoto.photos.read import read_photo
+from fastphoto.photos.resize import enlarge
+from fastphoto.regions.masks import region_map
+from fastphoto.regions.pair import PhotoPair, prepare_pair
 
-SPACE: dict[str, tuple[Any, ...]] = {
-    "photorealism_weight": (0.035, 0.045, 0.055, 0.07, 0.09),
-    "epsilon": (3e-5, 1e-4, 3e-4),
-    "content_weight": (0.03, 0.1, 0.2, 0.4),
-    "content_layers": (("relu2_1", "relu4_1"), ("relu2_1",), ("relu3_1",)),
+SPACE: Mapping[str, tuple[Any, ...]] = {
+    "look_weight": (4.0, 6.0, 8.0, 12.0, 16.0),
+    "stains_weight": (5.0, 10.0, 20.0, 40.0),
+    "invented_weight": (75.0, 150.0, 300.0, 600.0),
     "style_weights": (
-        (1.0, 1.0, 1.0, 0.1, 0.1),
-        (1.0, 1.0, 1.0, 0.3, 0.3),
-        (1.0, 1.0, 1.0, 0.03, 0.03),
-        (1.0, 1.0, 0.5, 0.1, 0.1),
-        (2.0, 1.0, 1.0, 0.1, 0.1),
         (2.0, 1.0, 0.5, 0.1, 0.1),
-        (2.0, 1.0, 0.3, 0.3, 0.1),
-        (4.0, 1.0, 0.5, 0.1, 0.1),
-        (4.0, 2.0, 1.0, 0.3, 0.1),
-        (1.0, 1.0, 0.3, 0.3, 0.1),
+        (1.0, 0.5, 0.25, 0.05, 0.05),
+        (4.0, 2.0, 1.0, 0.2, 0.2),
+        (2.0, 1.0, 0.5, 0.0, 0.0),
+        (1.0, 1.0, 1.0, 0.3, 0.3),
     ),
-    "affine_epsilon": (1e-3, 3e-3, 1e-2),
-    "smooth_radius": (1, 2),
+    "curve_slope": (1.5, 2.0, 3.0, 4.0),
+    "affine_radius": (2, 4, 8),
+    "affine_epsilon": (0.0125, 0.025, 0.05, 0.1),
+    "matte_radius": (3, 5, 8),
     "colour_gain": (4.0, 6.0, 9.0),
-    "curve_slope": (1.0, 1.5, 2.0, 3.0),
+    "steps": ((30,), (40,), (60,)),
 }
-"""The candidate values of each setting."""
-FOLDS = 4
-DEALS = 50  # random ways to deal the pairs into folds
+"""The candidate values of each searched setting."""
+
+_DRAWS = 10_000  # of candidates, most of them new; ends the search of a space that --set leaves small
+
+START: Mapping[str, Any] = {"steps": 0, "colour_gain": 6.0, "curve_slope": 3.0}
+"""Settings of the start image that photographs are compared with, the same whatever the defaults are."""
+
+TRIALS = Path(__file__).with_name("trials.jsonl")
 
 
-class Job(NamedTuple):
-    """One transfer to judge, in a process of its own."""
+@dataclass(frozen=True)
+class Subject:
+    """What a result is made of: a pair, two photographs, or a flat scene."""
 
-    settings: dict[str, Any]
-    pair: Path
-    judge: Path
-    encoder: str
-    weights: Path | None
+    group: str  # a group of `trials.LIMITS`, or "flat_scenes"
+    name: str
+    content: Path | None = None  # None: a flat scene
+    style: Path | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One result to make and to score, in a process of its own."""
+
+    subject: Subject
+    settings: Mapping[str, Any]
     size: int
 
 
-def search(options: argparse.Namespace) -> None:
-    """Judge the defaults, then random choices that differ from the defaults in one to three settings."""
-    pairs = sorted((p for p in options.pairs.iterdir() if (p / "published.png").exists()), key=lambda p: int(p.name))
-    done = _read(options.out) if options.out.exists() else []
-    run = {"encoder": options.encoder, "weights": _weights(options), "size": options.size}
-    judged = {_key(t["settings"]) for t in done if all(t[name] == value for name, value in run.items())}
-    random = np.random.default_rng(options.seed)
-    context = get_context("spawn")  # a process that has used CUDA or autograd's threads must not be forked
-    with ProcessPoolExecutor(options.processes, context) as pool:
-        for number in range(options.trials):
-            settings = _defaults() | json.loads(options.settings)
-            if number:
-                for name in random.choice(list(SPACE), random.integers(1, 4), replace=False):
-                    settings[name] = SPACE[name][random.integers(len(SPACE[name]))]
-            if (key := _key(settings)) in judged:
-                continue
-            judged.add(key)
-            jobs = [
-                Job(settings, pair, options.judge, options.encoder, options.weights, options.size) for pair in pairs
-            ]
-            results = tqdm(pool.map(_score, jobs), total=len(jobs), leave=False)
-            scores = {pair.name: score for pair, score in zip(pairs, results, strict=True)}
-            with open(options.out, "a") as file:
-                file.write(json.dumps(run | {"settings": settings, "scores": scores}) + "\n")
-            print(_line(settings, np.array(list(scores.values()))), flush=True)
+def search(options: argparse.Namespace) -> list[Trial]:
+    """Run the trials that the file lacks, and return all trials of the file that have their basis."""
+    if not options.out.parent.is_dir():
+        raise InputError(f"--out {printable(options.out)}: its folder is missing; make it, or give another file")
+    fixed = parse_settings(options.set)
+    searched = [name for name in SPACE if name not in fixed]
+    subjects = _subjects(options)
+    names: dict[str, list[str]] = {}
+    for subject in subjects:
+        names.setdefault(subject.group, []).append(subject.name)
+    present = read_trials(options.out) if options.out.exists() else []
+    wanted = basis(options.size, names, _settings(fixed), searched)
+    trials = [trial for trial in present if trial.basis(searched) == wanted]
+    if len(trials) < len(present):
+        print(f"{len(present) - len(trials)} trials of other pairs, sizes or settings are left alone", file=sys.stderr)
+    done = [trial.settings for trial in trials]
+    asked = itertools.islice(candidates(options.seed, fixed), options.trials)
+    missing = [changes for changes in asked if _settings(changes) not in done]
+    if missing:
+        print(*heading([group for group in names if group in LIMITS]), sep="\n", flush=True)
+        for trial in _run(missing, subjects, options):
+            trials.append(trial)
+            append_trial(options.out, trial)
+            title = changed_settings(trial.settings, _defaults())
+            print(row(title, figures(trial.tables, trial.worst_flat_scene)), flush=True)
+        print()
+    return trials
 
 
-def _weights(options: argparse.Namespace) -> str:
-    """Return the SHA-256 of the encoder's weight file."""
-    if options.encoder == "embedded":
-        return read_weights(EMBEDDED).sha256
-    return load_weights(options.encoder, options.weights).sha256
+def _run(candidates: list[dict[str, Any]], subjects: list[Subject], options: argparse.Namespace) -> Iterator[Trial]:
+    """Yield the trial of each candidate."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that start now
+    context = get_context("spawn")  # a process that has used autograd's threads must not be forked
+    with ProcessPoolExecutor(options.processes, context, _prepare_process) as pool:
+        for changes in candidates:
+            jobs = [Job(subject, changes, options.size) for subject in subjects]
+            results = tqdm(pool.map(_score, jobs), total=len(jobs), leave=False, disable=None)
+            scores: dict[str, dict[str, Any]] = {}
+            for subject, result in zip(subjects, results, strict=True):
+                scores.setdefault(subject.group, {})[subject.name] = result
+            yield Trial(options.size, _settings(changes), flat_scenes=scores.pop("flat_scenes"), scores=scores)
 
 
-def _score(job: Job) -> list[float]:
-    """Return [style, photorealism] of one pair."""
-    import torch
-
+def _prepare_process() -> None:
     torch.set_num_threads(1)
-    sys.path.insert(0, str(job.judge))
-    import evaluate
-
-    image = fastphoto.transfer(
-        job.pair / "content.png",
-        job.pair / "style.png",
-        content_mask=job.pair / "content_mask.png",
-        style_mask=job.pair / "style_mask.png",
-        encoder=job.encoder,
-        weights=job.weights,
-        size=job.size,
-        **job.settings,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "result.png"
-        image.save(path)
-        score = evaluate.score(job.pair, path, job.size)
-    return [score["style"], score["photorealism"]]
+    warnings.simplefilter("ignore", FastPhotoWarning)  # of regions that one photo lacks; every trial would repeat them
 
 
-def report(options: argparse.Namespace) -> None:
-    """Print the trials of a file and their cross-validation, for each encoder and for all encoders together."""
-    trials = _read(options.trials)
-    names = sorted(trials[0]["scores"], key=int)
-    settings = {_key(t["settings"]): t["settings"] for t in trials}
-    tables: dict[str, dict[str, np.ndarray]] = {}  # {encoder: {settings: (pairs, 2)}}
-    for t in trials:
-        tables.setdefault(t["encoder"], {})[_key(t["settings"])] = np.array([t["scores"][n] for n in names])
-    for encoder, table in tables.items():
-        print(
-            f"{encoder}, {len(names)} pairs: measure, median style, median photorealism, both below 1, changed settings"
-        )
-        for key in sorted(table, key=lambda k: measure(table[k])):
-            print("  ", _line(settings[key], table[key]))
-        _cross_validate(encoder, table, settings)
-    if len(tables) > 1:
-        common = set.intersection(*(set(table) for table in tables.values()))
-        joint = {key: np.stack([table[key] for table in tables.values()], 1) for key in sorted(common)}
-        _cross_validate(" and ".join(tables), joint, settings)
+def candidates(seed: int, fixed: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield changes to the defaults, never the same twice: those fixed, then also one to three others at random.
+
+    Example:
+        >>> next(candidates(0, {"steps": (20,)}))
+        {'steps': (20,)}
+    """
+    random = np.random.default_rng(seed)
+    defaults = preset_settings("fast")
+    free = [name for name in SPACE if name not in fixed]
+    changes = dict(fixed)
+    yielded = []
+    for _ in range(_DRAWS):
+        if changes not in yielded:
+            yielded.append(changes)
+            yield changes
+        changes = dict(fixed)
+        for name in random.permutation(free)[: random.integers(1, 4)]:
+            others = [value for value in SPACE[name] if value != getattr(defaults, name)]
+            changes[str(name)] = others[random.integers(len(others))]
 
 
-def _cross_validate(title: str, table: dict[str, np.ndarray], settings: dict[str, dict[str, Any]]) -> None:
-    """Print the measure on each fold left out, for the trial that is best on the other folds, averaged over deals."""
-    default, pairs = _key(_defaults()), len(next(iter(table.values())))
-    random = np.random.default_rng(0)
-    held_out, by_default, chosen = [], [], dict.fromkeys(table, 0)
-    for _ in range(DEALS):
-        for fold in np.array_split(random.permutation(pairs), FOLDS):
-            rest = np.setdiff1d(np.arange(pairs), fold)
-            best = min(table, key=lambda key: measure(table[key][rest]))
-            chosen[best] += 1
-            held_out.append(measure(table[best][fold]))
-            by_default.append(measure(table[default][fold]) if default in table else np.nan)
-    print(f"{title}: {len(table)} trials, chosen on other folds: {np.mean(held_out):.4f} on the fold left out,")
-    print(f"   current defaults {np.mean(by_default):.4f} there; chosen most often:")
-    for key, count in sorted(chosen.items(), key=lambda item: -item[1])[:5]:
-        if count:
-            print(f"   {count / (DEALS * FOLDS):4.0%}  {measure(table[key]):.4f}  {_changes(settings[key])}")
-
-
-def measure(scores: np.ndarray) -> float:
-    """Return the mean over pairs (and encoders) of the worse of style and photorealism, from scores (..., 2)."""
-    return float(scores.max(-1).mean())
-
-
-def _line(settings: dict[str, Any], table: np.ndarray) -> str:
-    """Return one row of the report, from scores (pairs, 2)."""
-    style, photorealism = np.median(table, 0)
-    both = int((table < 1).all(1).sum())
-    return f"{measure(table):.4f}  {style:.3f} {photorealism:.3f} {both:2d}/{len(table)}  {_changes(settings)}"
+def _settings(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all settings of a trial, as JSON has them."""
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(preset_settings("fast", **changes))))
+    return settings
 
 
 def _defaults() -> dict[str, Any]:
-    """Return the current defaults of the searched settings."""
-    return {name: getattr(preset_settings("fast"), name) for name in SPACE}
+    """Return the present defaults of the settings that are searched, as JSON has them."""
+    settings = _settings({})
+    return {name: settings[name] for name in SPACE}
 
 
-def _changes(settings: dict[str, Any]) -> str:
-    """Return the settings that differ from the current defaults, as JSON."""
-    default = json.loads(json.dumps(_defaults()))
-    changed = {k: v for k, v in json.loads(json.dumps(settings)).items() if k not in default or default[k] != v}
-    return json.dumps(changed) if changed else "the defaults"
+def _subjects(options: argparse.Namespace) -> list[Subject]:
+    """Return everything that a trial is run on, in the order of its scores."""
+    subjects = []
+    if options.pairs is not None:
+        folders = pair_folders(options.pairs)
+        if len(folders) < 2:
+            raise InputError(f"--pairs {options.pairs}: one pair; cross-validation needs two or more")
+        subjects += [Subject("pairs", f.name, f / "content.png", f / "style.png") for f in folders]
+    if options.photos is not None:
+        photos = fetch_photos(options.photos)
+        if options.photo_pairs > len(photos):
+            raise InputError(f"--photo-pairs {options.photo_pairs}: there are {len(photos)} photographs; give fewer")
+        order = np.random.default_rng(0).permutation(len(photos))
+        for number in range(options.photo_pairs):
+            content, style = photos[order[number]], photos[order[(number + 1) % len(photos)]]
+            subjects.append(Subject("photos", f"{number} {content.stem} as {style.stem}", content, style))
+    return subjects + [Subject("flat_scenes", name) for name in flat_scenes()]
 
 
-def _key(settings: dict[str, Any]) -> str:
-    return json.dumps(settings, sort_keys=True)
+def _score(job: Job) -> Score | float:
+    """Make a result and return its score, or the excess of invented structure in a flat scene, to four decimals."""
+    subject = job.subject
+    if subject.content is None or subject.style is None:
+        return _flat_excess(*flat_scenes()[subject.name], job.settings)
+    if subject.group == "pairs":
+        folder = subject.content.parent
+        pair, judged = read_pair(folder, job.size), read_pair(folder, job.size, orphans="drop")
+        reference = read_photo(folder / "published.png").pixels
+    else:
+        content, style = read_photo(subject.content, "content"), read_photo(subject.style, "style")
+        pair = judged = prepare_pair(content, style, None, None, job.size)
+        reference = _transfer(pair, START)
+    regions = region_map(judged.content_masks), region_map(judged.style_masks)
+    measured = ReferencePair(judged.content, judged.style, *regions, [load_encoder("embedded")])
+    ours, theirs = measured.measure(_transfer(pair, job.settings)), measured.measure(enlarge(reference, measured.size))
+    ratios = score_measures(ours, theirs)
+    return Score(round(ratios.stains, 4), round(ratios.look, 4), round(ours.invented - theirs.invented, 4))
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+def _flat_excess(content: Tensor, style: Tensor, changes: Mapping[str, Any]) -> float:
+    """Return invented structure of the result of a flat scene, beyond that of its start image, delta E."""
+    pair = prepare_pair(read_photo(content), read_photo(style), None, None, max(content.shape))
+    reference = ContentReference(content.double().numpy())
+    result, start = (
+        reference.invented(srgb_to_lab(_transfer(pair, settings).double().numpy()))
+        for settings in (changes, {**changes, "steps": 0})
+    )
+    return round(result - start, 4)
+
+
+def _transfer(pair: PhotoPair, changes: Mapping[str, Any]) -> Tensor:
+    """Return the result (3, h, w) of the preset "fast" with changes."""
+    return apply_method(Method("trial", "", True, "fast", changes), pair, options=RunOptions(device="cpu"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=Path, metavar="DIR", help="folder of photo pairs with published results")
+    parser.add_argument("--photos", type=Path, metavar="DIR", help="folder of the listed photographs, to be filled")
+    parser.add_argument(
+        "--photo-pairs", type=at_least(2), default=12, metavar="N", help="number of pairs made of photographs"
+    )
+    parser.add_argument("--trials", type=at_least(1), default=24, metavar="N", help="trials of the search in all")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="give all trials this setting; may be repeated"
+    )
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="seed of the search")
+    parser.add_argument(
+        "--size", type=at_least(MINIMUM_SIDE), default=350, metavar="PIXELS", help="long side of results"
+    )
+    parser.add_argument("--processes", type=at_least(1), default=os.cpu_count() or 1, metavar="N")
+    parser.add_argument("-o", "--out", type=Path, default=TRIALS, metavar="FILE", help="file of trials")
+    return parser
+
+
+def calibrate(options: argparse.Namespace) -> None:
+    """Run the missing trials if there is anything to run them on, and print the report."""
+    if options.pairs is None and options.photos is None:
+        trials = read_trials(options.out)
+        if not trials:
+            raise InputError(f"{printable(options.out)}: holds no trials; make some with --pairs DIR")
+        trials = [trial for trial in trials if trial.basis(SPACE) == trials[-1].basis(SPACE)]
+    else:
+        trials = search(options)
+    print(report(trials, _defaults()))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("search")
-    command.set_defaults(run=search)
-    command.add_argument("--pairs", type=Path, required=True, help="folder of N/{content,style,...}.png")
-    command.add_argument("--judge", type=Path, required=True, help="folder of evaluate.py")
-    command.add_argument("--encoder", default="embedded")
-    command.add_argument("--weights", type=Path)
-    command.add_argument("--settings", default="{}", help="JSON of settings that every trial starts from")
-    command.add_argument("--size", type=int, default=350)
-    command.add_argument("--trials", type=int, default=24)
-    command.add_argument("--processes", type=int, default=os.cpu_count())
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("-o", "--out", type=Path, required=True)
-    command = commands.add_parser("report")
-    command.set_defaults(run=report)
-    command.add_argument("trials", type=Path)
-    options = parser.parse_args()
-    options.run(options)
+    options = _parser().parse_args()
+    try:
+        calibrate(options)
+    except (FastPhotoError, OSError) as error:
+        print(f"calibrate: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
 
 
 if __name__ == "__main__":

@@ -192,7 +192,9 @@ def pair_folders(pairs: Path) -> list[Path]:
     return sorted(folders, key=lambda folder: (len(folder.name), folder.name))
 
 
-def _at_least(minimum: int) -> Callable[[str], int]:
+def at_least(minimum: int) -> Callable[[str], int]:
+    """Return the type of a command-line option that takes whole numbers of `minimum` or more."""
+
     def number(text: str) -> int:
         if not text.isdecimal() or int(text) < minimum:
             raise argparse.ArgumentTypeError(f"must be a whole number of {minimum} or more, got {text!r}")
@@ -205,13 +207,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--pairs", type=Path, required=True, metavar="DIR", help="folder of the photo pairs")
-    shared.add_argument("--size", type=_at_least(MINIMUM_SIDE), default=350, help="long side of results, in pixels")
+    shared.add_argument("--size", type=at_least(MINIMUM_SIDE), default=350, help="long side of results, in pixels")
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("run", parents=[shared], help="make results")
     command.set_defaults(action=run)
     command.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder of results")
     command.add_argument("--only", default="", metavar="A,B,...", help="names of methods (default: all)")
-    command.add_argument("--processes", type=_at_least(1), default=1, metavar="N")
+    command.add_argument("--processes", type=at_least(1), default=1, metavar="N")
     command = commands.add_parser("table", parents=[shared], help="score results")
     command.set_defaults(action=table)
     command.add_argument("out", type=Path, metavar="DIR", help="folder of results")

@@ -26,6 +26,7 @@ from benchmarks.sections import Results, SectionResults
 from benchmarks.transfers import (
     NINE,
     baseline_problem,
+    comparable_settings,
     demo_photos,
     encoder_weights,
     run_transfer,
@@ -106,7 +107,7 @@ def race(results: SectionResults, sizes: Sizes, encoder: str, file: Path | None)
     photos = demo_photos(sizes.long_side)
     problem = baseline_problem(photos, "relative", encoder_weights(encoder, file))
     begin = time.perf_counter()
-    result = run_transfer(photos, encoder, file, "cpu", projection=False, **sizes.default_steps)
+    result = run_transfer(photos, encoder, file, "cpu", **comparable_settings("relative"), **sizes.default_steps)
     seconds = time.perf_counter() - begin
     goal = Engineered(problem).value(result.clamp(0, 1))
     results["same losses"] = {"s": seconds, "loss": goal}

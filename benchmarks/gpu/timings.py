@@ -120,7 +120,7 @@ def iteration(results: SectionResults, sizes: Sizes) -> None:
     clock, photos = Clock(sizes), transfers.demo_photos(sizes.long_side)
     for encoder in ("vgg19", "embedded"):
         file = transfers.weights_file(encoder, scratch_folder(), sizes.vgg_shape)
-        variants: dict[str, Results] = {"same losses": {"projection": False}, "default": {}}
+        variants: dict[str, Results] = {"same losses": transfers.comparable_settings("relative"), "default": {}}
         if encoder == "vgg19":
             variants["published losses"] = transfers.comparable_settings("published")
         for precision, (name, settings) in product(sizes.precisions, variants.items()):

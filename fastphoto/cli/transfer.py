@@ -42,13 +42,21 @@ def transfer_options() -> list[argparse.ArgumentParser]:
     preset.add_argument(
         "--preset", choices=PRESETS, default="fast", help="settings to begin with (default: %(default)s)"
     )
+    strength = argparse.ArgumentParser(add_help=False)
+    strength.add_argument(
+        "--strength",
+        type=float,
+        default=1,
+        metavar="S",
+        help="how far to go from the recoloured photo, 0, to the optimised one, 1, or beyond (default: %(default)s)",
+    )
     size = size_options(700, SIZE_HELP)
-    return [preset, size, run_options(), orphan_options(), setting_options(), message_options()]
+    return [preset, strength, size, run_options(), orphan_options(), setting_options(), message_options()]
 
 
 def transfer_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """Return the values of `transfer_options` as keyword arguments of `fastphoto.transfer`."""
-    named = {"preset": args.preset, "size": args.size, "orphans": args.orphans}
+    named = {"preset": args.preset, "strength": args.strength, "size": args.size, "orphans": args.orphans}
     return named | run_arguments(args) | parse_settings(args.set)
 
 

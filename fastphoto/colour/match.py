@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -42,11 +44,41 @@ def match_colours(
         >>> match_colours(grey, dark, everywhere, everywhere).mean()
         tensor(0.2000)
     """
-    recoloured = (
-        (_apply_curves(_apply_map(content, mask, style, style_mask, gain), mask, style, style_mask, slope), mask)
-        for mask, style_mask in zip(content_masks, style_masks, strict=True)
-    )
-    return blend_regions(content, content_masks, recoloured)
+    images = _images_of_regions(content, style, content_masks, style_masks, gain, slope)
+    return blend_regions(content, content_masks, zip(images, content_masks, strict=True))
+
+
+def recolour_regions(
+    content: Tensor,  # (3, H, W), in [0, 1]
+    style: Tensor,  # (3, h, w), in [0, 1]
+    content_masks: Tensor,  # (R, H, W), in [0, 1]
+    style_masks: Tensor,  # (R, h, w), in [0, 1]
+    gain: float = 6.0,
+    slope: float = 2.0,
+) -> Tensor:
+    """Return the image of each region that `match_colours` blends.
+
+    Args:
+        content, style, content_masks, style_masks, gain, slope: as in `match_colours`.
+
+    Returns:
+        (R, 3, H, W), clamped to [0, 1]: the content with the colours of region r moved to the style's. Pixels where the
+        mask is 0 are moved by the linear map alone.
+
+    Example:
+        >>> grey, dark, everywhere = torch.full((3, 8, 8), 0.5), torch.full((3, 8, 8), 0.2), torch.ones(1, 8, 8)
+        >>> recolour_regions(grey, dark, everywhere, everywhere).shape
+        torch.Size([1, 3, 8, 8])
+    """
+    return torch.stack(list(_images_of_regions(content, style, content_masks, style_masks, gain, slope))).clamp_(0, 1)
+
+
+def _images_of_regions(
+    content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor, gain: float, slope: float
+) -> Iterator[Tensor]:
+    for mask, style_mask in zip(content_masks, style_masks, strict=True):
+        moved = _apply_map(content, mask, style, style_mask, gain)
+        yield _apply_curves(moved, mask, style, style_mask, slope)
 
 
 def monge_kantorovich(

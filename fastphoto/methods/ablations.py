@@ -63,12 +63,15 @@ def _restore_lost(redrawn: Tensor, masks: Tensor) -> Tensor:
     return torch.where(redrawn.sum((1, 2), keepdim=True) > 0, redrawn, masks)
 
 
+_PAINTERLY = replace(METHODS["fastphoto"], preset="painterly")
+
+
 def _with_settings(title: str, **settings: Any) -> Method:
-    return replace(METHODS["fastphoto"], title=title, settings=settings)
+    return replace(_PAINTERLY, title=title, settings=settings)
 
 
 def _with_regions(title: str, redraw: Callable[[PhotoPair], PhotoPair]) -> Method:
-    return replace(METHODS["fastphoto"], title=title, redraw=redraw)
+    return replace(_PAINTERLY, title=title, redraw=redraw)
 
 
 _NO_PHOTOREALISM: Mapping[str, Any] = {"photorealism_weight": 0.0, "projection": False}
@@ -108,7 +111,7 @@ QUESTIONS: Mapping[str, Question] = MappingProxyType(
                     "drawn in squares, 16 to the long side", lambda pair: coarsen_regions(pair, squares=16)
                 ),
                 "auto": _with_regions("found automatically", cluster_regions),
-                "none": replace(METHODS["fastphoto"], title="no masks", by_region=False),
+                "none": replace(_PAINTERLY, title="no masks", by_region=False),
             },
         ),
     }

@@ -14,6 +14,9 @@ from fastphoto.regions.pair import PhotoPair
 MINIMUM_LEVEL_SIDE = 32
 """Least short side of a level in pixels: relu5_1 then has at least 2 x 2 activations."""
 
+RECOLOURING_SIDE = 192
+"""Long side in pixels that a recolouring is optimised at: its few unknowns need no more."""
+
 
 @dataclass(frozen=True, eq=False)
 class Level:
@@ -43,16 +46,18 @@ def make_levels(pair: PhotoPair, start: Tensor, settings: Settings) -> list[Leve
 
     Example:
         >>> import torch
+        >>> from fastphoto.optimisation.presets import PRESETS
         >>> photo, mask = torch.rand(3, 128, 192), torch.ones(1, 128, 192)
-        >>> levels = make_levels(PhotoPair(photo, photo, ("all",), mask, mask), photo, Settings())
+        >>> levels = make_levels(PhotoPair(photo, photo, ("all",), mask, mask), photo, PRESETS["painterly"])
         >>> [(level.size, level.steps) for level in levels]
         [((32, 48), 30), ((64, 96), 30), ((128, 192), 10)]
     """
     size = pair.content.shape[1], pair.content.shape[2]
+    whole = min(1.0, RECOLOURING_SIDE / max(size)) if settings.unknowns == "recolouring" else 1.0
     levels = []
     for stage in settings.stages:
         for scale, steps in zip(settings.scales, settings.steps, strict=True):
-            level_size = _level_size(scale, size)
+            level_size = _level_size(scale * whole, size)
             style_size = _style_size(level_size[0] / size[0], pair.style)
             content = resize(pair.content, level_size)
             levels.append(Level(stage, steps, content, resize(start, level_size), resize(pair.style, style_size)))

@@ -7,11 +7,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fastphoto.colour.affine_maps import apply_affine_maps, fit_affine_maps
+from fastphoto.colour.spaces import srgb_to_lab
 from fastphoto.ops import box_sum, matting_laplacian_stencil, stencil_energy
 from fastphoto.optimisation.settings import Settings, Stage
 from fastphoto.optimisation.weighted import Weighted
 
 _FAINT_VARIANCE = 1e-3  # local variance of a photo below which noise would count as contrast; by eye
+_UNIT = 100.0  # squared L*a*b* distance that counts as 1: a difference of 10
+# The next four as in the measure `invented`.
+_BANDS = 4
+_SLACK = 1.5
+_VISIBLE = 0.5
+_FAINT_BAND = 0.25
+_CALM = 4.0  # by how much more an excess counts where the content has no contrast; by eye
+_MIXED = 0.05  # share of other regions in a window above which it lies on a border; by eye
 
 
 class ContentLoss(nn.Module):
@@ -120,6 +129,94 @@ class GamutLoss(nn.Module):
         return (image - image.clamp(0, 1)).square().sum() * self.scale
 
 
+class StainsLoss(nn.Module):
+    """Chroma that no local affine map of the content explains, mean |c - P c|^2 / 100 over a* and b*.
+
+    P is the colour guided filter by the content. This is the photorealism loss of Luan et al. (2017) for chroma alone,
+    in windows wide enough for objects: it sees colour that ignores what is there.
+
+    Args:
+        content: (3, H, W), sRGB in [0, 1].
+        radius: radius of the windows in pixels.
+        epsilon: regularisation of the fit, added to the sums over a window.
+    """
+
+    content: Tensor
+
+    def __init__(self, content: Tensor, radius: int, epsilon: float) -> None:
+        super().__init__()
+        self.radius, self.epsilon = radius, epsilon
+        self.register_buffer("content", content)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the loss of an image (3, H, W), in [0, 1]."""
+        lab = srgb_to_lab(image)
+        maps = fit_affine_maps(self.content, lab, radius=self.radius, epsilon=self.epsilon, smooth_radius=self.radius)
+        return (lab - apply_affine_maps(maps, self.content))[1:].square().mean() / _UNIT
+
+
+class InventedLoss(nn.Module):
+    """Local contrast beyond the content's own, sum over bands of mean w max(r - (1.5 gain c + 0.5), 0)^2 / 100.
+
+    r and c are the local contrasts of image and content in one band of an L*a*b* pyramid, the root mean square over
+    5 x 5 pixels and all channels. A band is what the mean over 5 x 5 pixels lacks, in the photo, in its half, and so on.
+    The gain, 1 or more, is how much the start image amplifies the band's contrast in the median. This bounds what the
+    measure `invented` sees; in calm skies and walls, where structure shows most, it counts w = 1 + 4 exp(-c) times. On
+    the borders of regions, whose looks differ, the start image's own contrast is allowed too.
+
+    Args:
+        content: (3, H, W), sRGB in [0, 1].
+        start: (3, H, W), the start image.
+        masks: (R, H, W), the regions.
+    """
+
+    def __init__(self, content: Tensor, start: Tensor, masks: Tensor) -> None:
+        super().__init__()
+        self.bands = 0
+        for own, amplified in zip(_band_contrasts(content), _band_contrasts(start.clamp(0, 1)), strict=True):
+            gain = (amplified / (own + _FAINT_BAND)).median().clamp_min(1)
+            border = (_window_means(_mixture(masks)) / _MIXED).clamp_max(1)
+            masks = F.avg_pool2d(masks[None], 2, ceil_mode=True)[0]
+            limit = _SLACK * gain * own + _VISIBLE
+            self.register_buffer(f"importance_{self.bands}", 1 + _CALM * (-own).exp())
+            self.register_buffer(f"limit_{self.bands}", limit + border * (amplified - limit).clamp_min(0))
+            self.bands += 1
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the loss of an image (3, H, W), in [0, 1]."""
+        excesses = [
+            (self.get_buffer(f"importance_{band}") * self._excess(contrast, band).square()).mean()
+            for band, contrast in enumerate(_band_contrasts(image))
+        ]
+        return sum(excesses, image.new_zeros(())) / _UNIT
+
+    def _excess(self, contrast: Tensor, band: int) -> Tensor:
+        return (contrast - self.get_buffer(f"limit_{band}")).clamp_min(0)
+
+
+def _band_contrasts(image: Tensor) -> list[Tensor]:
+    """Return the local contrast of each band, fine to coarse; bands of fewer than 2 x 2 pixels are left out."""
+    contrasts: list[Tensor] = []
+    fine = srgb_to_lab(image)
+    while len(contrasts) < _BANDS and min(fine.shape[1:]) >= 2:
+        band = fine - _window_means(fine)
+        contrasts.append((_window_means(band.square().sum(0)) + 1e-4).sqrt())  # the root of 0 has no derivative
+        fine = F.avg_pool2d(fine[None], 2, ceil_mode=True)[0]
+    return contrasts
+
+
+def _mixture(masks: Tensor) -> Tensor:
+    """Return the share of regions other than the largest around each pixel, (H, W)."""
+    around = _window_means(masks)
+    return around.sum(0) - around.amax(0)
+
+
+def _window_means(planes: Tensor) -> Tensor:
+    """Return means over 5 x 5 pixels of planes (..., H, W), cropped at the border."""
+    flat = planes.reshape(1, -1, *planes.shape[-2:])
+    return F.avg_pool2d(flat, 5, stride=1, padding=2, count_include_pad=False).view(planes.shape)
+
+
 def image_losses(settings: Settings, stage: Stage, content: Tensor, start: Tensor) -> dict[str, Weighted]:
     """Return the losses on the image itself, by name.
 
@@ -138,6 +235,9 @@ def image_losses(settings: Settings, stage: Stage, content: Tensor, start: Tenso
         "total variation": Weighted(settings.total_variation_weight, variation),
         "gamut": Weighted(settings.gamut_weight, GamutLoss(1 / pixels)),  # not in Luan et al. (2017)
     }
+    if settings.stains_weight:
+        stains = StainsLoss(content, settings.affine_radius, settings.affine_epsilon)
+        losses["stains"] = Weighted(settings.stains_weight, stains)
     if stage == "photorealism" and settings.photorealism_weight:
         # Differs from Luan et al. (2017): the energy is relative to the contrast of the start image by colour, or else
         # of the content, so that the weight means the same for a faint photo and for one in hard light.

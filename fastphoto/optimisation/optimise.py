@@ -13,7 +13,7 @@ from fastphoto.optimisation.levels import make_levels
 from fastphoto.optimisation.progress import Callback, Reporter
 from fastphoto.optimisation.settings import Settings
 from fastphoto.optimisation.solvers import make_rule
-from fastphoto.optimisation.start import start_image
+from fastphoto.optimisation.start import start_image, start_recolouring
 from fastphoto.optimisation.targets import level_objective
 from fastphoto.optimisation.upsampling import upsample
 from fastphoto.regions.pair import PhotoPair
@@ -40,29 +40,35 @@ def optimise(
     """
     pair, full = _to_device(pair, device), full.to(device)
     # Differs from Luan et al.: "fast" starts from the content recoloured region by region, not from noise.
-    start = start_image(pair, settings, seed)
+    recolouring = start_recolouring(pair, settings) if settings.unknowns == "recolouring" else None
+    start = start_image(pair, settings, seed) if recolouring is None else recolouring(recolouring.zeros())
     # Differs from Luan et al.: "fast" goes through three sizes, coarse to fine, and skips the stage "style".
     levels = make_levels(pair, start, settings)
     reporter = Reporter(callback, sum(settings.steps) * len(settings.stages))
-    image = levels[0].start
+    image, x = levels[0].start, None
     for index, level in enumerate(levels):
         if index > 0 and level.stage != levels[index - 1].stage:
             # The published program passes an 8-bit image file from one stage to the next.
             image = (image.clamp(0, 1) * 255).round() / 255
         if level.steps > 0:
-            objective = level_objective(settings, encoder, pair, level)
-            x = objective.unknowns(image)
+            objective = level_objective(settings, encoder, pair, level, recolouring)
+            x = objective.unknowns(image) if recolouring is None or x is None else x
             # Differs from Luan et al.: "fast" chooses the length of the first L-BFGS step and bounds all others.
             rule = make_rule(settings, level.steps, objective.unit)
             report = reporter.of_level(level.stage, level.size, objective.image)
-            image = objective.image(minimise(objective.value_and_gradient, x, level.steps, rule, report))
+            x = minimise(objective.value_and_gradient, x, level.steps, rule, report)
+            image = objective.image(x)
         reporter.done += level.steps
         last = reporter.stopped or level is levels[-1]
-        # Differs from Luan et al., who apply the smoothed colour maps to the content at the size they optimise at.
-        image = upsample(image, level.content, full if last else levels[index + 1].content, settings, smooth=last)
         if last:
             break
-    return image
+        if recolouring is None:
+            image = upsample(image, level.content, levels[index + 1].content, settings, smooth=False)
+    content, start = (level.content, level.start) if recolouring is None else (pair.content, start)
+    if recolouring is not None:  # its unknowns mean the same at any size
+        image = start if x is None else recolouring(x / settings.pixel_scale)
+    # Differs from Luan et al., who apply the smoothed colour maps to the content at the size they optimise at.
+    return upsample(start.lerp(image, settings.strength), content, full, settings, smooth=True)
 
 
 def _to_device(pair: PhotoPair, device: torch.device) -> PhotoPair:

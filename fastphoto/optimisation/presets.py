@@ -12,7 +12,29 @@ from typing import Any
 from fastphoto.errors import InputError
 from fastphoto.optimisation.settings import Settings
 
-_GATYS = Settings(
+_PAINTERLY = Settings(
+    scales=(0.25, 0.5, 1.0),
+    steps=(30, 30, 10),
+    unknowns="pixels",
+    solver="lbfgs",
+    content_layers=("relu3_1",),
+    content_weight=0.1,
+    style_statistic="gram",
+    look_weight=0.0,
+    stains_weight=0.0,
+    invented_weight=0.0,
+    photorealism_weight=0.05,
+    gamut_weight=1.0,
+    affine_radius=1,
+    affine_epsilon=3e-3,
+    smooth_radius=1,
+    matte_radius=0,
+    border_radius=4,
+    curve_slope=2.0,
+)
+
+_GATYS = dataclasses.replace(
+    _PAINTERLY,
     start="noise",
     noise=0.1,
     stages=("style",),
@@ -30,10 +52,15 @@ _GATYS = Settings(
 )
 
 _PRESETS: dict[str, Settings] = {
-    # This package's own method; tools/calibrate.py searches its weights.
+    # This package's own method: a recolouring refined; tools/calibrate.py searches its weights.
     "fast": Settings(),
+    # Its start image alone: the colours of each region moved to the style's.
+    "recolour": Settings(steps=(0,)),
+    # Every pixel is free: nearer to the style's textures, and often painted.
+    "painterly": _PAINTERLY,
     # Luan et al., CVPR 2017, with the published constants.
-    "paper": Settings(
+    "paper": dataclasses.replace(
+        _PAINTERLY,
         start="noise",
         stages=("style", "photorealism"),
         scales=(1.0,),
@@ -104,7 +131,7 @@ def preset_settings(preset: str, **changes: Any) -> Settings:
         InputError: an unknown preset or setting, or a value out of range.
 
     Example:
-        >>> preset_settings("fast", steps=10).steps
+        >>> preset_settings("painterly", steps=10).steps
         (10, 10, 10)
     """
     if not isinstance(preset, str) or preset not in PRESETS:

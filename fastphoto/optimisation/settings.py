@@ -34,8 +34,8 @@ class Settings:
         InputError: a value of the wrong type or out of range.
 
     Example:
-        >>> Settings(steps=(60, 60, 20)).steps
-        (60, 60, 20)
+        >>> Settings(scales=(0.5, 1.0), steps=(60, 20)).steps
+        (60, 20)
     """
 
     # -- start and schedule
@@ -45,13 +45,15 @@ class Settings:
     """Standard deviation of the noise start, around the mean colour of VGG-19's training photos."""
     stages: tuple[Stage, ...] = ("photorealism",)
     """Stages in order; "style" leaves the photorealism loss and the projection out."""
-    scales: tuple[float, ...] = (0.25, 0.5, 1.0)
-    """Fractions of `size` that each stage goes through, coarse to fine; the last must be the largest."""
-    steps: tuple[int, ...] = (30, 30, 10)
+    scales: tuple[float, ...] = (1.0,)
+    """Fractions of `size` (of 192 pixels for the unknowns "recolouring") that each stage goes through, coarse to fine;
+    the last must be the largest."""
+    steps: tuple[int, ...] = (40,)
     """Steps (gradient evaluations) at each scale; 0 leaves the start image as it is."""
-    unknowns: Literal["pixels", "bilateral_grid"] = "pixels"
-    """The unknowns: the pixels of the image, or a bilateral grid of affine colour maps of the content."""
-    solver: Solver = "lbfgs"
+    unknowns: Literal["recolouring", "pixels", "bilateral_grid"] = "recolouring"
+    """The unknowns. "recolouring": tone, local contrast and chroma of each region, few and smooth, on top of the start
+    image; "pixels": the pixels of the image; "bilateral_grid": affine colour maps of the content on a grid."""
+    solver: Solver = "adam"
     """The solver; "gradient" is steepest descent with a fixed multiple of the gradient."""
     history: int = 10
     """Number of pairs (change of x, change of the gradient) in L-BFGS's history."""
@@ -75,9 +77,9 @@ class Settings:
     the scale of Deep Photo Style Transfer. "gatys": that of Gatys et al. 2016, 1/2 sum (F - P)^2 and
     1/(4 N^2 M^2) sum (G - A)^2. The latter two scale the activations of other encoders to a mean of 100, that of the
     Caffe network on values up to 256."""
-    content_layers: tuple[str, ...] = ("relu3_1",)
+    content_layers: tuple[str, ...] = ()
     """Layers of the content loss."""
-    content_weight: float = 0.1
+    content_weight: float = 0.0
     """Weight of the content loss."""
     content_target: Literal["content", "start"] = "start"
     """Target of the content loss: the activations of the content, or of the start image if `start` is "colour"."""
@@ -85,11 +87,17 @@ class Settings:
     """Layers of the style loss."""
     style_weights: tuple[float, ...] = (2.0, 1.0, 0.5, 0.1, 0.1)
     """Weight of the style loss, one for each of `style_layers`."""
-    style_statistic: Statistic = "gram"
+    style_statistic: Statistic = "moments"
     """Statistic of a region's activations that is compared with the style's: Gram matrix, mean and deviation of each
     channel, sliced distribution, histogram of each channel, or the nearest 3x3 patches of the style; see
     `fastphoto.optimisation.style_losses`."""
-    photorealism_weight: float = 0.05
+    look_weight: float = 8.0
+    """Weight of the distance between the colours of each region and the style's."""
+    stains_weight: float = 20.0
+    """Weight of chroma that no local affine map of the content explains."""
+    invented_weight: float = 70.0
+    """Weight of local contrast beyond the content's own."""
+    photorealism_weight: float = 0.0
     """Weight of the photorealism loss."""
     photorealism_radius: int = 1
     """Radius of the matting Laplacian's windows in pixels; 1 is the published 3x3."""
@@ -97,23 +105,26 @@ class Settings:
     """Weight of the total variation."""
     total_variation_power: float = 2.0
     """Exponent beta in sum (dx^2 + dy^2)^(beta / 2); below 2 edges cost less, above 2 spikes cost more."""
-    gamut_weight: float = 1.0
+    gamut_weight: float = 0.0
     """Weight of the penalty on pixel values outside [0, 1]; the solver does not clamp them."""
     epsilon: float = 1e-4
     """Epsilon of the matting Laplacian; a larger one makes it costlier to add contrast where the content has little."""
 
     # -- result
+    strength: float = 1.0
+    """How far the result goes from the start image, 0, to the optimised image, 1, or beyond."""
     result: Literal["affine", "image"] = "affine"
     """The result. "affine": the smoothed local affine maps of the optimised image, applied to the full-size content.
     "image": the optimised image itself, enlarged to the size of the content where that is larger."""
     projection: bool = True
     """Optimise over smoothed images only: unknowns x stand for the image P x, which halves the steps, and activations
     are those of P x smoothed once more, as the result will be."""
-    affine_radius: int = 1
+    affine_radius: int = 4
     """Radius in pixels of the windows that colour maps are fitted on."""
-    affine_epsilon: float = 3e-3
-    """Epsilon of the fit: it pulls the maps to constants where the content has little contrast."""
-    smooth_radius: int = 1
+    affine_epsilon: float = 0.012
+    """Epsilon of the fit, added to sums over a window: it pulls the maps to constants where the content has little
+    contrast."""
+    smooth_radius: int = 4
     """Radius in pixels of the average over neighbouring maps."""
     smooth_colour: float | None = None
     """Difference of content colours up to which maps are averaged; None: any."""
@@ -121,11 +132,14 @@ class Settings:
     # -- regions
     orphans: Orphans = "merge"
     """What happens to a content region that the style lacks; see `fastphoto.regions.match_regions`."""
-    border_radius: int = 4
-    """Radius in pixels within which the start image's region borders move to the edges of the content."""
+    matte_radius: int = 5
+    """Radius in pixels, in a photo with a long side of 350, within which closed-form matting redraws the start image's
+    region borders along the content's edges; 0: not."""
+    border_radius: int = 0
+    """Radius in pixels within which a guided filter moves the start image's region borders to the content's edges."""
     colour_gain: float = 6.0
     """Largest factor by which the start image spreads a region's colours in any direction, before the curves."""
-    curve_slope: float = 2.0
+    curve_slope: float = 3.0
     """Largest slope of a curve through a region's lightness or colour in the start image, and the inverse of the
     smallest; 1: no curves."""
 
@@ -171,7 +185,8 @@ class Settings:
             yield "steps", f"must be {len(self.scales)} counts of 0 or more, one for each of scales"
         if len(self.style_weights) != len(self.style_layers):
             yield "style_weights", f"must be {len(self.style_layers)} weights, one for each of style_layers"
-        weights = (self.content_weight, self.photorealism_weight, self.total_variation_weight, *self.style_weights)
+        others = ("content", "look", "stains", "invented", "photorealism", "total_variation")
+        weights = [getattr(self, f"{name}_weight") for name in others] + [*self.style_weights]
         if any(self.steps) and not any(weights):
             yield "style_weights", "must not all be 0 if every other weight is 0"
 
@@ -182,11 +197,17 @@ class Settings:
         for name in ("first_change", "smooth_colour"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 yield name, "must be above 0 or None"
-        for name in ("affine_radius", "smooth_radius", "border_radius"):
+        for name in ("affine_radius", "smooth_radius", "border_radius", "matte_radius"):
             if not 0 <= getattr(self, name) <= 100:
                 yield name, "must be from 0 to 100 pixels"
         if not 1 <= self.photorealism_radius <= 100:
             yield "photorealism_radius", "must be from 1 to 100 pixels"
+        if self.strength < 0:
+            yield "strength", "must be 0 or more"
+        if self.start == "noise" and self.unknowns == "recolouring":
+            yield "start", 'must be "colour" or "content" with the unknowns "recolouring", which change a photo'
+        if self.start == "noise" and self.strength != 1:
+            yield "strength", 'must be 1 with the start "noise", which is no photo'
         if self.curve_slope < 1:
             yield "curve_slope", "must be 1 or more"
         if self.history < 1:

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from fastphoto.colour.guided import guided_filter
-from fastphoto.colour.match import match_colours
+from fastphoto.colour.match import match_colours, recolour_regions
 from fastphoto.encoders.weights import CAFFE_MEAN
+from fastphoto.optimisation.recolouring import Recolouring
 from fastphoto.optimisation.settings import Settings
+from fastphoto.regions.mattes import matte_masks
 from fastphoto.regions.pair import PhotoPair
 
 
@@ -33,7 +35,27 @@ def start_image(pair: PhotoPair, settings: Settings, seed: int = 0) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(pair.content.shape, generator=generator) * (settings.noise * 256)
         return ((torch.tensor(CAFFE_MEAN[::-1])[:, None, None] + noise) / 256).to(pair.content)
-    masks = pair.content_masks
-    if settings.border_radius > 0 and len(masks) > 1:
-        masks = guided_filter(masks, pair.content, settings.border_radius)
+    masks = region_weights(pair, settings)
     return match_colours(pair.content, pair.style, masks, pair.style_masks, settings.colour_gain, settings.curve_slope)
+
+
+def region_weights(pair: PhotoPair, settings: Settings) -> Tensor:
+    """Return the weights (R, h, w) with which the start image blends its regions: masks that follow the content."""
+    masks = pair.content_masks
+    if len(masks) < 2:
+        return masks
+    if settings.border_radius > 0:
+        masks = guided_filter(masks, pair.content, settings.border_radius)
+    return matte_masks(masks, pair.content, settings.matte_radius)
+
+
+def start_recolouring(pair: PhotoPair, settings: Settings) -> Recolouring:
+    """Return the recolouring whose zeros stand for the start image."""
+    mattes = region_weights(pair, settings)
+    if settings.start == "colour":
+        images = recolour_regions(
+            pair.content, pair.style, mattes, pair.style_masks, settings.colour_gain, settings.curve_slope
+        )
+    else:
+        images = pair.content.expand(len(mattes), *pair.content.shape)
+    return Recolouring(pair.content, images, mattes)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fastphoto.colour.spaces import srgb_to_lab
 from fastphoto.ops import PixelLists, list_pixels, masked_gram
 from fastphoto.optimisation.weighted import Weighted
 
@@ -16,6 +17,8 @@ Statistic = Literal["gram", "moments", "wasserstein", "histogram", "patches"]
 Normalisation = Literal["relative", "published", "gatys"]
 
 _DIRECTIONS = 64  # directions of the sliced Wasserstein distance; by eye
+_LOOK_DIRECTIONS = 24  # of the look loss; by eye
+_LOOK_PIXELS = 4096  # of a region, in the look loss; by eye
 _PATCHES_AT_ONCE = 2**24  # largest number of pairs of patches that are compared at once
 
 
@@ -180,6 +183,36 @@ class PatchDistance(nn.Module):
         return torch.stack([target.square().mean() for target in self.targets])
 
 
+class LookLoss(nn.Module):
+    """Distance of the colours of each region from the style's, sum_r area_r W_r^2 / 100, in L*a*b*.
+
+    W_r is the sliced Wasserstein distance over fixed directions and at most 4096 pixels a region; this is the square of
+    what the measure `look` sees.
+
+    Args:
+        style: (3, h', w'), sRGB in [0, 1].
+        masks: masks (R, h, w) of the content.
+        style_masks: masks (R, h', w') of the style.
+    """
+
+    def __init__(self, style: Tensor, masks: Tensor, style_masks: Tensor) -> None:
+        super().__init__()
+        ours, theirs = _members(masks), _members(style_masks)
+        regions = [r for r in range(len(masks)) if len(ours[r]) and len(theirs[r])]
+        distance = QuantileDistance(
+            [_sampled(ours[r]) for r in regions],
+            srgb_to_lab(style),
+            [_sampled(theirs[r]) for r in regions],
+            _random_directions(3)[:_LOOK_DIRECTIONS].to(style),
+        )
+        self.colours = StyleLoss(distance, masks.mean((1, 2))[regions] / 100)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the loss of an image (3, h, w), in [0, 1]."""
+        distance: Tensor = self.colours(srgb_to_lab(image))
+        return distance
+
+
 def style_losses(
     weights: Mapping[str, float],  # {layer: weight}
     style_features: Mapping[str, Tensor],  # {layer: (C, h', w')}
@@ -306,6 +339,13 @@ def _members(masks: Tensor) -> list[Tensor]:
     """Return for each mask the indices of the pixels where it is at least half of the sum of all masks."""
     least = masks.sum(0).clamp_min(1e-6) / 2  # masks of deep layers fade towards the photo's border
     return [(mask >= least).flatten().nonzero()[:, 0] for mask in masks]
+
+
+def _sampled(pixels: Tensor) -> Tensor:
+    """Return at most 4096 evenly spread entries of a list of pixel numbers (N,)."""
+    if len(pixels) <= _LOOK_PIXELS:
+        return pixels
+    return pixels[torch.linspace(0, len(pixels) - 1, _LOOK_PIXELS, device=pixels.device).long()]
 
 
 def _patches(features: Tensor) -> Tensor:

@@ -12,13 +12,14 @@ from fastphoto.colour.projection import LocalAffineProjection
 from fastphoto.encoders.encoder import Encoder
 from fastphoto.encoders.layers import VGG19_CHANNELS, Layer
 from fastphoto.optimisation.levels import Level
-from fastphoto.optimisation.losses import ContentLoss, image_losses
+from fastphoto.optimisation.losses import ContentLoss, InventedLoss, image_losses
 from fastphoto.optimisation.objective import Objective
+from fastphoto.optimisation.recolouring import Recolouring
 from fastphoto.optimisation.settings import Settings
-from fastphoto.optimisation.style_losses import Statistic, style_losses
+from fastphoto.optimisation.style_losses import LookLoss, Statistic, style_losses
 from fastphoto.optimisation.weighted import Weighted
 from fastphoto.regions.pair import PhotoPair
-from fastphoto.regions.resizing import masks_by_layer
+from fastphoto.regions.resizing import masks_by_layer, resize_masks
 
 PUBLISHED_ACTIVATION = 100.0
 """Mean activation of the Caffe VGG-19 on pixel values up to 256. The published weights are chosen for it, so the
@@ -33,6 +34,7 @@ def level_objective(
     encoder: Encoder,
     pair: PhotoPair,  # only its masks are used
     level: Level,
+    recolouring: Recolouring | None = None,
 ) -> Objective:
     """Return the objective of one level: the losses with their targets, and the image that unknowns stand for."""
     layers = tuple(dict.fromkeys([*settings.content_layers, *settings.style_layers]))
@@ -57,10 +59,30 @@ def level_objective(
     # Differs from Luan et al. (2017), who smooth only at the end: "fast" optimises over smoothed images.
     project = settings.projection and level.stage == "photorealism"
     projection = LocalAffineProjection(level.content, **settings.smoothing()) if project else None
-    # Not in Luan et al. (2017): an ablation optimises a bilateral grid of colour maps instead of pixels.
-    grid = BilateralGrid(level.content) if settings.unknowns == "bilateral_grid" else None
-    feature_losses = {"content": content_losses, "style": weighted_style_losses}
-    return Objective(encoder, feature_losses, weighted_image_losses, projection, settings.pixel_scale, grid)
+    # Differs from Luan et al. (2017), who change every pixel: "fast" refines a recolouring of few unknowns, which
+    # cannot paint. An ablation optimises a bilateral grid of colour maps.
+    model = BilateralGrid(level.content) if settings.unknowns == "bilateral_grid" else None
+    return Objective(
+        encoder,
+        {"content": content_losses, "style": weighted_style_losses},
+        weighted_image_losses,
+        projection,
+        settings.pixel_scale,
+        recolouring.resized(level.size) if recolouring is not None else model,
+        _smoothed_losses(settings, pair, level),
+    )
+
+
+def _smoothed_losses(settings: Settings, pair: PhotoPair, level: Level) -> dict[str, Weighted]:
+    """Return the losses on the smoothed image, by name; none of them is in Luan et al. (2017)."""
+    losses = {}
+    masks = resize_masks(pair.content_masks, level.size)
+    if settings.look_weight:
+        style_masks = resize_masks(pair.style_masks, (level.style.shape[1], level.style.shape[2]))
+        losses["look"] = Weighted(settings.look_weight, LookLoss(level.style, masks, style_masks))
+    if settings.invented_weight:
+        losses["invented"] = Weighted(settings.invented_weight, InventedLoss(level.content, level.start, masks))
+    return losses
 
 
 def _mean_activations(photos: tuple[Mapping[str, Tensor], ...], layers: tuple[str, ...]) -> dict[str, float]:

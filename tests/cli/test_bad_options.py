@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from bad_input import Accepted, Refused, arguments, assert_documented, each
 
-NO_WEIGHTS = {
-    "photorealism_weight": 0.0, "content_weight": 0.0, "style_weights": (0.0,) * 5, "total_variation_weight": 0.0
-}  # fmt: skip
+LOSSES = ("look", "stains", "invented", "photorealism", "content", "total_variation")
+NO_WEIGHTS = {f"{loss}_weight": 0.0 for loss in LOSSES} | {"style_weights": (0.0,) * 5}
 MISSPELT_LAYER = ("relu9_9", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 CASES = [

@@ -46,6 +46,52 @@ def test_settings_come_after_options(photos, tmp_path, capsys):
     assert (tmp_path / "r.png").exists()
 
 
+def test_strength(photos, tmp_path):
+    """None is the start image, and one the default; a setting comes after it, as after all options."""
+    words = ["transfer", photos["content"], photos["style"], "--quiet", "--size", "64"]
+    results = {}
+    for name, options in {
+        "default": [],
+        "one": ["--strength", "1"],
+        "none": ["--strength", "0"],
+        "start": ["--set", "steps=0"],
+        "half": ["--strength=0.5"],
+        "setting": ["--strength", "0.5", "--set", "strength=0"],
+    }.items():
+        assert run_here(*words, *options, "-o", tmp_path / f"{name}.png") == 0
+        results[name] = np.asarray(Image.open(tmp_path / f"{name}.png")).astype(int)
+    assert np.array_equal(results["one"], results["default"])
+    assert np.array_equal(results["none"], results["start"]) and np.array_equal(results["setting"], results["start"])
+    away = np.abs(2 * results["half"] - results["none"] - results["one"])
+    assert np.mean(away <= 2) > 0.99, "not half-way, where nothing is clamped"
+    assert not np.array_equal(results["none"], results["one"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--strength", "-0.5"], "strength: must be 0 or more, got -0.5"),
+        (["--strength", "inf"], "strength: must be finite, got inf"),
+        (["--strength", "nan"], "strength: "),
+        (["--preset", "paper", "--strength", "0.5"], 'strength: must be 1 with the start "noise"'),
+    ],
+    ids=["negative", "infinite", "not a number", "from noise"],
+)
+def test_a_strength_that_cannot_be_used(options, message, photos, tmp_path, capsys):
+    words = ["transfer", photos["content"], photos["style"], "-o", tmp_path / "r.png"]
+    assert run_here(*words, *options) == 2
+    option = error_line(capsys.readouterr().err)
+    assert message in option and not (tmp_path / "r.png").exists()
+    assert run_here(*words, *options[:-2], "--set", f"strength={options[-1]}") == 2
+    assert error_line(capsys.readouterr().err) == option, "the setting has another error"
+
+
+@pytest.mark.parametrize("text", ["full", "", "1,2"])
+def test_a_strength_that_is_no_number(text, photos, tmp_path, capsys):
+    assert run_here("transfer", photos["content"], photos["style"], "-o", tmp_path / "r.png", f"--strength={text}") == 2
+    assert f"--strength: invalid float value: '{text}'" in error_line(capsys.readouterr().err)
+
+
 def test_an_unknown_setting(photos, tmp_path, capsys):
     words = ["transfer", photos["content"], photos["style"], "-o", tmp_path / "r.jpg"]
     assert run_here(*words, "--set", "no_such_setting=1") == 2

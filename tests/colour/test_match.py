@@ -9,7 +9,7 @@ import torch
 from rendered_photos import day, dusk
 from torch import Tensor
 
-from fastphoto.colour.match import match_colours, monge_kantorovich
+from fastphoto.colour.match import match_colours, monge_kantorovich, recolour_regions
 from fastphoto.colour.spaces import OPPONENT
 
 
@@ -165,6 +165,42 @@ def test_the_result_is_clamped_and_the_inputs_stay_unchanged():
     mapped = monge_kantorovich(content.pixels, style.pixels, content.masks, style.masks)
     assert mapped.min() >= 0 and mapped.max() <= 1
     assert torch.equal(before[0], content.pixels) and torch.equal(before[1], style.pixels), "an input was changed"
+
+
+# ---- the image of each region
+
+
+def test_images_of_regions_are_those_that_are_blended():
+    content, style = day(), dusk()
+    ramp = torch.linspace(0, 1, 64).expand(48, 64)
+    masks = torch.stack([ramp, 1 - ramp])
+    images = recolour_regions(content.muted, style.muted, masks, style.masks)
+    assert images.shape == (2, 3, 48, 64) and images.min() > 0 and images.max() < 1
+    blended = match_colours(content.muted, style.muted, masks, style.masks)
+    torch.testing.assert_close((images * masks[:, None]).sum(0), blended, atol=1e-6, rtol=0)
+
+
+def test_the_image_of_a_region_does_not_depend_on_the_others():
+    content, style = day(), dusk()
+    together = recolour_regions(content.pixels, style.pixels, content.masks, style.masks)
+    for r in (0, 1):
+        alone = recolour_regions(content.pixels, style.pixels, content.masks[r : r + 1], style.masks[r : r + 1])
+        assert torch.equal(alone[0], together[r])
+    assert together.min() >= 0 and together.max() <= 1
+
+
+def test_outside_of_its_region_an_image_follows_the_linear_map():
+    content, style = day(), dusk()
+    image = recolour_regions(content.muted, style.muted, content.masks, style.masks, 100.0, 3.0)[0]
+    everywhere = monge_kantorovich(content.muted, style.muted, content.masks[:1], style.masks[:1], 100.0)
+    inside = content.masks[0] > 0
+    matrix = linear_map(content.muted, everywhere, inside)
+    colours = content.muted.flatten(1).double()
+    mean = colours[:, inside.flatten()].mean(1, keepdim=True)
+    target = everywhere[:, inside].double().mean(1, keepdim=True)
+    expected = (matrix @ (colours - mean) + target).reshape(3, 48, 64).clamp(0, 1).float()
+    torch.testing.assert_close(image[:, ~inside], expected[:, ~inside], atol=1e-3, rtol=0)
+    assert (image - expected)[:, inside].abs().max() > 5e-3, "the curves did nothing"
 
 
 # ---- curves

@@ -81,7 +81,7 @@ def test_statistic_is_brought_to_the_styles_region_by_region(statistic):
 
 
 def test_wide_windows_keep_to_colour_maps_of_wide_windows():
-    settings = {"preset": "fast", "projection": False, "steps": 12, "result": "image", "photorealism_radius": 2}
+    settings = {"preset": "painterly", "projection": False, "steps": 12, "result": "image", "photorealism_radius": 2}
     wide = WideWindowLoss(CONTENT.pixels.double(), 2, 1e-6, 1.0)
     energy = [
         float(wide(transferred(photorealism_weight=weight, **settings).double())) for weight in (0.0, 0.005, 0.05, 0.5)
@@ -113,8 +113,8 @@ def left_by_a_grid(content: Tensor, image: Tensor) -> float:
 
 def test_bilateral_grid_makes_images_of_a_grid_and_lowers_the_style_loss():
     content = day(32, 48)
-    settings = {"preset": "fast", "photorealism_weight": 0, "projection": False, "result": "image", "gamut_weight": 1e4}
-    settings |= {"steps": 10, "scales": 1.0, "start": "content"}
+    settings = {"preset": "painterly", "photorealism_weight": 0, "projection": False, "gamut_weight": 1e4}
+    settings |= {"result": "image", "steps": 10, "scales": 1.0, "start": "content"}
     losses: list[float] = []
     of_grid = fastphoto.transfer(
         content.pixels,

@@ -167,9 +167,9 @@ def test_gatys_photo_gives_the_image_itself_enlarged_to_the_photo():
     ("settings", "weights"),
     [
         ({"preset": "paper", "start": "content", "steps": 25}, (0.0, 1e4, 1e6)),
-        ({"preset": "fast", "projection": False, "steps": 12}, (0.0, 0.005, 0.05, 0.5)),
+        ({"preset": "painterly", "projection": False, "steps": 12}, (0.0, 0.005, 0.05, 0.5)),
     ],
-    ids=["paper", "fast"],
+    ids=["paper", "painterly"],
 )
 def test_photorealism_weight_keeps_the_image_a_photograph(settings, weights):
     energy = [matting_energy(transferred(photorealism_weight=weight, result="image", **settings)) for weight in weights]

@@ -18,10 +18,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from fastphoto.encoders.encoder import load_encoder
 from fastphoto.optimisation.cuda_graph import capture_graph
 from fastphoto.optimisation.descent import Descent
+from fastphoto.optimisation.objective import Objective
 from fastphoto.optimisation.presets import preset_settings
 from fastphoto.optimisation.settings import Settings, Solver
 from fastphoto.optimisation.solvers import make_rule
-from fastphoto.optimisation.start import start_image
+from fastphoto.optimisation.start import start_image, start_recolouring
 from fastphoto.optimisation.style_losses import Statistic
 from fastphoto.regions.pair import PhotoPair
 
@@ -53,18 +54,20 @@ class NothingReadBack(TorchDispatchMode):
 RULES = {solver: partial(make_rule, Settings(solver=solver, history=4), 20, 1.0) for solver in get_args(Solver)}
 
 
-def objective(device: torch.device, **settings):
-    """The losses of the preset `fast` for two regions of a small photo, with its start image."""
+def objective(device: torch.device, preset: str = "painterly", **settings) -> tuple[Objective, Tensor]:
+    """The losses of a preset for two regions of a small photo, and the unknowns of the start image."""
     content, style = (photo(40, 56).pixels.to(device) for photo in (day, dusk))
     masks = torch.zeros(2, 40, 56, device=device)
     masks[0, :22], masks[1, 20:] = 1, 1
     pair = PhotoPair(content, style, ("a", "b"), masks, masks)
-    chosen = preset_settings("fast", **settings)
+    chosen = preset_settings(preset, **settings)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     network = load_encoder("embedded", dtype=dtype, channel_multiple=8).to(device)
     with torch.no_grad():
         start = start_image(pair, chosen)
-        return full_size_objective(pair, network, chosen, start=start), start
+        recolouring = start_recolouring(pair, chosen) if chosen.unknowns == "recolouring" else None
+        losses = full_size_objective(pair, network, chosen, start=start, recolouring=recolouring)
+        return losses, losses.unknowns(start)
 
 
 def state(descent: Descent) -> dict[str, Tensor]:
@@ -78,10 +81,11 @@ def state(descent: Descent) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     "settings",
     [
+        {"preset": "fast"},
         {"projection": False, "total_variation_weight": 1e-3},
         *({"style_statistic": statistic} for statistic in get_args(Statistic)),
     ],
-    ids=["plain", *get_args(Statistic)],
+    ids=["fast", "plain", *get_args(Statistic)],
 )
 @pytest.mark.parametrize("rule", RULES)
 def test_a_step_reads_nothing_back_and_keeps_its_state_in_place(rule, settings):
@@ -106,9 +110,10 @@ def test_reading_back_is_noticed():
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("preset", ["fast", "painterly"])
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_replaying_a_graph_is_the_same_as_taking_steps(rule):
-    losses, start = objective(torch.device("cuda"))
+def test_replaying_a_graph_is_the_same_as_taking_steps(preset, rule):
+    losses, start = objective(torch.device("cuda"), preset)
     results = []
     for replay in (False, True, True):
         descent = Descent(losses.value_and_gradient, start, RULES[rule]())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from rendered_photos import day
@@ -10,7 +12,17 @@ from torch.nn import functional as F
 from window_energy import window_energy
 
 from fastphoto import ops
-from fastphoto.optimisation.losses import ContentLoss, GamutLoss, PhotorealismLoss, TotalVariationLoss, WideWindowLoss
+from fastphoto.colour.spaces import lab_to_srgb, srgb_to_lab
+from fastphoto.optimisation import losses
+from fastphoto.optimisation.losses import (
+    ContentLoss,
+    GamutLoss,
+    InventedLoss,
+    PhotorealismLoss,
+    StainsLoss,
+    TotalVariationLoss,
+    WideWindowLoss,
+)
 from fastphoto.optimisation.style_losses import GramDistance, StyleLoss
 
 
@@ -171,3 +183,152 @@ def test_gamut_loss():
     image = torch.tensor([-0.5, 0.0, 0.3, 1.0, 1.25], dtype=torch.float64).reshape(1, 1, 5).expand(3, 1, 5)
     assert float(GamutLoss(2.0)(image)) == pytest.approx(2 * 3 * (0.25 + 0.0625))
     assert_derivative(GamutLoss(2.0), random(3, 4, 5))
+
+
+# ---- stains
+
+
+def photo_like(height: int, width: int, seed: int = 0) -> Tensor:
+    """(3, H, W) float64 inside the range of sRGB."""
+    return 0.3 + 0.4 * day(height, width).pixels.double() + 0.03 * random(3, height, width, seed=seed)
+
+
+def window_of(y: int, x: int, radius: int) -> tuple[slice, slice, slice]:
+    return slice(None), slice(max(0, y - radius), y + radius + 1), slice(max(0, x - radius), x + radius + 1)
+
+
+def unexplained_chroma(content: Tensor, image: Tensor, radius: int, epsilon: float) -> float:
+    """The definition of the loss, window by window."""
+    _, height, width = content.shape
+    chroma, explained = srgb_to_lab(image)[1:], torch.zeros(2, height, width).double()
+    slopes = torch.zeros(6, height, width).double()
+    offsets = torch.zeros(2, height, width).double()
+    for y in range(height):
+        for x in range(width):
+            colours, values = (planes[window_of(y, x, radius)].flatten(1).T for planes in (content, chroma))
+            away = colours - colours.mean(0)
+            slope = torch.linalg.solve(away.T @ away + epsilon * torch.eye(3).double(), away.T @ values)
+            slopes[:, y, x], offsets[:, y, x] = slope.T.flatten(), values.mean(0) - colours.mean(0) @ slope
+    for y in range(height):
+        for x in range(width):
+            slope, offset = (planes[window_of(y, x, radius)].mean((1, 2)) for planes in (slopes, offsets))
+            explained[:, y, x] = slope.view(2, 3) @ content[:, y, x] + offset
+    return float((chroma - explained).square().mean()) / 100
+
+
+@pytest.mark.parametrize(("radius", "epsilon"), [(1, 1e-3), (2, 0.025)])
+def test_stains_are_what_local_maps_leave_of_the_chroma(radius, epsilon):
+    content, image = photo_like(11, 13), photo_like(13, 11, seed=5).transpose(1, 2).contiguous()
+    loss = StainsLoss(content, radius, epsilon)
+    assert float(loss(image)) == pytest.approx(unexplained_chroma(content, image, radius, epsilon), rel=1e-6)
+    assert_derivative(loss, image)
+
+
+def test_what_maps_of_the_content_explain_is_no_stain():
+    """Recoloured everywhere alike; a blob of colour that ignores the content is one, in lightness it is not."""
+    content = photo_like(40, 48)
+    loss = StainsLoss(content, 4, 1e-6)
+    spot = torch.exp(-((torch.arange(48) - 24) ** 2 + (torch.arange(40)[:, None] - 20) ** 2) / 4.5).double()
+    lab = srgb_to_lab(content)
+    red, bright = (lab_to_srgb(lab + 20 * spot * torch.tensor(axis)[:, None, None]) for axis in ((0, 1, 0), (1, 0, 0)))
+    assert float(loss(torch.full_like(content, 0.4))) < 1e-12
+    assert float(loss(content)) < 1e-3
+    assert float(loss(red)) > 20 * float(loss(content))
+    assert float(loss(bright)) < 0.05 * float(loss(red))
+
+
+# ---- invented structure
+
+
+def over_pixels(
+    plane: Tensor, size: tuple[int, int], window: Callable[[int, int], tuple[slice, slice, slice]]
+) -> Tensor:
+    """Means of a plane over a window for each pixel of a size."""
+    height, width = size
+    means = [plane[None][window(y, x)].mean() for y in range(height) for x in range(width)]
+    return torch.stack(means).view(height, width)
+
+
+def halved(plane: Tensor) -> Tensor:
+    """Means of 2 x 2 pixels; of what there is at odd ends."""
+    size = (plane.shape[0] + 1) // 2, (plane.shape[1] + 1) // 2
+    return over_pixels(plane, size, lambda y, x: (slice(None), slice(2 * y, 2 * y + 2), slice(2 * x, 2 * x + 2)))
+
+
+def averaged(plane: Tensor) -> Tensor:
+    """Means over windows of 5 x 5 pixels."""
+    return over_pixels(plane, (plane.shape[0], plane.shape[1]), lambda y, x: window_of(y, x, 2))
+
+
+def contrasts(image: Tensor) -> list[Tensor]:
+    """Local contrast of four bands, from fine to coarse."""
+    planes, found = list(srgb_to_lab(image)), []
+    for _ in range(losses._BANDS):
+        squares = [(plane - averaged(plane)) ** 2 for plane in planes]
+        found.append((averaged(sum(squares, torch.zeros(1))) + 1e-4).sqrt())
+        planes = [halved(plane) for plane in planes]
+    return found
+
+
+def invented_excess(content: Tensor, start: Tensor, image: Tensor, masks: Tensor) -> float:
+    """The definition of the loss, for masks that add up to 1."""
+    total, planes = 0.0, list(masks)
+    for own, amplified, got in zip(contrasts(content), contrasts(start), contrasts(image), strict=True):
+        ratios = (amplified / (own + losses._FAINT_BAND)).flatten().sort()[0]
+        limit = losses._SLACK * max(1.0, float(ratios[(len(ratios) - 1) // 2])) * own + losses._VISIBLE
+        others = 1 - torch.stack([averaged(plane) for plane in planes]).amax(0)
+        on_border = (averaged(others) / losses._MIXED).clamp(max=1)
+        limit = torch.where(amplified > limit, limit + on_border * (amplified - limit), limit)
+        calm = 1 + losses._CALM / torch.exp(own)
+        total += float((calm * (got - limit).clamp(min=0) ** 2).mean()) / 100
+        planes = [halved(plane) for plane in planes]
+    return total
+
+
+@pytest.mark.parametrize("regions", ["one", "two"])
+@pytest.mark.parametrize("size", [(26, 36), (19, 33)])
+def test_invented_structure_is_contrast_beyond_the_contents(size, regions):
+    content = photo_like(*size)
+    start = (0.5 + 1.4 * (content - 0.5)).clamp(0, 1)
+    image = (content + 0.08 * random(3, *size, seed=3)).clamp(0, 1)
+    masks = day(*size).masks.double() if regions == "two" else torch.ones(1, *size).double()
+    start = start * (1 - 0.4 * masks[0]) if regions == "two" else start
+    loss = InventedLoss(content, start, masks)
+    assert float(loss(image)) > 0.01
+    assert float(loss(image)) == pytest.approx(invented_excess(content, start, image, masks), rel=1e-6)
+    assert_derivative(loss, image)
+
+
+def test_the_contents_own_contrast_is_not_invented():
+    """Nor is it if all contrast grows by a half, or as much as in the start image; added structure is."""
+    content = photo_like(48, 64)
+    everywhere = torch.ones(1, 48, 64).double()
+    loss = InventedLoss(content, content, everywhere)
+    lab = srgb_to_lab(content)
+    grown = lab_to_srgb(lab + 0.4 * (lab - lab.mean((1, 2), keepdim=True)))
+    waves = lab_to_srgb(lab + 8 * torch.sin(torch.arange(64) / 1.5).double())
+    assert float(loss(content)) == 0 and float(loss(torch.full_like(content, 0.5))) == 0
+    assert float(loss(grown)) < 1e-3 * float(loss(waves))
+    assert float(loss(waves)) > 1e-3
+    much = lab_to_srgb(lab + 1.5 * (lab - lab.mean((1, 2), keepdim=True)))
+    assert float(InventedLoss(content, much, everywhere)(much)) < 0.05 * float(loss(much))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_losses_of_flat_photos_have_finite_gradients(value):
+    flat = torch.full((3, 20, 24), value).requires_grad_()
+    constant = flat.detach()
+    for loss in (StainsLoss(constant, 4, 0.02), InventedLoss(constant, constant, torch.ones(1, 20, 24))):
+        total = loss(flat)
+        (gradient,) = torch.autograd.grad(total, flat)
+        assert float(total.detach()) < 1e-8 and torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (2, 3), (5, 40)])
+def test_invented_structure_of_small_images(size):
+    """Bands that no image of that size has are left out."""
+    content = torch.rand(3, *size, generator=torch.Generator().manual_seed(1))
+    loss = InventedLoss(content, content, torch.ones(1, *size))
+    value = loss(content.flip(2).requires_grad_())
+    assert torch.isfinite(value) and value.shape == ()
+    value.backward()

@@ -180,13 +180,13 @@ def test_relative_photorealism_is_a_share_of_the_start_images_contrast(encoder):
     for contrast in (1.0, 0.5, 0.0):
         start = 0.5 + contrast * (content.pixels - 0.5)
         photorealism = full_size_objective(pair, encoder, start=start).image_losses["photorealism"]
-        assert photorealism.weight == preset_settings("fast").photorealism_weight
+        assert photorealism.weight == preset_settings("painterly").photorealism_weight
         price[contrast] = float(photorealism.loss(x))
     windows = content.pixels.unfold(1, 3, 1).unfold(2, 3, 1).flatten(3)
     variance = float(windows.var(-1, correction=0).mean())
     assert price[0.0] / price[1.0] == pytest.approx((variance + 1e-3) / 1e-3, rel=1e-3)
     assert price[0.5] / price[1.0] == pytest.approx((variance + 1e-3) / (variance / 4 + 1e-3), rel=1e-3)
-    laplacian = ops.matting_laplacian_stencil(content.pixels.permute(1, 2, 0), preset_settings("fast").epsilon)
+    laplacian = ops.matting_laplacian_stencil(content.pixels.permute(1, 2, 0), preset_settings("painterly").epsilon)
     energy = float(PhotorealismLoss(laplacian, 1.0)(x))
     assert price[0.0] == pytest.approx(energy / (1e-3 * content.pixels[0].numel()), rel=1e-4)
 
@@ -278,7 +278,7 @@ def test_bilateral_grid_is_what_is_optimised(encoder):
     objective = built(encoder, content, style, unknowns="bilateral_grid", pixel_scale=256.0)
     x = objective.unknowns(content.pixels)
     value, gradient, _ = objective.value_and_gradient(x)
-    assert x.shape == gradient.shape == objective.grid.shape and gradient.abs().max() > 0
+    assert x.shape == gradient.shape == objective.model.shape and gradient.abs().max() > 0
     torch.testing.assert_close(objective.image(x), content.pixels, atol=1e-3, rtol=0)
     plain = built(encoder, content, style)
     assert float(value) == pytest.approx(float(plain.value_and_gradient(content.pixels)[0]), rel=0.05)

@@ -16,7 +16,8 @@ FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 POSITIVE = ("pixel_scale", "maximum_change", "learning_rate", "epsilon", "affine_epsilon", "colour_gain")
 POSITIVE += ("total_variation_power", "noise")
 WEIGHTS = ("content_weight", "photorealism_weight", "total_variation_weight", "gamut_weight")
-RADII = ("affine_radius", "smooth_radius", "border_radius")
+WEIGHTS += ("look_weight", "stains_weight", "invented_weight")
+RADII = ("affine_radius", "smooth_radius", "border_radius", "matte_radius")
 CHOICES = ("start", "solver", "precision", "normalisation", "content_target", "orphans")
 CHOICES += ("unknowns", "style_statistic", "result")
 
@@ -27,6 +28,7 @@ INVALID = [
     *((name, value) for name in RADII for value in (-1, 101, 1.5, "wide", None, True)),
     *((name, value) for name in CHOICES for value in ("other", None, 3, ["colour"])),
     *((name, value) for name in ("first_change", "smooth_colour") for value in (0, -1.0, math.nan, math.inf, "x")),
+    *(("strength", value) for value in (-0.01, math.nan, math.inf, -math.inf, "full", None, True, (1.0,))),
     ("projection", "no"),
     ("projection", 1),
     *(("curve_slope", value) for value in (0.99, 0, -1.0, math.nan, math.inf, "steep", None)),
@@ -72,6 +74,14 @@ def test_invalid_values_are_refused_by_name(name, value):
     assert any(f"got {got!r}" in message for got in (shown, (shown,), (shown, shown)))
 
 
+def test_noise_cannot_be_recoloured_and_is_no_photo_to_go_from():
+    with pytest.raises(InputError, match='^start: must be "colour" or "content" with the unknowns "recolouring"'):
+        preset_settings("fast", start="noise")
+    with pytest.raises(InputError, match='^strength: must be 1 with the start "noise".*got 0.5'):
+        preset_settings("painterly", start="noise", strength=0.5)
+    assert preset_settings("painterly", start="noise", strength=1).start == "noise"
+
+
 @pytest.mark.parametrize("name", FIELDS)
 def test_a_wrong_type_is_refused_in_every_field(name):
     """A new field whose wrong type passes would break far from where it was given."""
@@ -96,6 +106,8 @@ def test_every_field_has_invalid_values_in_this_file():
         {"style_layers": (), "style_weights": ()},
         {"stages": ("photorealism", "style")},
         {"scales": (1.0, 1.0, 1), "steps": (1, 2, 3)},
+        {"strength": 0, "matte_radius": 100},
+        {"strength": 2.5, "look_weight": 0, "stains_weight": 0, "invented_weight": 0.0},
     ],
     ids=str,
 )
@@ -131,7 +143,7 @@ def test_unknown_setting(name, hint):
 
 @pytest.mark.parametrize("preset", ["Fast", "", "gatis", None, 3, ["fast"]])
 def test_unknown_preset(preset):
-    with pytest.raises(InputError, match="preset .*unknown; give one of fast, paper"):
+    with pytest.raises(InputError, match="preset .*unknown; give one of fast, .*paper"):
         preset_settings(preset)
 
 
@@ -152,6 +164,24 @@ def test_presets_are_immutable():
 
 def test_defaults_are_those_of_fast():
     assert PRESETS["fast"] == Settings()
+
+
+def test_recolour_is_the_start_of_fast_alone():
+    assert PRESETS["recolour"] == dataclasses.replace(PRESETS["fast"], steps=(0,))
+
+
+def test_painterly_is_what_it_was():
+    """Until the recolouring it was the default; its results must stay the same."""
+    painterly = PRESETS["painterly"]
+    assert (painterly.start, painterly.stages, painterly.unknowns) == ("colour", ("photorealism",), "pixels")
+    assert (painterly.scales, painterly.steps, painterly.solver) == ((0.25, 0.5, 1.0), (30, 30, 10), "lbfgs")
+    assert (painterly.style_statistic, painterly.style_weights) == ("gram", (2.0, 1.0, 0.5, 0.1, 0.1))
+    assert (painterly.content_layers, painterly.content_weight) == (("relu3_1",), 0.1)
+    assert (painterly.photorealism_weight, painterly.gamut_weight, painterly.epsilon) == (0.05, 1.0, 1e-4)
+    assert painterly.look_weight == painterly.stains_weight == painterly.invented_weight == 0
+    assert painterly.smoothing() == {"radius": 1, "epsilon": 3e-3, "smooth_radius": 1, "smooth_colour": None}
+    assert (painterly.matte_radius, painterly.border_radius, painterly.strength) == (0, 4, 1.0)
+    assert (painterly.colour_gain, painterly.curve_slope, painterly.projection) == (6.0, 2.0, True)
 
 
 def test_gatys_has_the_published_settings():

@@ -13,6 +13,7 @@ from rendered_photos import day, dusk
 from fastphoto.errors import FastPhotoError, FastPhotoWarning, InputError
 from fastphoto.evaluation.scores import evaluate
 from fastphoto.methods.registry import METHODS, apply_method
+from fastphoto.optimisation.presets import PRESETS
 from fastphoto.optimisation.progress import Progress
 from fastphoto.photos.read import read_photo
 from fastphoto.regions.pair import PhotoPair, prepare_pair
@@ -121,12 +122,13 @@ def test_methods_and_their_progress_are_reported_in_order():
     first, begun, *steps, last = [progress for _, progress in reports]
     assert (first, begun, last) == (None, None, None), "a method did not begin with None"
     assert all(isinstance(progress, Progress) for progress in steps)
-    assert [progress.step for progress in steps] == list(range(1, 71)) and steps[0].total == 70
+    total = sum(PRESETS["fast"].steps)
+    assert [progress.step for progress in steps] == list(range(1, total + 1)) and steps[0].total == total
 
 
 @pytest.mark.parametrize("report", [None, lambda name, progress: True], ids=["no report", "a report returning True"])
 def test_report_cannot_stop_a_method(report):
-    quick = {"quick": replace(METHODS["fastphoto"], settings={"steps": (2, 2, 4)})}
+    quick = {"quick": replace(METHODS["fastphoto"], settings={"steps": 8})}
     result = compare_methods(pair_of(), quick, report=report).results["quick"]
     assert torch.equal(result.pixels, apply_method(quick["quick"], pair_of()))
 

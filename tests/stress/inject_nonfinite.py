@@ -26,7 +26,7 @@ from fastphoto.encoders.encoder import Encoder
 from fastphoto.optimisation.objective import Objective
 from fastphoto.photos.demo import demo_pairs
 
-_STEPS = ("3,3,2", "6,4,3", "2,2,9")
+_SCHEDULES = [("painterly", "3,3,2"), ("painterly", "6,4,3"), ("painterly", "2,2,9"), ("fast", "8"), ("fast", "13")]
 _SOLVERS = ("lbfgs", "lbfgs", "adam", "gradient")
 _PROBABILITIES = (0.003, 0.02, 0.1, 0.5)
 _NONFINITE = (math.nan, math.inf, -math.inf)
@@ -87,9 +87,10 @@ def inject(folder: Path, values: int, seed: int = 0) -> Counter[str]:
     with injector.installed():
         while injector.injected < values:
             injector.probability = random_.choice(_PROBABILITIES)
-            solver, steps = random_.choice(_SOLVERS), random_.choice(_STEPS)
+            solver, (preset, steps) = random_.choice(_SOLVERS), random_.choice(_SCHEDULES)
             output.unlink(missing_ok=True)
-            words = ["transfer", content, style, "-o", output, "--set", f"steps={steps}", "--set", f"solver={solver}"]
+            words = ["transfer", content, style, "-o", output, "--preset", preset]
+            words += ["--set", f"steps={steps}", "--set", f"solver={solver}"]
             with contextlib.redirect_stderr(io.StringIO()) as stderr:
                 status = fastphoto_command([*map(str, words), "--quiet"])
             check(status, stderr.getvalue(), output)

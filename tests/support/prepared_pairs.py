@@ -12,6 +12,7 @@ from fastphoto.encoders.encoder import Encoder
 from fastphoto.optimisation.levels import Level
 from fastphoto.optimisation.objective import Objective
 from fastphoto.optimisation.presets import preset_settings
+from fastphoto.optimisation.recolouring import Recolouring
 from fastphoto.optimisation.settings import Settings, Stage
 from fastphoto.optimisation.targets import level_objective
 from fastphoto.regions.pair import PhotoPair
@@ -32,9 +33,10 @@ def full_size_objective(
     settings: Settings | None = None,
     stage: Stage = "photorealism",
     start: Tensor | None = None,
+    recolouring: Recolouring | None = None,
     **changes: Any,
 ) -> Objective:
-    """The objective at the size of the pair; by default of the preset `fast`, with the content as the start image."""
-    settings = preset_settings("fast", **changes) if settings is None else settings
+    """The objective at the size of the pair; by default of the preset `painterly`, starting from the content."""
+    settings = preset_settings("painterly", **changes) if settings is None else settings
     level = Level(stage, 1, pair.content, pair.content if start is None else start, pair.style)
-    return level_objective(settings, encoder, pair, level)
+    return level_objective(settings, encoder, pair, level, recolouring)

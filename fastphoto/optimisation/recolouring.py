@@ -1,0 +1,225 @@
+"""The recolouring of a content by few smooth unknowns: tone, local contrast and chroma of each region."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fastphoto.colour.spaces import lab_to_srgb, srgb_to_lab
+from fastphoto.ops import box_sum
+
+# All numbers below were chosen by eye and by the measures of tools/calibrate.py, on L*a*b* values.
+_TONES = 8  # knots of a tone curve, over L* from 0 to 100
+_CELL = 1 / 6  # side of a grid cell, as a share of the long side
+_WINDOW = 1 / 30  # radius of the windows that part broad tones from local contrast, as a share of the long side
+_BROAD_VARIANCE = 25.0  # variance of L* in a window above which it has an edge, which stays in the broad tones
+_FLAT_DEVIATION = 2.5  # deviation of L* in a cell, at one tone, below which the cell changes as the region does
+_MOST_CONTRAST = 0.8  # largest logarithm of the gain of local contrast
+_VISIBLE_NOISE = 3.0  # deviation of L* that amplified noise must not exceed
+_UNITS = (50.0, 2.5, 1.0)  # L*, logarithm of a gain, and matrix entry that an unknown of 1 stands for
+_CHROMA_MEAN_SHARE = 0.5  # of L* beside a* and b*, in the linear change of chroma
+
+
+class Recolouring(nn.Module):
+    """A recolouring of the content, region by region, in L*a*b*.
+
+    Region r has an image of its own, v_r, here split into broad tones b_r, local contrast v_r - b_r, and chroma c_r.
+    The recolouring is sum_r m_r w_r, with the mattes m_r and
+
+        L*:     b_r + t_r + exp(g_r) (L*(v_r) - b_r)
+        chroma: c_r + u_r + M_r (w - mean_r w), where w = (b_r / 2, c_r)
+
+    The tone curve t_r, (dL*), and the chroma curve u_r, (da*, db*), are piecewise linear in the content's broad tones,
+    and vary from place to place on a coarse grid, as the logarithm g_r of the contrast's gain does. M_r is a 2 x 3
+    matrix. Nothing here can draw: where the content is flat, the recolouring is flat.
+
+    Args:
+        content: content photo, (3, H, W), in [0, 1].
+        images: image of each region, (R, 3, H, W), in [0, 1].
+        mattes: weights of the regions, (R, H, W), in [0, 1], with a sum of at most 1; the content fills the rest.
+
+    Example:
+        >>> content = torch.rand(3, 32, 48)
+        >>> recolouring = Recolouring(content, 0.5 * content[None], torch.ones(1, 32, 48))
+        >>> torch.allclose(recolouring(recolouring.zeros()), 0.5 * content, atol=1e-3)
+        True
+    """
+
+    content: Tensor  # (3, H, W), L*a*b*
+    tones: Tensor  # (H, W): broad tones of the content, in knots of the curves
+    broad: Tensor  # (R, H, W)
+    contrast: Tensor  # (R, H, W)
+    chroma: Tensor  # (R, 2, H, W)
+    mattes: Tensor  # (R, H, W)
+    centre: Tensor  # (R, 3): means of (b_r / 2, c_r) over each region
+    most_gain: Tensor  # (R, 1, 1): largest logarithm of the gain that keeps noise invisible
+    freedom: Tensor  # (T, gh, gw), [0, 1]: how far a cell may depart from its region at each tone
+
+    def __init__(self, content: Tensor, images: Tensor, mattes: Tensor) -> None:
+        super().__init__()
+        height, width = content.shape[1:]
+        cell = max(height, width) * _CELL
+        self.grid = (len(mattes), max(2, round(height / cell)) + 1, max(2, round(width / cell)) + 1)
+        lab = srgb_to_lab(content)
+        radius = max(1, round(max(height, width) * _WINDOW))
+        tones = _broad(lab[0], lab[:1], radius)[0]
+        regions = torch.stack([srgb_to_lab(image) for image in images])
+        broad = _broad(lab[0], regions[:, 0], radius)
+        contrast = regions[:, 0] - broad
+        self._register(lab, tones * ((_TONES - 1) / 100), broad, contrast, regions[:, 1:], mattes)
+        shares = mattes / mattes.sum((1, 2), keepdim=True).clamp_min(1)
+        averaged = torch.cat([broad[:, None] * _CHROMA_MEAN_SHARE, regions[:, 1:]], 1)
+        self.register_buffer("centre", (averaged * shares[:, None]).sum((2, 3)))
+        self._bound_contrast(lab[0] - tones, contrast, mattes, _noise(lab[0]))
+        self._free(tones)
+
+    def _register(
+        self, content: Tensor, tones: Tensor, broad: Tensor, contrast: Tensor, chroma: Tensor, mattes: Tensor
+    ) -> None:
+        names = ("content", "tones", "broad", "contrast", "chroma", "mattes")
+        for name, planes in zip(names, (content, tones, broad, contrast, chroma, mattes), strict=True):
+            self.register_buffer(name, planes)
+
+    def _bound_contrast(self, detail: Tensor, contrast: Tensor, mattes: Tensor, noise: Tensor) -> None:
+        already = (contrast.abs() * mattes).sum((1, 2)) / (detail.abs() * mattes).sum((1, 2)).clamp_min(1e-3)
+        most = (_VISIBLE_NOISE / (noise * already + 0.05)).clamp_min(1).log().clamp_max(_MOST_CONTRAST)
+        self.register_buffer("most_gain", most[:, None, None])
+
+    def _free(self, tones: Tensor) -> None:
+        """Let grid cells depart from their region where the content's broad tones, (H, W), vary around a knot.
+
+        In a flat wall, a plain sky or the paper of a page, a change from place to place would be invented.
+        """
+        freedoms = []
+        for tone in range(_TONES):
+            weight = (1 - (self.tones - tone).abs()).clamp_min(0)
+            planes = torch.stack([weight, weight * tones, weight * tones.square()]).double()
+            share, mean, square = F.adaptive_avg_pool2d(planes[None], self.grid[1:])[0]
+            mean, square = mean / share.clamp_min(1e-6), square / share.clamp_min(1e-6)
+            variance = (square - mean.square()).clamp_min(0)
+            freedoms.append(variance / (variance + _FLAT_DEVIATION**2))
+        self.register_buffer("freedom", torch.stack(freedoms).to(tones))
+
+    def resized(self, size: tuple[int, int]) -> Recolouring:
+        """Return the same recolouring of a smaller content, (height, width), with the same unknowns."""
+        if size == tuple(self.content.shape[1:]):
+            return self
+
+        def shrink(planes: Tensor) -> Tensor:
+            stacked = planes.flatten(0, -3)[None]
+            small = F.interpolate(stacked, size, mode="bilinear", antialias=True)[0]
+            return small.view(*planes.shape[:-2], *size)
+
+        smaller = Recolouring.__new__(Recolouring)
+        nn.Module.__init__(smaller)
+        smaller.grid = self.grid
+        smaller._register(
+            shrink(self.content),
+            shrink(self.tones[None])[0],
+            shrink(self.broad),
+            shrink(self.contrast),
+            shrink(self.chroma),
+            shrink(self.mattes),
+        )
+        for name in ("centre", "most_gain", "freedom"):
+            smaller.register_buffer(name, getattr(self, name))
+        return smaller
+
+    def zeros(self) -> Tensor:
+        """Return the unknowns (N,) that change nothing."""
+        regions, height, width = self.grid
+        return self.content.new_zeros(regions * ((3 * _TONES + 1) * height * width + 3 * _TONES + 6))
+
+    def fit(self, image: Tensor) -> Tensor:
+        """Return the unknowns to start from, zeros; the image is that of zeros at the start of a run."""
+        return self.zeros()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the image (3, H, W), in [0, 1], that unknowns (N,) stand for."""
+        curves, gains, matrices = self._parts(x)
+        size = self.tones.shape
+        down, across = _interpolation(self.grid[1], size[0], x), _interpolation(self.grid[2], size[1], x)
+        change = x.new_zeros(self.grid[0], 3, *size)
+        for tone in range(_TONES):
+            weight = (1 - (self.tones - tone).abs()).clamp_min(0)
+            change = change + (down @ curves[:, :, tone] @ across.T) * weight
+        gain = (down @ gains @ across.T).minimum(self.most_gain)
+        gain = (_MOST_CONTRAST * torch.tanh(gain / _MOST_CONTRAST)).exp()
+        lightness = self.broad + change[:, 0] + self.contrast * gain
+        away = torch.cat([self.broad[:, None] * _CHROMA_MEAN_SHARE, self.chroma], 1) - self.centre[..., None, None]
+        chroma = self.chroma + change[:, 1:] + torch.einsum("rij,rjhw->rihw", matrices, away)
+        regions = torch.cat([lightness[:, None], chroma], 1)
+        rest = (1 - self.mattes.sum(0)).clamp_min(0)
+        return lab_to_srgb((regions * self.mattes[:, None]).sum(0) + self.content * rest)
+
+    def roughness(self, x: Tensor) -> Tensor:
+        """Return what unknowns (N,) cost: by how much curves bend, cells differ, and anything changes at all."""
+        whole, cells, gains, matrices = self._split(x)
+        curves = whole[..., None, None] + self.freedom * cells
+
+        def differences(values: Tensor) -> Tensor:
+            return values.diff(dim=-2).square().sum() + values.diff(dim=-1).square().sum()
+
+        bends = curves.diff(n=2, dim=2).square().sum() + 0.1 * curves.diff(dim=2).square().sum()
+        smooth = 0.03 * differences(cells[:, :1]) + 0.06 * differences(cells[:, 1:]) + 0.1 * differences(gains)
+        small = 5e-4 * (curves.square().sum() + cells.square().sum()) + 0.02 * gains.square().sum()
+        return (smooth + 0.01 * bends + small) / math.prod(self.grid) + 0.3 * matrices.square().mean()
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return curves (R, 3, T, gh, gw) in L*a*b*, logarithms of gains (R, gh, gw) and matrices (R, 2, 3)."""
+        whole, cells, gains, matrices = self._split(x)
+        return whole[..., None, None] + self.freedom * cells, gains, matrices
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return a region's curves (R, 3, T), what cells add (R, 3, T, gh, gw), gains and matrices, in their units."""
+        regions, height, width = self.grid
+        count = regions * height * width
+        whole, cells, gains, matrices = x.split([3 * _TONES * regions, 3 * _TONES * count, count, 6 * regions])
+        return (
+            whole.view(regions, 3, _TONES) * _UNITS[0],
+            cells.view(regions, 3, _TONES, height, width) * _UNITS[0],
+            gains.view(regions, height, width) * _UNITS[1],
+            matrices.view(regions, 2, 3) * _UNITS[2],
+        )
+
+
+def _broad(guide: Tensor, planes: Tensor, radius: int) -> Tensor:
+    """Return planes (K, H, W) without their local contrast, but with the guide's edges: a guided filter in L*.
+
+    The guide is the content's lightness, (H, W) (He et al. 2010, with one channel).
+    """
+    pixels = box_sum(torch.ones_like(guide)[..., None], radius).permute(2, 0, 1)
+
+    def mean(values: Tensor) -> Tensor:
+        return box_sum(values.permute(1, 2, 0).contiguous(), radius).permute(2, 0, 1) / pixels
+
+    centre, variance = mean(guide[None]), mean(guide[None].square())
+    variance = (variance - centre.square()).clamp_min(0)
+    means = mean(planes)
+    slope = (mean(guide * planes) - centre * means) / (variance + _BROAD_VARIANCE)
+    return mean(slope) * guide + mean(means - slope * centre)
+
+
+def _noise(lightness: Tensor) -> Tensor:
+    """Return the deviation of the noise in a plane (H, W), from its second differences in the calmest quarter.
+
+    For white noise the filter keeps the deviation: its squared coefficients add up to 1. 1.25 turns a mean magnitude
+    into a deviation.
+    """
+    if min(lightness.shape) < 10:
+        return lightness.new_zeros(())
+    second = lightness.new_tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6
+    magnitude = F.conv2d(lightness[None, None], second[None, None]).abs()
+    return 1.25 * F.avg_pool2d(magnitude, 8, ceil_mode=True).flatten().quantile(0.25)
+
+
+def _interpolation(cells: int, pixels: int, like: Tensor) -> Tensor:
+    """Return the matrix (pixels, cells) of linear interpolation between cells at the first and last pixel and between.
+
+    A product with a matrix has the same gradient in every run, also on a GPU.
+    """
+    position = torch.linspace(0, cells - 1, pixels, dtype=like.dtype, device=like.device)
+    return (1 - (position[:, None] - torch.arange(cells, device=like.device)).abs()).clamp_min(0)
