@@ -159,7 +159,7 @@ class InventedLoss(nn.Module):
     """Local contrast beyond the content's own, sum over bands of mean w max(r - (1.5 gain c + 0.5), 0)^2 / 100.
 
     r and c are the local contrasts of image and content in one band of an L*a*b* pyramid, the root mean square over
-    5 x 5 pixels and all channels. A band is what the mean over 5 x 5 pixels lacks, in the photo, in its half, and so on.
+    5 x 5 pixels and all channels. A band is what the mean over 5 x 5 pixels lacks, in the photo, its half, and so on.
     The gain, 1 or more, is how much the start image amplifies the band's contrast in the median. This bounds what the
     measure `invented` sees; in calm skies and walls, where structure shows most, it counts w = 1 + 4 exp(-c) times. On
     the borders of regions, whose looks differ, the start image's own contrast is allowed too.
