@@ -84,7 +84,7 @@ from fastphoto.regions.pair import PhotoPair, prepare_pair
 SPACE: Mapping[str, tuple[Any, ...]] = {
     "look_weight": (4.0, 6.0, 8.0, 12.0, 16.0),
     "stains_weight": (5.0, 10.0, 20.0, 40.0),
-    "invented_weight": (75.0, 150.0, 300.0, 600.0),
+    "invented_weight": (50.0, 100.0, 200.0, 400.0),
     "style_weights": (
         (2.0, 1.0, 0.5, 0.1, 0.1),
         (1.0, 0.5, 0.25, 0.05, 0.05),
@@ -94,7 +94,7 @@ SPACE: Mapping[str, tuple[Any, ...]] = {
     ),
     "curve_slope": (1.5, 2.0, 3.0, 4.0),
     "affine_radius": (2, 4, 8),
-    "affine_epsilon": (0.0125, 0.025, 0.05, 0.1),
+    "affine_epsilon": (0.012, 0.025, 0.05, 0.1),
     "matte_radius": (3, 5, 8),
     "colour_gain": (4.0, 6.0, 9.0),
     "steps": ((30,), (40,), (60,)),

@@ -159,7 +159,7 @@ class InventedLoss(nn.Module):
     """Local contrast beyond the content's own, sum over bands of mean w max(r - (1.5 gain c + 0.5), 0)^2 / 100.
 
     r and c are the local contrasts of image and content in one band of an L*a*b* pyramid, the root mean square over
-    5 x 5 pixels and all channels. A band is what the mean over 5 x 5 pixels lacks, in the photo, its half, and so on.
+    5 x 5 pixels and all channels. A band is what the photo at half the size lacks, of the photo, its half, and so on.
     The gain, 1 or more, is how much the start image amplifies the band's contrast in the median. This bounds what the
     measure `invented` sees; in calm skies and walls, where structure shows most, it counts w = 1 + 4 exp(-c) times. On
     the borders of regions, whose looks differ, the start image's own contrast is allowed too.
@@ -199,10 +199,20 @@ def _band_contrasts(image: Tensor) -> list[Tensor]:
     contrasts: list[Tensor] = []
     fine = srgb_to_lab(image)
     while len(contrasts) < _BANDS and min(fine.shape[1:]) >= 2:
-        band = fine - _window_means(fine)
+        coarse = F.avg_pool2d(fine[None], 2, ceil_mode=True)[0]
+        band = fine - _enlarged(coarse, fine.shape[1], fine.shape[2])
         contrasts.append((_window_means(band.square().sum(0)) + 1e-4).sqrt())  # the root of 0 has no derivative
-        fine = F.avg_pool2d(fine[None], 2, ceil_mode=True)[0]
+        fine = coarse
     return contrasts
+
+
+def _enlarged(planes: Tensor, height: int, width: int) -> Tensor:
+    """Enlarge planes (K, h, w) bilinearly, by products with matrices: their gradient is the same in every run."""
+    rows, columns = (
+        F.interpolate(torch.eye(n, dtype=planes.dtype, device=planes.device)[None], size, mode="linear")[0]
+        for n, size in ((planes.shape[1], height), (planes.shape[2], width))
+    )
+    return rows.T @ planes @ columns
 
 
 def _mixture(masks: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ class Settings:
     """Weight of the distance between the colours of each region and the style's."""
     stains_weight: float = 20.0
     """Weight of chroma that no local affine map of the content explains."""
-    invented_weight: float = 70.0
+    invented_weight: float = 200.0
     """Weight of local contrast beyond the content's own."""
     photorealism_weight: float = 0.0
     """Weight of the photorealism loss."""

@@ -142,8 +142,10 @@ def test_every_preset_lowers_its_loss_with_every_solver(preset, solver):
     def watch(progress: Progress) -> None:
         totals.setdefault((progress.stage, progress.scale), []).append(sum(progress.losses.values()))
 
-    # The content is where its own content loss has no slope, so a first step cannot tell how steep it gets.
-    change = 0.0002 if preset == "gatys-photo" else 0.005
+    # The content is where its own content loss has no slope, so a first step cannot tell how steep it gets; and a
+    # recolouring is steeper in the curves of a whole region than in those of a cell.
+    small = preset == "gatys-photo" or PRESETS[preset].unknowns == "recolouring"
+    change = 0.0002 if small else 0.005
     result = transferred(
         preset=preset, solver=solver, steps=6, callback=watch, first_change=change, learning_rate=change
     )

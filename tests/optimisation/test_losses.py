@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -260,13 +260,23 @@ def averaged(plane: Tensor) -> Tensor:
     return over_pixels(plane, (plane.shape[0], plane.shape[1]), lambda y, x: window_of(y, x, 2))
 
 
+def enlarged(plane: Tensor, size: Sequence[int]) -> Tensor:
+    """A plane at another size, its values linear between the centres of its pixels and constant beyond them."""
+    matrices = []
+    for n_in, n_out in zip(plane.shape, size, strict=True):
+        at = ((torch.arange(n_out).double() + 0.5) * n_in / n_out - 0.5).clamp(0, n_in - 1)
+        matrices.append((1 - (at[:, None] - torch.arange(n_in)).abs()).clamp_min(0))
+    return matrices[0] @ plane @ matrices[1].T
+
+
 def contrasts(image: Tensor) -> list[Tensor]:
     """Local contrast of four bands, from fine to coarse."""
     planes, found = list(srgb_to_lab(image)), []
     for _ in range(losses._BANDS):
-        squares = [(plane - averaged(plane)) ** 2 for plane in planes]
+        coarse = [halved(plane) for plane in planes]
+        squares = [(plane - enlarged(low, plane.shape)) ** 2 for plane, low in zip(planes, coarse, strict=True)]
         found.append((averaged(sum(squares, torch.zeros(1))) + 1e-4).sqrt())
-        planes = [halved(plane) for plane in planes]
+        planes = coarse
     return found
 
 

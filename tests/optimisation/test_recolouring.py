@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -31,23 +32,42 @@ def of_pair(height: int = 48, width: int = 64, dtype: torch.dtype = torch.float6
     return Recolouring(content.muted.to(dtype), images.to(dtype), content.masks.to(dtype))
 
 
-def parts(recolouring: Recolouring, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Views of unknowns: curves (R, 3, tones, gh, gw), gains (R, gh, gw) and matrices (R, 2, 3)."""
+@dataclass(frozen=True)
+class Parts:
+    """Views of unknowns, by what they stand for."""
+
+    curves: Tensor  # (R, 3, tones): of each region as a whole
+    cells: Tensor  # (R, 3, tones, gh, gw): what each grid cell adds
+    gains: Tensor  # (R, gh, gw)
+    matrices: Tensor  # (R, 2, 3)
+
+    @property
+    def all(self) -> tuple[Tensor, ...]:
+        return self.curves, self.cells, self.gains, self.matrices
+
+
+def parts(recolouring: Recolouring, x: Tensor) -> Parts:
     regions, height, width = recolouring.grid
-    gains = regions * height * width
-    curves = len(x) - gains - 6 * regions
-    shape = (regions, 3, curves // (3 * gains), height, width)
-    matrices = x[-6 * regions :].view(-1, 2, 3)
-    return x[:curves].view(shape), x[curves : curves + gains].view(regions, height, width), matrices
+    places = height * width
+    tones = (len(x) // regions - 6 - places) // (3 * (1 + places))
+    sizes = [3 * tones * regions, 3 * tones * places * regions, places * regions, 6 * regions]
+    curves, cells, gains, matrices = x.split(sizes)
+    return Parts(
+        curves.view(regions, 3, tones),
+        cells.view(regions, 3, tones, height, width),
+        gains.view(regions, height, width),
+        matrices.view(regions, 2, 3),
+    )
 
 
 def same_everywhere(recolouring: Recolouring, scale: float, seed: int = 1) -> Tensor:
     """Random unknowns that do not vary from place to place."""
     x = recolouring.zeros()
-    curves, gains, matrices = parts(recolouring, x)
-    curves[:] = scale * random(*curves.shape[:3], 1, 1, seed=seed).to(x)
-    gains[:] = scale * random(len(gains), 1, 1, seed=seed + 1).to(x)
-    matrices[:] = scale * random(*matrices.shape, seed=seed + 2).to(x)
+    found = parts(recolouring, x)
+    for number, part in enumerate((found.curves, found.cells, found.gains, found.matrices)):
+        places = 2 if part is found.cells or part is found.gains else 0
+        size = (*part.shape[: part.ndim - places], *(1,) * places)
+        part[:] = scale * random(*size, seed=seed + number).to(x)
     return x
 
 
@@ -92,7 +112,7 @@ def test_each_region_has_its_own_unknowns():
     recolouring = of_pair()
     for r in (0, 1):
         x = recolouring.zeros()
-        for part in parts(recolouring, x):
+        for part in parts(recolouring, x).all:
             part[r] = 0.05 * random(*part[r].shape, seed=r)
         change = (recolouring(x) - recolouring(recolouring.zeros())).abs().amax(0)
         inside = day().masks[r] > 0
@@ -106,7 +126,7 @@ def test_a_tone_curve_is_linear_between_its_knots():
     recolouring = one_region(content)
     for channel, size in ((0, 5.0), (1, 4.0), (2, -4.0)):
         x = recolouring.zeros()
-        curves = parts(recolouring, x)[0]
+        curves = parts(recolouring, x).curves
         curves[0, channel, 3] = size / _UNITS[0]
         change = (srgb_to_lab(recolouring(x)) - srgb_to_lab(content))[:, 10]
         step = 100 / (curves.shape[2] - 1)
@@ -117,23 +137,25 @@ def test_a_tone_curve_is_linear_between_its_knots():
         assert change[others].abs().max() < 1e-3
 
 
-def test_a_curve_varies_from_place_to_place():
+def test_a_cell_adds_to_its_regions_curve_where_the_content_varies():
     """A change in the grid's first column fades out linearly towards the second."""
-    content = torch.full((3, 48, 60), 0.5, dtype=torch.float64)
+    waves = 50 + 20 * torch.sin(torch.arange(90) / 5.0)[:, None].double().expand(90, 120)
+    content = lab_to_srgb(torch.stack([waves, 0 * waves, 0 * waves]))
     recolouring = one_region(content)
     x = recolouring.zeros()
-    parts(recolouring, x)[0][0, 0, :, :, 0] = 5 / _UNITS[0]
-    change = (srgb_to_lab(recolouring(x)) - srgb_to_lab(content))[0]
-    columns = recolouring.grid[2] - 1
-    fading = (1 - torch.arange(60, dtype=torch.float64) * columns / 59).clamp_min(0)
-    torch.testing.assert_close(change, 5 * fading.expand(48, 60), atol=1e-6, rtol=0)
+    parts(recolouring, x).cells[0, 0, :, :, 0] = 5 / _UNITS[0]
+    change = (srgb_to_lab(recolouring(x)) - srgb_to_lab(content))[0, 10:-10]
+    reach = 119 / (recolouring.grid[2] - 1)
+    fading = (1 - torch.arange(120, dtype=torch.float64) / reach).clamp_min(0)
+    torch.testing.assert_close(change, change[:, :1] * fading, atol=1e-6, rtol=0)
+    assert 0.5 < change[:, 0].mean() < 5, "as free as the content's tones vary"
 
 
 def test_a_matrix_turns_chroma_around_the_mean():
     content = day().muted.double()
     recolouring = one_region(content)
     x = recolouring.zeros()
-    parts(recolouring, x)[2][0] = torch.tensor([[0.0, 0.2, -0.1], [0.0, 0.3, 0.1]])
+    parts(recolouring, x).matrices[0] = torch.tensor([[0.0, 0.2, -0.1], [0.0, 0.3, 0.1]])
     before, after = srgb_to_lab(content), srgb_to_lab(recolouring(x))
     chroma = before[1:] - before[1:].mean((1, 2), keepdim=True)
     expected = torch.stack([0.2 * chroma[0] - 0.1 * chroma[1], 0.3 * chroma[0] + 0.1 * chroma[1]])
@@ -168,39 +190,41 @@ def test_any_unknowns_give_an_image_in_range_and_a_finite_gradient(content, scal
 # ---- what it cannot do
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("colour", [(0.5, 0.45, 0.4), (0.02, 0.02, 0.05), (0.9, 0.93, 0.97), (0.0, 0.0, 0.0)], ids=str)
 def test_a_flat_content_stays_flat(colour, seed):
-    """For any unknowns that are the same everywhere."""
+    """For any unknowns."""
     content = torch.tensor(colour, dtype=torch.float64)[:, None, None].expand(3, 40, 56).contiguous()
     recolouring = one_region(content, 0.2 + 0.5 * content)
-    image = recolouring(same_everywhere(recolouring, 0.2, seed))
-    assert (image - image[:, :1, :1]).abs().max() < 1e-6
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_flat_parts_of_a_content_stay_flat_beside_an_edge(seed):
-    content = torch.where(torch.arange(96) < 48, 0.25, 0.7).double().expand(3, 64, 96).contiguous()
-    recolouring = one_region(content)
-    image = recolouring(same_everywhere(recolouring, 0.2, seed))
-    for part in (image[:, :, :36], image[:, :, 60:]):
-        assert (part - part[:, :1, :1]).abs().max() < 1e-6
+    for x in (same_everywhere(recolouring, 0.2, seed), 0.2 * random(len(recolouring.zeros()), seed=seed)):
+        image = recolouring(x)
+        assert (image - image[:, :1, :1]).abs().max() < 1e-6
+        assert (image - recolouring(recolouring.zeros())).abs().max() > 0.02
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_any_unknowns_vary_a_flat_content_only_as_smoothly_as_the_grid(seed):
-    """Between grid lines a change is linear in each direction: it has no bend."""
-    content = torch.full((3, 61, 85), 0.5, dtype=torch.float64)
+def test_flat_parts_of_a_content_stay_flat_beside_an_edge(seed):
+    """Also for unknowns that vary from place to place; the window around the edge is let out."""
+    content = torch.where(torch.arange(96) < 48, 0.25, 0.7).double().expand(3, 64, 96).contiguous()
     recolouring = one_region(content)
-    lab = srgb_to_lab(recolouring(0.05 * random(len(recolouring.zeros()), seed=seed)))
-    _, rows, columns = recolouring.grid
-    at = torch.linspace(0, columns - 1, 85).double()
-    inside = torch.tensor([math.floor(a) == math.floor(c - 1e-9) for a, c in zip(at[:-2], at[2:], strict=True)])
-    assert lab.diff(n=2, dim=2)[..., inside].abs().max() < 1e-6
-    assert lab.diff(dim=2).abs().max() > 0.1
-    at = torch.linspace(0, rows - 1, 61).double()
-    inside = torch.tensor([math.floor(a) == math.floor(c - 1e-9) for a, c in zip(at[:-2], at[2:], strict=True)])
-    assert lab.diff(n=2, dim=1)[:, inside].abs().max() < 1e-6
+    for x in (same_everywhere(recolouring, 0.2, seed), 0.2 * random(len(recolouring.zeros()), seed=seed)):
+        image = recolouring(x)
+        for part in (image[:, :, :36], image[:, :, 60:]):
+            assert (part - part[:, :1, :1]).abs().max() < 1 / 255
+        assert (image - content).abs().mean() > 0.02
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_faint_gradient_stays_without_bands(seed):
+    """A curve that bends at its knots may bend the gradient, but unknowns of one place do not show."""
+    ramp = 50 + 1.5 * torch.linspace(-1, 1, 96).double().expand(64, 96)
+    content = lab_to_srgb(torch.stack([ramp, 0 * ramp, 0 * ramp]))
+    recolouring = one_region(content)
+    x = 0.05 * random(len(recolouring.zeros()), seed=seed)
+    for part in (parts(recolouring, x).curves, parts(recolouring, x).matrices):
+        part[:] = 0
+    change = srgb_to_lab(recolouring(x)) - srgb_to_lab(content)
+    assert change.abs().max() < 1, "a cell of a plain gradient departs from its region"
 
 
 def stripes(height: int = 96, width: int = 128, contrast: float = 0.5) -> Tensor:
@@ -222,7 +246,7 @@ def test_local_contrast_grows_and_shrinks_within_bounds(pushed, least):
     change = []
     for sign in (1, -1):
         x = recolouring.zeros()
-        parts(recolouring, x)[1][:] = sign * pushed / _UNITS[1]
+        parts(recolouring, x).gains[:] = sign * pushed / _UNITS[1]
         change.append(math.log(detail(recolouring(x)) / detail(content)))
     usual = least * min(pushed, _MOST_CONTRAST)
     assert usual < change[0] <= _MOST_CONTRAST and usual < -change[1] <= _MOST_CONTRAST
@@ -236,12 +260,12 @@ def test_noise_is_not_made_visible(deviation, amplified):
     lab = torch.stack([50 + noise, 0 * noise, 0 * noise])
     recolouring = one_region(lab_to_srgb(lab), lab_to_srgb(torch.stack([50 + amplified * noise, 0 * noise, 0 * noise])))
     x = recolouring.zeros()
-    parts(recolouring, x)[1][:] = 1e4
+    parts(recolouring, x).gains[:] = 1e4
     got = float(srgb_to_lab(recolouring(x))[0].std())
     start = deviation * amplified
     # The windows leave a part of the noise in the broad tones, which no gain amplifies.
-    assert 0.8 * start < got < 1.1 * max(_VISIBLE_NOISE, start)
-    assert start > 1.5 or got > 1.3 * start
+    bound = max(_VISIBLE_NOISE, start)
+    assert 0.8 * min(bound, start * math.exp(_MOST_CONTRAST / 2)) < got < 1.1 * bound
 
 
 # ---- sizes
@@ -292,9 +316,9 @@ def test_small_and_narrow_photos(size):
 def test_no_change_costs_nothing_and_any_change_something():
     recolouring = of_pair()
     assert float(recolouring.roughness(recolouring.zeros())) == 0
-    for part in range(3):
+    for part in range(4):
         x = recolouring.zeros()
-        parts(recolouring, x)[part].flatten()[1] = 0.01
+        parts(recolouring, x).all[part].view(-1)[1] = 0.01
         assert float(recolouring.roughness(x)) > 0
 
 
@@ -305,32 +329,27 @@ def test_cost_grows_with_the_square():
     assert twice == pytest.approx(4 * once) and away == pytest.approx(once)
 
 
-def cost(recolouring: Recolouring, curve: Tensor) -> float:
-    """Cost of one lightness curve, of shape (tones, gh, gw) or broadcast to it."""
+def cost(recolouring: Recolouring, curve: Tensor | float = 0.0, cells: Tensor | float = 0.0) -> float:
+    """Cost of a lightness curve, broadcast to (tones,), and of what cells add to it, (tones, gh, gw)."""
     x = recolouring.zeros()
-    parts(recolouring, x)[0][0, 0] = curve
+    parts(recolouring, x).curves[0, 0] = curve
+    parts(recolouring, x).cells[0, 0] = cells
     return float(recolouring.roughness(x))
 
 
 def test_the_rougher_a_change_the_more_it_costs():
-    """Changes of the same size: even, then along tones, then from tone to tone, then from cell to cell."""
+    """Changes of the same size: even, then along tones, then from tone to tone."""
     recolouring = one_region(day().muted.double())
-    tones, (_, rows, columns) = parts(recolouring, recolouring.zeros())[0].shape[2], recolouring.grid
-    tone, row, column = torch.arange(tones), torch.arange(rows), torch.arange(columns)
-    even = torch.ones(tones, 1, 1).double()
-    along = torch.linspace(-1, 1, tones).double()[:, None, None]
+    tone = torch.arange(parts(recolouring, recolouring.zeros()).curves.shape[2]).double()
+    along = tone - tone.mean()
     along = along / along.square().mean().sqrt()
-    zigzag = (1 - 2.0 * (tone % 2)).double()[:, None, None]
-    board = (1 - 2.0 * ((row[:, None] + column) % 2)).double()
-    costs = [cost(recolouring, 0.1 * curve) for curve in (even, along, zigzag)]
+    costs = [cost(recolouring, 0.1 * curve) for curve in (1.0, along, 1 - 2 * (tone % 2))]
     assert all(1.2 * less < more for less, more in itertools.pairwise(costs)), costs
-    assert cost(recolouring, 0.1 * board) > 10 * costs[0]
 
 
-def test_places_cost_more_to_tell_apart_in_a_flat_content():
-    board = (1 - 2.0 * (torch.arange(7) % 2)).double()
-    flat, textured = one_region(torch.full((3, 48, 48), 0.5).double()), one_region(day(48, 48).pixels.double())
-    columns = board[: flat.grid[2]]
-    assert cost(flat, 0.1 * columns) > 1.5 * cost(textured, 0.1 * columns)
-    even = torch.ones(1).double()
-    assert cost(flat, 0.1 * even) == pytest.approx(cost(textured, 0.1 * even))
+def test_a_change_from_cell_to_cell_costs_more_than_one_of_all():
+    recolouring = one_region(day().muted.double())
+    _, rows, columns = recolouring.grid
+    board = (1 - 2.0 * ((torch.arange(rows)[:, None] + torch.arange(columns)) % 2)).double()
+    assert cost(recolouring, cells=0.1 * board) > 5 * cost(recolouring, cells=0.1)
+    assert cost(recolouring, cells=0.1) > cost(recolouring)
