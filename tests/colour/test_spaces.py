@@ -140,6 +140,16 @@ DARK = torch.tensor([[0.0, 1e-8, 1e-4, 0.001, 0.04045, 1 / 255]]).expand(3, -1)[
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("values", [(-0.3, -0.3, -0.3), (-0.2, 0.5, 1.3), (1.2, 1.2, 1.2)], ids=str)
+def test_values_outside_of_the_range_have_finite_colours_and_gradients(values, dtype):
+    """The solver's images are not clamped."""
+    srgb = torch.tensor(values, dtype=dtype)[:, None, None].requires_grad_()
+    lab = srgb_to_lab(srgb)
+    (gradient,) = torch.autograd.grad(lab.sum(), srgb)
+    assert torch.isfinite(lab).all() and torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("colours", [CORNERS, DARK, 1 - DARK], ids=["corners", "dark", "light"])
 def test_gradients_are_finite_everywhere(colours, dtype):
     srgb = colours.to(dtype).requires_grad_()
