@@ -156,7 +156,7 @@ def transfer(
     network = _load_encoder(encoder, weights, device, chosen.precision)
     network.check([*chosen.content_layers, *chosen.style_layers])
     optimised_size = pair.content.shape[1], pair.content.shape[2]
-    check_transfer(optimised_size, network, chosen, device)
+    check_transfer(optimised_size, len(pair.names), network, chosen, device)
     with out_of_memory_refused(optimised_size), torch.no_grad(), _convolution_flags(device, chosen.precision):
         pixels = optimise(pair, photo.pixels, chosen, network, device, seed=int(seed), callback=callback)
         pixels = pixels.clamp_(0, 1).cpu()

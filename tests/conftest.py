@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -45,3 +47,12 @@ def photo() -> torch.Tensor:
     picture[:, 25:33, 30:50] = 0.05
     quantised = np.round(np.clip(picture, 0, 1) * 255) / 255
     return torch.from_numpy(quantised.astype(np.float32)).permute(1, 2, 0)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For tiny images: more threads would wait for one another, for long where cores are busy otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

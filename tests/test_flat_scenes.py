@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,17 +35,10 @@ PAIRS = {
     "page of text": "lamps",
     "two flat colours": "dusk",
 }
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 INVENTED = 0.05  # delta E: a tenth of what the measure takes for visible
 BLOTCH = 1.5  # delta E: two such greens side by side are just told apart
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Images are tiny here: more threads would wait for one another."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def lab(image: Tensor) -> np.ndarray:

@@ -38,16 +38,16 @@ def blend_regions(content: Tensor, masks: Tensor, recoloured: Iterable[tuple[Ten
     return blended.clamp_(0, 1)
 
 
-def sample_pixels(pixels: Tensor) -> Tensor:
-    """Return at most 16384 evenly spread entries of a list of pixel numbers (N,).
+def sample_pixels(pixels: Tensor, count: int = _SAMPLED_PIXELS) -> Tensor:
+    """Return at most `count` evenly spread entries of a list of pixel numbers (N,).
 
     The step between entries varies, because a fixed step could coincide with the rows of the image.
     """
-    if len(pixels) <= _SAMPLED_PIXELS:
+    if len(pixels) <= count:
         return pixels
-    number = torch.arange(_SAMPLED_PIXELS, dtype=torch.float64, device=pixels.device)
+    number = torch.arange(count, dtype=torch.float64, device=pixels.device)
     jitter = (number * 0.6180339887) % 1  # multiples of the golden ratio: low discrepancy
-    return pixels[((number + jitter) * (len(pixels) / _SAMPLED_PIXELS)).long().clamp_max(len(pixels) - 1)]
+    return pixels[((number + jitter) * (len(pixels) / count)).long().clamp_max(len(pixels) - 1)]
 
 
 def quantiles(values: Tensor, weights: Tensor, levels: int = QUANTILES) -> Tensor:

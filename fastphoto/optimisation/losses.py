@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fastphoto.colour.affine_maps import apply_affine_maps, fit_affine_maps
+from fastphoto.colour.projection import LocalAffineProjection
 from fastphoto.colour.spaces import srgb_to_lab
 from fastphoto.ops import box_sum, matting_laplacian_stencil, stencil_energy
 from fastphoto.optimisation.settings import Settings, Stage
@@ -132,27 +133,21 @@ class GamutLoss(nn.Module):
 class StainsLoss(nn.Module):
     """Chroma that no local affine map of the content explains, mean |c - P c|^2 / 100 over a* and b*.
 
-    P is the colour guided filter by the content. This is the photorealism loss of Luan et al. (2017) for chroma alone,
-    in windows wide enough for objects: it sees colour that ignores what is there.
+    This is the photorealism loss of Luan et al. (2017) for chroma alone, in windows wide enough for objects: it sees
+    colour that ignores what is there.
 
     Args:
-        content: (3, H, W), sRGB in [0, 1].
-        radius: radius of the windows in pixels.
-        epsilon: regularisation of the fit, added to the sums over a window.
+        projection: the projection P of images (3, H, W) to local affine recolourings of the content.
     """
 
-    content: Tensor
-
-    def __init__(self, content: Tensor, radius: int, epsilon: float) -> None:
+    def __init__(self, projection: LocalAffineProjection) -> None:
         super().__init__()
-        self.radius, self.epsilon = radius, epsilon
-        self.register_buffer("content", content)
+        self.projection = projection
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the loss of an image (3, H, W), in [0, 1]."""
         lab = srgb_to_lab(image)
-        maps = fit_affine_maps(self.content, lab, radius=self.radius, epsilon=self.epsilon, smooth_radius=self.radius)
-        return (lab - apply_affine_maps(maps, self.content))[1:].square().mean() / _UNIT
+        return (lab - self.projection(lab))[1:].square().mean() / _UNIT
 
 
 class InventedLoss(nn.Module):
@@ -246,8 +241,8 @@ def image_losses(settings: Settings, stage: Stage, content: Tensor, start: Tenso
         "gamut": Weighted(settings.gamut_weight, GamutLoss(1 / pixels)),  # not in Luan et al. (2017)
     }
     if settings.stains_weight:
-        stains = StainsLoss(content, settings.affine_radius, settings.affine_epsilon)
-        losses["stains"] = Weighted(settings.stains_weight, stains)
+        projection = LocalAffineProjection(content, **settings.smoothing())
+        losses["stains"] = Weighted(settings.stains_weight, StainsLoss(projection))
     if stage == "photorealism" and settings.photorealism_weight:
         # Differs from Luan et al. (2017): the energy is relative to the contrast of the start image by colour, or else
         # of the content, so that the weight means the same for a faint photo and for one in hard light.

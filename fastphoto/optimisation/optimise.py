@@ -42,7 +42,8 @@ def optimise(
     # Differs from Luan et al.: "fast" starts from the content recoloured region by region, not from noise.
     recolouring = start_recolouring(pair, settings) if settings.unknowns == "recolouring" else None
     start = start_image(pair, settings, seed) if recolouring is None else recolouring(recolouring.zeros())
-    # Differs from Luan et al.: "fast" goes through three sizes, coarse to fine, and skips the stage "style".
+    # Differs from Luan et al.: "painterly" goes through three sizes, coarse to fine. "fast" and it skip the stage
+    # "style".
     levels = make_levels(pair, start, settings)
     reporter = Reporter(callback, sum(settings.steps) * len(settings.stages))
     image, x = levels[0].start, None
@@ -53,7 +54,7 @@ def optimise(
         if level.steps > 0:
             objective = level_objective(settings, encoder, pair, level, recolouring)
             x = objective.unknowns(image) if recolouring is None or x is None else x
-            # Differs from Luan et al.: "fast" chooses the length of the first L-BFGS step and bounds all others.
+            # Differs from Luan et al.: "painterly" chooses the length of the first L-BFGS step and bounds all others.
             rule = make_rule(settings, level.steps, objective.unit)
             report = reporter.of_level(level.stage, level.size, objective.image)
             x = minimise(objective.value_and_gradient, x, level.steps, rule, report)

@@ -11,30 +11,31 @@ from torch.nn import functional as F
 from fastphoto.colour.spaces import lab_to_srgb, srgb_to_lab
 from fastphoto.ops import box_sum
 
-# All numbers below were chosen by eye and by the measures of tools/calibrate.py, on L*a*b* values.
+# All numbers below were chosen by eye and by the measures stains, look and invented of 24 pairs, on L*a*b* values.
 _TONES = 8  # knots of a tone curve, over L* from 0 to 100
 _CELL = 1 / 6  # side of a grid cell, as a share of the long side
 _WINDOW = 1 / 30  # radius of the windows that part broad tones from local contrast, as a share of the long side
 _BROAD_VARIANCE = 25.0  # variance of L* in a window above which it has an edge, which stays in the broad tones
 _FLAT_DEVIATION = 2.5  # deviation of L* in a cell, at one tone, below which the cell changes as the region does
-_MOST_CONTRAST = 0.8  # largest logarithm of the gain of local contrast
+_MOST_CONTRAST = 0.8  # largest magnitude of the logarithm of the gain of local contrast
 _VISIBLE_NOISE = 3.0  # deviation of L* that amplified noise must not exceed
 _UNITS = (50.0, 2.5, 1.0)  # L*, logarithm of a gain, and matrix entry that an unknown of 1 stands for
-_CHROMA_MEAN_SHARE = 0.5  # of L* beside a* and b*, in the linear change of chroma
+_LIGHTNESS_SHARE = 0.5  # of L* beside a* and b*, in the linear change of chroma
 
 
 class Recolouring(nn.Module):
     """A recolouring of the content, region by region, in L*a*b*.
 
     Region r has an image of its own, v_r, here split into broad tones b_r, local contrast v_r - b_r, and chroma c_r.
-    The recolouring is sum_r m_r w_r, with the mattes m_r and
+    The recolouring is sum_r m_r w_r, with the mattes m_r and the region's new colours w_r:
 
         L*:     b_r + t_r + exp(g_r) (L*(v_r) - b_r)
-        chroma: c_r + u_r + M_r (w - mean_r w), where w = (b_r / 2, c_r)
+        chroma: c_r + u_r + M_r (q_r - mean_r q_r), where q_r = (b_r / 2, c_r)
 
-    The tone curve t_r, (dL*), and the chroma curve u_r, (da*, db*), are piecewise linear in the content's broad tones,
-    and vary from place to place on a coarse grid, as the logarithm g_r of the contrast's gain does. M_r is a 2 x 3
-    matrix. Nothing here can draw: where the content is flat, the recolouring is flat.
+    The tone curve t_r, (dL*), and the chroma curve u_r, (da*, db*), are piecewise linear in the content's broad tones.
+    Each is a curve of the whole region plus one of each cell of a coarse grid, which counts only where the content
+    varies. The logarithm g_r of the contrast's gain varies on the same grid; M_r is a 2 x 3 matrix. Nothing here can
+    draw: where the content is flat, the recolouring is flat.
 
     Args:
         content: content photo, (3, H, W), in [0, 1].
@@ -71,7 +72,7 @@ class Recolouring(nn.Module):
         contrast = regions[:, 0] - broad
         self._register(lab, tones * ((_TONES - 1) / 100), broad, contrast, regions[:, 1:], mattes)
         shares = mattes / mattes.sum((1, 2), keepdim=True).clamp_min(1)
-        averaged = torch.cat([broad[:, None] * _CHROMA_MEAN_SHARE, regions[:, 1:]], 1)
+        averaged = torch.cat([broad[:, None] * _LIGHTNESS_SHARE, regions[:, 1:]], 1)
         self.register_buffer("centre", (averaged * shares[:, None]).sum((2, 3)))
         self._bound_contrast(lab[0] - tones, contrast, mattes, _noise(lab[0]))
         self._free(tones)
@@ -146,10 +147,10 @@ class Recolouring(nn.Module):
         for tone in range(_TONES):
             weight = (1 - (self.tones - tone).abs()).clamp_min(0)
             change = change + (down @ curves[:, :, tone] @ across.T) * weight
-        gain = (down @ gains @ across.T).minimum(self.most_gain)
-        gain = (_MOST_CONTRAST * torch.tanh(gain / _MOST_CONTRAST)).exp()
+        gain = _MOST_CONTRAST * torch.tanh(down @ gains @ across.T / _MOST_CONTRAST)
+        gain = gain.minimum(self.most_gain).exp()
         lightness = self.broad + change[:, 0] + self.contrast * gain
-        away = torch.cat([self.broad[:, None] * _CHROMA_MEAN_SHARE, self.chroma], 1) - self.centre[..., None, None]
+        away = torch.cat([self.broad[:, None] * _LIGHTNESS_SHARE, self.chroma], 1) - self.centre[..., None, None]
         chroma = self.chroma + change[:, 1:] + torch.einsum("rij,rjhw->rihw", matrices, away)
         regions = torch.cat([lightness[:, None], chroma], 1)
         rest = (1 - self.mattes.sum(0)).clamp_min(0)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fastphoto.colour.spaces import srgb_to_lab
+from fastphoto.colour.statistics import sample_pixels
 from fastphoto.ops import PixelLists, list_pixels, masked_gram
 from fastphoto.optimisation.weighted import Weighted
 
@@ -200,9 +201,9 @@ class LookLoss(nn.Module):
         ours, theirs = _members(masks), _members(style_masks)
         regions = [r for r in range(len(masks)) if len(ours[r]) and len(theirs[r])]
         distance = QuantileDistance(
-            [_sampled(ours[r]) for r in regions],
+            [sample_pixels(ours[r], _LOOK_PIXELS) for r in regions],
             srgb_to_lab(style),
-            [_sampled(theirs[r]) for r in regions],
+            [sample_pixels(theirs[r], _LOOK_PIXELS) for r in regions],
             _random_directions(3)[:_LOOK_DIRECTIONS].to(style),
         )
         self.colours = StyleLoss(distance, masks.mean((1, 2))[regions] / 100)
@@ -339,13 +340,6 @@ def _members(masks: Tensor) -> list[Tensor]:
     """Return for each mask the indices of the pixels where it is at least half of the sum of all masks."""
     least = masks.sum(0).clamp_min(1e-6) / 2  # masks of deep layers fade towards the photo's border
     return [(mask >= least).flatten().nonzero()[:, 0] for mask in masks]
-
-
-def _sampled(pixels: Tensor) -> Tensor:
-    """Return at most 4096 evenly spread entries of a list of pixel numbers (N,)."""
-    if len(pixels) <= _LOOK_PIXELS:
-        return pixels
-    return pixels[torch.linspace(0, len(pixels) - 1, _LOOK_PIXELS, device=pixels.device).long()]
 
 
 def _patches(features: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def level_objective(
         weights, style_features, masks, style_masks, settings.style_statistic, settings.normalisation
     )
     weighted_image_losses = image_losses(settings, level.stage, level.content, level.start)
-    # Differs from Luan et al. (2017), who smooth only at the end: "fast" optimises over smoothed images.
+    # Differs from Luan et al. (2017), who smooth only at the end: "fast" and "painterly" optimise over smoothed images.
     project = settings.projection and level.stage == "photorealism"
     projection = LocalAffineProjection(level.content, **settings.smoothing()) if project else None
     # Differs from Luan et al. (2017), who change every pixel: "fast" refines a recolouring of few unknowns, which
@@ -95,9 +95,9 @@ def _mean_activations(photos: tuple[Mapping[str, Tensor], ...], layers: tuple[st
 def _content_losses(
     settings: Settings, encoder: Encoder, scale: _Scale, content_features: Mapping[str, Tensor], start: Tensor
 ) -> dict[str, Weighted]:
-    # Differs from Luan et al. (2017): in "fast" the target is the start image, which already has the style's light.
+    # Differs from Luan et al. (2017): "painterly" has the start image as its target, which has the style's light.
     own = settings.content_target == "content" or settings.start != "colour"
-    target = content_features if own else encoder(start, tuple(content_features))
+    target = content_features if own or not settings.content_layers else encoder(start, settings.content_layers)
     return {
         layer: Weighted(settings.content_weight * scale.content(layer, target[layer]), ContentLoss(target[layer]))
         for layer in settings.content_layers

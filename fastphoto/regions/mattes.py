@@ -74,7 +74,8 @@ def matte_masks(
 def _solve(stencil: Tensor, pull: Tensor, drawn: Tensor) -> Tensor:
     """Solve (L + D) alpha = D m for three masks (h, w, 3) at once, by a fixed number of conjugate gradient steps.
 
-    The number is fixed so that a GPU need not report back in between.
+    The steps run on the masks' device, and their number is fixed so that a GPU need not report back in between;
+    `fastphoto.ops.linear_solver` is SciPy's, for the CPU.
     """
 
     def product(alpha: Tensor) -> Tensor:

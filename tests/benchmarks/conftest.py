@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,12 +22,8 @@ from benchmarks.transfers import baseline_problem
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Images are tiny here: more threads would wait for one another, for long where cores are busy otherwise."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def small_images(one_thread: None) -> None:
+    """All images of the benchmarks' tests are tiny."""
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from window_energy import window_energy
 
 from fastphoto import ops
+from fastphoto.colour.projection import LocalAffineProjection
 from fastphoto.colour.spaces import lab_to_srgb, srgb_to_lab
 from fastphoto.optimisation import losses
 from fastphoto.optimisation.losses import (
@@ -216,10 +217,14 @@ def unexplained_chroma(content: Tensor, image: Tensor, radius: int, epsilon: flo
     return float((chroma - explained).square().mean()) / 100
 
 
-@pytest.mark.parametrize(("radius", "epsilon"), [(1, 1e-3), (2, 0.025)])
+def stains_loss(content: Tensor, radius: int, epsilon: float) -> StainsLoss:
+    return StainsLoss(LocalAffineProjection(content, radius=radius, epsilon=epsilon, smooth_radius=radius))
+
+
+@pytest.mark.parametrize(("radius", "epsilon"), [(2, 0.025), (3, 1e-3)])
 def test_stains_are_what_local_maps_leave_of_the_chroma(radius, epsilon):
     content, image = photo_like(11, 13), photo_like(13, 11, seed=5).transpose(1, 2).contiguous()
-    loss = StainsLoss(content, radius, epsilon)
+    loss = stains_loss(content, radius, epsilon)
     assert float(loss(image)) == pytest.approx(unexplained_chroma(content, image, radius, epsilon), rel=1e-6)
     assert_derivative(loss, image)
 
@@ -227,7 +232,7 @@ def test_stains_are_what_local_maps_leave_of_the_chroma(radius, epsilon):
 def test_what_maps_of_the_content_explain_is_no_stain():
     """Recoloured everywhere alike; a blob of colour that ignores the content is one, in lightness it is not."""
     content = photo_like(40, 48)
-    loss = StainsLoss(content, 4, 1e-6)
+    loss = stains_loss(content, 4, 1e-6)
     spot = torch.exp(-((torch.arange(48) - 24) ** 2 + (torch.arange(40)[:, None] - 20) ** 2) / 4.5).double()
     lab = srgb_to_lab(content)
     red, bright = (lab_to_srgb(lab + 20 * spot * torch.tensor(axis)[:, None, None]) for axis in ((0, 1, 0), (1, 0, 0)))
@@ -336,7 +341,7 @@ def test_the_contents_own_contrast_is_not_invented():
 def test_losses_of_flat_photos_have_finite_gradients(value):
     flat = torch.full((3, 20, 24), value).requires_grad_()
     constant = flat.detach()
-    for loss in (StainsLoss(constant, 4, 0.02), InventedLoss(constant, constant, torch.ones(1, 20, 24))):
+    for loss in (stains_loss(constant, 4, 0.02), InventedLoss(constant, constant, torch.ones(1, 20, 24))):
         total = loss(flat)
         (gradient,) = torch.autograd.grad(total, flat)
         assert float(total.detach()) < 1e-8 and torch.isfinite(gradient).all()

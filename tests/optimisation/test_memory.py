@@ -50,15 +50,18 @@ def peak():
 photo = torch.rand(3, 560, 840)
 fastphoto.transfer(photo[:, :64, :64], photo[:, :64, :64], steps=1)  # loads whatever stays loaded
 before = peak()
-fastphoto.transfer(photo, photo, size=840, steps=1, preset=sys.argv[1])
-print(transfer_bytes(560 * 840, load_encoder("embedded"), preset_settings(sys.argv[1])), peak() - before)
+regions = int(sys.argv[2])
+masks = torch.arange(840).expand(560, 840) * regions // 840
+masks = {str(number): (masks == number).float().numpy() for number in range(regions)}
+fastphoto.transfer(photo, photo, masks, masks, size=840, steps=1, preset=sys.argv[1])
+print(transfer_bytes(560 * 840, load_encoder("embedded"), preset_settings(sys.argv[1]), regions), peak() - before)
 """
 
 
 @needs_proc
-@pytest.mark.parametrize("preset", ["fast", "painterly"])
-def test_the_estimate_is_near_the_measured_peak(preset):
-    done = run(ESTIMATE_AND_PEAK, preset)
+@pytest.mark.parametrize(("preset", "regions"), [("fast", 1), ("fast", 9), ("painterly", 1)])
+def test_the_estimate_is_near_the_measured_peak(preset, regions):
+    done = run(ESTIMATE_AND_PEAK, preset, regions)
     assert done.returncode == 0, done.stderr
     estimate, measured = map(int, done.stdout.split())
     assert 0.5 < measured / estimate < 1.5

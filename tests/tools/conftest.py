@@ -1,4 +1,4 @@
-"""Fixtures of the tests of training: the tools' modules with a small schedule, teachers of random weights, photos."""
+"""Fixtures of the tools' tests: modules with a small schedule, teachers of random weights, photos, photo pairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from locations import ROOT
 from PIL import Image
-from rendered_photos import day, dusk
+from rendered_photos import Rendered, day, dusk
 from safetensors.torch import save_file
 
 from fastphoto.encoders.layers import CONVOLUTIONS, Layer
@@ -69,3 +69,20 @@ def teachers(tmp_path, distillation) -> Path:
             tensors[f"{name}.bias"], channels = torch.zeros(width), width
         save_file(tensors, tmp_path / file)
     return tmp_path
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """The folder of two pairs, 2 and 10."""
+    write_pair(tmp_path / "pairs" / "2", day(36, 48), dusk(40, 32))
+    write_pair(tmp_path / "pairs" / "10", dusk(36, 48), day(32, 40))
+    return tmp_path / "pairs"
+
+
+def write_pair(folder: Path, content: Rendered, style: Rendered) -> None:
+    folder.mkdir(parents=True)
+    published = (content.array * 0.6 + style.array.mean((0, 1)) * 0.4).astype(np.uint8)
+    files = {"content": content.array, "style": style.array, "published": published}
+    files |= {"content_mask": content.mask_picture, "style_mask": style.mask_picture}
+    for name, array in files.items():
+        Image.fromarray(array).save(folder / f"{name}.png")

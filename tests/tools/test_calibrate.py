@@ -6,13 +6,9 @@ import doctest
 import importlib
 import itertools
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
 from locations import ROOT
-from PIL import Image
-from rendered_photos import Rendered, day, dusk
 from tool_command import refusal, run_tool
 
 import fastphoto
@@ -26,23 +22,6 @@ def tool(training_photos, monkeypatch):
     """The tool, with the three photos of `photos` as the listed photographs."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # what the tool sets is undone after the test
     return importlib.import_module("calibrate")
-
-
-@pytest.fixture
-def pairs(tmp_path: Path) -> Path:
-    """The folder of two pairs, 2 and 10."""
-    write_pair(tmp_path / "pairs" / "2", day(36, 48), dusk(40, 32))
-    write_pair(tmp_path / "pairs" / "10", dusk(36, 48), day(32, 40))
-    return tmp_path / "pairs"
-
-
-def write_pair(folder: Path, content: Rendered, style: Rendered) -> None:
-    folder.mkdir(parents=True)
-    published = (content.array * 0.6 + style.array.mean((0, 1)) * 0.4).astype(np.uint8)
-    files = {"content": content.array, "style": style.array, "published": published}
-    files |= {"content_mask": content.mask_picture, "style_mask": style.mask_picture}
-    for name, array in files.items():
-        Image.fromarray(array).save(folder / f"{name}.png")
 
 
 def test_doctests(tool):

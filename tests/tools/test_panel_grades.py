@@ -7,6 +7,7 @@ import importlib
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,18 +84,16 @@ def test_table_compares_each_two_candidates(tool, tmp_path, key, capsys):
     assert cells[1][2].startswith("+1.25 (") and cells[0][3].startswith("-0.75 (")
 
 
+def record_of(tool: ModuleType, folder: Path, key: Path, rows: list[list[str]]) -> dict[str, Any]:
+    """The JSON that `table` writes for one grader."""
+    run_tool(tool, "table", write_grades(folder / "grades.csv", rows), "--key", key, "--json", folder / "all.json")
+    record: dict[str, Any] = json.loads((folder / "all.json").read_text())
+    return record
+
+
 def test_intervals_are_bootstraps_over_pairs(tool, tmp_path, key):
     """The look of maple minus that of spruce is -2, -1, 0 and 1: all means of four draws can be counted."""
-    run_tool(
-        tool,
-        "table",
-        write_grades(tmp_path / "grades.csv", graded_rows()),
-        "--key",
-        key,
-        "--json",
-        tmp_path / "all.json",
-    )
-    look = json.loads((tmp_path / "all.json").read_text())["comparisons"][0]["look"]
+    look = record_of(tool, tmp_path, key, graded_rows())["comparisons"][0]["look"]
     draws = np.array(np.meshgrid(*[[-2, -1, 0, 1]] * 4)).reshape(4, -1).mean(0)
     # Means are quarters. The bound may be the next one, because 2.5 % of random draws is not 2.5 % of all.
     expected = np.quantile(draws, [0.025, 0.975])
@@ -134,16 +133,7 @@ def test_the_sign_test_leaves_out_equal_ranks(tool, tmp_path, key, capsys):
 
 
 def test_json_has_the_numbers_and_the_remarks_with_names(tool, tmp_path, key):
-    run_tool(
-        tool,
-        "table",
-        write_grades(tmp_path / "grades.csv", graded_rows()),
-        "--key",
-        key,
-        "--json",
-        tmp_path / "all.json",
-    )
-    record = json.loads((tmp_path / "all.json").read_text())
+    record = record_of(tool, tmp_path, key, graded_rows())
     assert record["means"][0] == {
         "candidate": "maple",
         "photograph": 4.25,

@@ -15,7 +15,6 @@ import pytest
 import torch
 from locations import ROOT
 from PIL import Image
-from rendered_photos import Rendered, day, dusk
 
 import fastphoto
 from fastphoto.encoders.encoder import EMBEDDED
@@ -49,23 +48,6 @@ def call(tool: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
         tool.main()
 
     return run
-
-
-@pytest.fixture
-def pairs(tmp_path: Path) -> Path:
-    """The folder of two pairs, 2 and 10."""
-    write_pair(tmp_path / "pairs" / "2", day(36, 48), dusk(40, 32))
-    write_pair(tmp_path / "pairs" / "10", dusk(36, 48), day(32, 40))
-    return tmp_path / "pairs"
-
-
-def write_pair(folder: Path, content: Rendered, style: Rendered) -> None:
-    folder.mkdir(parents=True)
-    published = (content.array * 0.6 + style.array.mean((0, 1)) * 0.4).astype(np.uint8)
-    files = {"content": content.array, "style": style.array, "published": published}
-    files |= {"content_mask": content.mask_picture, "style_mask": style.mask_picture}
-    for name, array in files.items():
-        Image.fromarray(array).save(folder / f"{name}.png")
 
 
 def write_result(file: Path, height: int, width: int) -> None:
