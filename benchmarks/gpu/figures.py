@@ -54,11 +54,11 @@ def image_figures(sections: Results) -> Iterator[Figure]:
 def step_figures(sections: Results) -> Iterator[Figure]:
     """Yield the figures of one step with VGG-19."""
     ms = _step_times(sections)
-    for losses, name in (("default", "default losses"), ("same losses", "default losses without projection")):
+    for losses, name in (("default", "default losses"), ("same losses", "losses of `painterly` without projection")):
         yield figure(f"VGG-19, {name}, bfloat16", ms(f"ours, vgg19, bfloat16, {losses}"), " ms", at_most=1.7)
     for precision in ("bfloat16", "tf32"):
         times = ms(f"B1, vgg19, {precision}"), ms(f"ours, vgg19, {precision}, same losses")
-        what = f"VGG-19, default losses without projection, {PRECISIONS[precision]}: well-made rewrite / ours"
+        what = f"VGG-19, losses of `painterly` without projection, {PRECISIONS[precision]}: well-made rewrite / ours"
         yield figure(what, ratio(*times), "x", at_least=1.6)
     for precision in ("tf32", "float32"):
         times = ms(f"B0, vgg19, {precision}"), ms("ours, vgg19, bfloat16, published losses")
@@ -72,8 +72,8 @@ def step_table(sections: Results) -> list[str]:
     rows = {}
     for encoder, name in ENCODERS.items():
         rows[f"{name}, default losses"] = f"ours, {encoder}, {{}}, default"
-        rows[f"{name}, default losses without projection"] = f"ours, {encoder}, {{}}, same losses"
-        rows[f"{name}, default losses without projection, well-made rewrite"] = f"B1, {encoder}, {{}}"
+        rows[f"{name}, losses of `painterly` without projection"] = f"ours, {encoder}, {{}}, same losses"
+        rows[f"{name}, losses of `painterly` without projection, well-made rewrite"] = f"B1, {encoder}, {{}}"
     rows["VGG-19, published losses"] = "ours, vgg19, {}, published losses"
     rows["VGG-19, published losses, published method"] = "B0, vgg19, {}"
     lines = [f"| one step | {' | '.join(PRECISIONS.values())} |", "|---|---|---|---|"]

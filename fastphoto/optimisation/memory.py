@@ -52,10 +52,18 @@ def check_transfer(
     needed, available = transfer_bytes(size[0] * size[1], encoder, settings, regions), available_bytes(device)
     if available is not None and needed > available:
         fitting = math.floor(max(size) * math.sqrt(0.9 * available / needed)) // 10 * 10
+        # Not all of the memory shrinks with the size.
+        while _bytes_at(fitting, size, regions, encoder, settings) > available:
+            fitting -= 10
         raise InputError(
             f"size: {size[1]}x{size[0]} pixels need about {in_gib(needed)} of memory on {device.type}, "
             f"{in_gib(available)} are left; " + (f"a size of {fitting} fits" if fitting >= 16 else "free some")
         )
+
+
+def _bytes_at(long_side: int, size: tuple[int, int], regions: int, encoder: Encoder, settings: Settings) -> int:
+    """Return the estimate at a smaller long side, 0 or more."""
+    return transfer_bytes(round(size[0] * size[1] * (long_side / max(size)) ** 2), encoder, settings, regions)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import fastphoto
 from fastphoto.encoders.encoder import load_encoder
 from fastphoto.errors import InputError
 from fastphoto.optimisation import memory
-from fastphoto.optimisation.memory import out_of_memory_refused, transfer_bytes
+from fastphoto.optimisation.memory import check_transfer, out_of_memory_refused, transfer_bytes
 from fastphoto.optimisation.presets import preset_settings
 
 CONTENT, STYLE = day(160, 240), dusk(140, 120)
@@ -71,13 +71,26 @@ def test_the_estimate_is_near_the_measured_peak(preset, regions):
 
 
 def test_a_size_that_does_not_fit_is_refused_with_one_that_does(monkeypatch):
-    monkeypatch.setattr(memory, "available_bytes", lambda device="cpu": 20_000_000)
-    needed = r"size: 240x160 pixels need about 0.0 GiB of memory on cpu, .* left; a size of (\d+) fits"
+    monkeypatch.setattr(memory, "available_bytes", lambda device="cpu": 60_000_000)
+    needed = r"size: 240x160 pixels need about 0.1 GiB of memory on cpu, .* left; a size of (\d+) fits"
     with pytest.raises(InputError, match=needed) as error:
         fastphoto.transfer(CONTENT.pixels, STYLE.pixels, steps=1)
     fitting = int(re.search(needed, str(error.value))[1])
     assert 100 < fitting < 240
     fastphoto.transfer(CONTENT.pixels, STYLE.pixels, steps=1, size=fitting)
+
+
+def test_the_proposed_size_fits_where_little_shrinks_with_it():
+    """What a recolouring takes at 192 pixels does not shrink with the size."""
+    encoder, settings, megabytes = load_encoder("embedded"), preset_settings("fast"), 10**6
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(InputError, match=r"a size of \d+ fits") as error,
+    ):
+        patch.setattr(memory, "available_bytes", lambda device: 150 * megabytes)
+        check_transfer((2000, 3000), 9, encoder, settings, torch.device("cpu"))
+    fitting = int(re.search(r"a size of (\d+)", str(error.value))[1])
+    assert fitting > 192 and transfer_bytes(fitting * fitting * 2 // 3, encoder, settings, 9) <= 150 * megabytes
 
 
 def test_no_size_is_proposed_if_none_fits(monkeypatch):
