@@ -82,9 +82,9 @@ from fastphoto.regions.masks import region_map
 from fastphoto.regions.pair import PhotoPair, prepare_pair
 
 SPACE: Mapping[str, tuple[Any, ...]] = {
-    "look_weight": (4.0, 6.0, 8.0, 12.0, 16.0),
-    "stains_weight": (5.0, 10.0, 20.0, 40.0),
-    "invented_weight": (50.0, 100.0, 200.0, 400.0),
+    "look_weight": (8.0, 12.0, 16.0, 20.0, 30.0),
+    "stains_weight": (10.0, 20.0, 30.0, 50.0),
+    "invented_weight": (100.0, 200.0, 400.0, 600.0, 1000.0),
     "style_weights": (
         (2.0, 1.0, 0.5, 0.1, 0.1),
         (1.0, 0.5, 0.25, 0.05, 0.05),

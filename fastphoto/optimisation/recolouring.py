@@ -14,11 +14,13 @@ from fastphoto.ops import box_sum
 # All numbers below were chosen by eye and by the measures stains, look and invented of 24 pairs, on L*a*b* values.
 _TONES = 8  # knots of a tone curve, over L* from 0 to 100
 _CELL = 1 / 6  # side of a grid cell, as a share of the long side
-_WINDOW = 1 / 30  # radius of the windows that part broad tones from local contrast, as a share of the long side
-_BROAD_VARIANCE = 25.0  # variance of L* in a window above which it has an edge, which stays in the broad tones
+_WINDOW = 0.12  # radius of the windows that part broad tones from local contrast, as a share of the long side
+_BROAD_VARIANCE = 50.0  # variance of L* in a window above which it has an edge, which stays in the broad tones
 _FLAT_DEVIATION = 2.5  # deviation of L* in a cell, at one tone, below which the cell changes as the region does
-_MOST_CONTRAST = 0.8  # largest magnitude of the logarithm of the gain of local contrast
-_VISIBLE_NOISE = 3.0  # deviation of L* that amplified noise must not exceed
+_MOST_CONTRAST = 1.2  # largest magnitude of the logarithm of the gain of local contrast
+_VISIBLE_NOISE = 1.5  # deviation of L* that amplified noise must not exceed
+_VISIBLE_CHROMA_NOISE = 1.0  # the same of a* and b*
+_MOST_CHROMA = 0.5  # largest norm of a matrix's first column, and of the others
 _UNITS = (50.0, 2.5, 1.0)  # L*, logarithm of a gain, and matrix entry that an unknown of 1 stands for
 _LIGHTNESS_SHARE = 0.5  # of L* beside a* and b*, in the linear change of chroma
 
@@ -34,8 +36,8 @@ class Recolouring(nn.Module):
 
     The tone curve t_r, (dL*), and the chroma curve u_r, (da*, db*), are piecewise linear in the content's broad tones.
     Each is a curve of the whole region plus one of each cell of a coarse grid, which counts only where the content
-    varies. The logarithm g_r of the contrast's gain varies on the same grid; M_r is a 2 x 3 matrix. Nothing here can
-    draw: where the content is flat, the recolouring is flat.
+    varies. The logarithm g_r of the contrast's gain varies on the same grid; M_r is a 2 x 3 matrix. Both are bounded so
+    that the content's noise stays invisible. Nothing here can draw: where the content is flat, the recolouring is flat.
 
     Args:
         content: content photo, (3, H, W), in [0, 1].
@@ -57,6 +59,7 @@ class Recolouring(nn.Module):
     mattes: Tensor  # (R, H, W)
     centre: Tensor  # (R, 3): means of (b_r / 2, c_r) over each region
     most_gain: Tensor  # (R, 1, 1): largest logarithm of the gain that keeps noise invisible
+    most_chroma: Tensor  # (R, 1, 1): largest norm of the matrix's part that acts on chroma, likewise
     freedom: Tensor  # (T, gh, gw), [0, 1]: how far a cell may depart from its region at each tone
 
     def __init__(self, content: Tensor, images: Tensor, mattes: Tensor) -> None:
@@ -75,6 +78,7 @@ class Recolouring(nn.Module):
         averaged = torch.cat([broad[:, None] * _LIGHTNESS_SHARE, regions[:, 1:]], 1)
         self.register_buffer("centre", (averaged * shares[:, None]).sum((2, 3)))
         self._bound_contrast(lab[0] - tones, contrast, mattes, _noise(lab[0]))
+        self._bound_chroma(regions[:, 1:])
         self._free(tones)
 
     def _register(
@@ -88,6 +92,11 @@ class Recolouring(nn.Module):
         already = (contrast.abs() * mattes).sum((1, 2)) / (detail.abs() * mattes).sum((1, 2)).clamp_min(1e-3)
         most = (_VISIBLE_NOISE / (noise * already + 0.05)).clamp_min(1).log().clamp_max(_MOST_CONTRAST)
         self.register_buffer("most_gain", most[:, None, None])
+
+    def _bound_chroma(self, chroma: Tensor) -> None:
+        noise = torch.stack([torch.stack([_noise(plane) for plane in planes]).amax() for planes in chroma])
+        most = (_VISIBLE_CHROMA_NOISE / noise.clamp_min(1e-6) - 1).clamp(0, _MOST_CHROMA)
+        self.register_buffer("most_chroma", most[:, None, None])
 
     def _free(self, tones: Tensor) -> None:
         """Let grid cells depart from their region where the content's broad tones, (H, W), vary around a knot.
@@ -125,7 +134,7 @@ class Recolouring(nn.Module):
             shrink(self.chroma),
             shrink(self.mattes),
         )
-        for name in ("centre", "most_gain", "freedom"):
+        for name in ("centre", "most_gain", "most_chroma", "freedom"):
             smaller.register_buffer(name, getattr(self, name))
         return smaller
 
@@ -172,7 +181,9 @@ class Recolouring(nn.Module):
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return curves (R, 3, T, gh, gw) in L*a*b*, logarithms of gains (R, gh, gw) and matrices (R, 2, 3)."""
         whole, cells, gains, matrices = self._split(x)
-        return whole[..., None, None] + self.freedom * cells, gains, matrices
+        by_tone = _bounded(matrices[:, :, :1], _MOST_CHROMA)
+        by_chroma = _bounded(matrices[:, :, 1:], self.most_chroma)
+        return whole[..., None, None] + self.freedom * cells, gains, torch.cat([by_tone, by_chroma], 2)
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return a region's curves (R, 3, T), what cells add (R, 3, T, gh, gw), gains and matrices, in their units."""
@@ -191,6 +202,9 @@ def _broad(guide: Tensor, planes: Tensor, radius: int) -> Tensor:
     """Return planes (K, H, W) without their local contrast, but with the guide's edges: a guided filter in L*.
 
     The guide is the content's lightness, (H, W) (He et al. 2010, with one channel).
+
+    Differs from He et al.: the slope is cov(guide, plane) v / (v^2 + s^2) instead of cov / (v + s), with the guide's
+    variance v in a window. It leaves less of a strong edge in the local contrast, whose gain would draw a halo.
     """
     pixels = box_sum(torch.ones_like(guide)[..., None], radius).permute(2, 0, 1)
 
@@ -200,8 +214,15 @@ def _broad(guide: Tensor, planes: Tensor, radius: int) -> Tensor:
     centre, variance = mean(guide[None]), mean(guide[None].square())
     variance = (variance - centre.square()).clamp_min(0)
     means = mean(planes)
-    slope = (mean(guide * planes) - centre * means) / (variance + _BROAD_VARIANCE)
+    share = variance / (variance.square() + _BROAD_VARIANCE**2)  # of the variance in the broad tones, over the variance
+    slope = (mean(guide * planes) - centre * means) * share
     return mean(slope) * guide + mean(means - slope * centre)
+
+
+def _bounded(matrices: Tensor, most: Tensor | float) -> Tensor:
+    """Return matrices (R, m, n) shortened to a Frobenius norm of at most (R, 1, 1)."""
+    norm = (matrices.square().sum((1, 2), keepdim=True) + 1e-12).sqrt()  # the root of 0 has no derivative
+    return matrices * (most / norm).clamp_max(1)
 
 
 def _noise(lightness: Tensor) -> Tensor:

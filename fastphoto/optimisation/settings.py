@@ -53,7 +53,7 @@ class Settings:
     unknowns: Literal["recolouring", "pixels", "bilateral_grid"] = "recolouring"
     """The unknowns. "recolouring": tone, local contrast and chroma of each region, few and smooth, on top of the start
     image; "pixels": the pixels of the image; "bilateral_grid": affine colour maps of the content on a grid."""
-    solver: Solver = "adam"
+    solver: Solver = "lbfgs"
     """The solver; "gradient" is steepest descent with a fixed multiple of the gradient."""
     history: int = 10
     """Number of pairs (change of x, change of the gradient) in L-BFGS's history."""
@@ -91,11 +91,11 @@ class Settings:
     """Statistic of a region's activations that is compared with the style's: Gram matrix, mean and deviation of each
     channel, sliced distribution, histogram of each channel, or the nearest 3x3 patches of the style; see
     `fastphoto.optimisation.style_losses`."""
-    look_weight: float = 8.0
+    look_weight: float = 20.0
     """Weight of the distance between the colours of each region and the style's."""
-    stains_weight: float = 20.0
+    stains_weight: float = 30.0
     """Weight of chroma that no local affine map of the content explains."""
-    invented_weight: float = 200.0
+    invented_weight: float = 600.0
     """Weight of local contrast beyond the content's own."""
     photorealism_weight: float = 0.0
     """Weight of the photorealism loss."""

@@ -13,7 +13,14 @@ from torch import Tensor
 
 from fastphoto.colour.match import match_colours, recolour_regions
 from fastphoto.colour.spaces import lab_to_srgb, srgb_to_lab
-from fastphoto.optimisation.recolouring import _MOST_CONTRAST, _UNITS, _VISIBLE_NOISE, Recolouring
+from fastphoto.optimisation.recolouring import (
+    _MOST_CHROMA,
+    _MOST_CONTRAST,
+    _UNITS,
+    _VISIBLE_CHROMA_NOISE,
+    _VISIBLE_NOISE,
+    Recolouring,
+)
 
 
 def random(*size: int, seed: int = 0) -> Tensor:
@@ -269,6 +276,18 @@ def test_noise_is_not_made_visible(deviation, amplified):
 
 
 # ---- sizes
+
+
+@pytest.mark.parametrize("deviation", [0.3, 0.8, 3.0])
+def test_noise_of_chroma_is_not_made_visible(deviation):
+    """Whatever the matrix, noise stays below a bound on the deviation of a* and b*, unless the start has more."""
+    lab = torch.stack([50 + 0 * random(128, 192), deviation * random(128, 192), deviation * random(128, 192, seed=1)])
+    recolouring = one_region(lab_to_srgb(lab))
+    x = recolouring.zeros()
+    parts(recolouring, x).matrices[:] = 100 * random(2, 3)
+    start, result = (srgb_to_lab(recolouring(unknowns))[1:].std((1, 2)) for unknowns in (recolouring.zeros(), x))
+    assert (result <= 1.1 * max(deviation, min(_VISIBLE_CHROMA_NOISE, (1 + _MOST_CHROMA) * deviation))).all()
+    assert deviation > _VISIBLE_CHROMA_NOISE or not torch.allclose(result, start, rtol=0.02)
 
 
 @pytest.mark.parametrize("size", [(60, 80), (48, 64), (40, 53), (119, 160)])
