@@ -94,6 +94,7 @@ class Recolouring(nn.Module):
         self.register_buffer("most_gain", most[:, None, None])
 
     def _bound_chroma(self, chroma: Tensor) -> None:
+        """Bound what the matrices add to the chroma of the regions' images, (R, 2, H, W), by the noise in it."""
         noise = torch.stack([torch.stack([_noise(plane) for plane in planes]).amax() for planes in chroma])
         most = (_VISIBLE_CHROMA_NOISE / noise.clamp_min(1e-6) - 1).clamp(0, _MOST_CHROMA)
         self.register_buffer("most_chroma", most[:, None, None])
@@ -225,16 +226,16 @@ def _bounded(matrices: Tensor, most: Tensor | float) -> Tensor:
     return matrices * (most / norm).clamp_max(1)
 
 
-def _noise(lightness: Tensor) -> Tensor:
+def _noise(plane: Tensor) -> Tensor:
     """Return the deviation of the noise in a plane (H, W), from its second differences in the calmest quarter.
 
     For white noise the filter keeps the deviation: its squared coefficients add up to 1. 1.25 turns a mean magnitude
     into a deviation.
     """
-    if min(lightness.shape) < 10:
-        return lightness.new_zeros(())
-    second = lightness.new_tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6
-    magnitude = F.conv2d(lightness[None, None], second[None, None]).abs()
+    if min(plane.shape) < 10:
+        return plane.new_zeros(())
+    second = plane.new_tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6
+    magnitude = F.conv2d(plane[None, None], second[None, None]).abs()
     return 1.25 * F.avg_pool2d(magnitude, 8, ceil_mode=True).flatten().quantile(0.25)
 
 
