@@ -23,7 +23,7 @@ from fastphoto.photos.read import read_photo
 from fastphoto.photos.write import to_source_kind
 from fastphoto.regions.find import RegionSource, region_finder
 from fastphoto.regions.masks import MaskSource
-from fastphoto.regions.pair import prepare_pair
+from fastphoto.regions.pair import prepare_pair, warn_of_one_colour
 from fastphoto.runtime.device import choose_device
 
 _TENSOR_CORE_CHANNELS = 8  # convolutions on a GPU are fast for multiples of this many channels
@@ -153,6 +153,7 @@ def transfer(
     photo, style_photo = read_photo(content, "content"), read_photo(style, "style")
     pair = prepare_pair(photo, style_photo, content_mask, style_mask, size, chosen.orphans)
     pair = finder(pair, device)
+    warn_of_one_colour(pair)
     network = _load_encoder(encoder, weights, device, chosen.precision)
     network.check([*chosen.content_layers, *chosen.style_layers])
     optimised_size = pair.content.shape[1], pair.content.shape[2]

@@ -101,3 +101,15 @@ def test_blotches_are_seen_and_gradients_are_not():
     assert worst_blotch(content, content, content + tint * spot) > BLOTCH
     assert worst_blotch(content, content, content + tint * ramp) < BLOTCH / 2
     assert worst_blotch(content, content + tint * spot, content + tint * spot) == 0
+
+
+@pytest.mark.parametrize("size", [128, 700])
+def test_an_8_bit_gradient_gets_no_bands(size):
+    """Content of 25 levels takes on more contrast; its steps of one level must not become steps of several."""
+    rows = torch.linspace(0.4, 0.5, 300)[:, None].expand(300, 400)
+    content = ((torch.stack([rows, rows + 0.1, rows + 0.25]) * 255).round() / 255).clone()
+    content[:, 260:] = 0.1  # land, so that the sky is not all there is
+    result = fastphoto.transfer(content, STYLES["dusk"], size=size)
+    sky = (result[:, 8:250, 20:380] * 255).round()
+    assert (sky.amax((1, 2)) - sky.amin((1, 2))).max() > 20
+    assert sky.diff(dim=1).abs().max() <= 2

@@ -8,13 +8,15 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from fastphoto.errors import InputError
+from fastphoto.errors import InputError, warn
 from fastphoto.photos.photo import MINIMUM_SIDE, Photo
 from fastphoto.photos.resize import fit_size, resize
 from fastphoto.regions.masks import MaskSource
 from fastphoto.regions.matching import Orphans, match_regions
 from fastphoto.regions.reading import read_masks
 from fastphoto.regions.resizing import visible_masks
+
+_ONE_COLOUR = 1 / 255  # largest deviation of a channel of sRGB that nobody sees as contrast
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +87,25 @@ def prepare_pair(
         None if content.alpha is None else visible_masks(torch.ones_like(content_pixels[:1]), content.alpha),
         None if style.alpha is None else visible_masks(torch.ones_like(style_pixels[:1]), style.alpha),
     )
+
+
+def warn_of_one_colour(pair: PhotoPair) -> None:
+    """Warn with a `FastPhotoWarning` if a photo has one colour throughout, so that only this colour is transferred.
+
+    Example:
+        >>> from fastphoto.photos.read import read_photo
+        >>> noise = torch.rand(3, 32, 32)
+        >>> warn_of_one_colour(prepare_pair(read_photo(noise), read_photo(1 - noise), None, None, size=32))
+    """
+    if _has_one_colour(pair.content, pair.content_alpha):
+        warn("content: one colour throughout; only that colour changes")
+    elif _has_one_colour(pair.style, pair.style_alpha):
+        warn("style: one colour throughout; it takes the content's contrast away, so choose another style")
+
+
+def _has_one_colour(pixels: Tensor, alpha: Tensor | None) -> bool:
+    visible = pixels.flatten(1) if alpha is None else pixels[:, alpha[0] >= 0.5]
+    return visible.shape[1] > 0 and float(visible.std(1, correction=0).max()) < _ONE_COLOUR
 
 
 def _shrunk_pixels(photo: Photo, long_side: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from fastphoto.photos.photo import Photo
 from fastphoto.photos.read import read_photo
 from fastphoto.regions.masks import MaskSource
 from fastphoto.regions.matching import Orphans
-from fastphoto.regions.pair import PhotoPair, prepare_pair
+from fastphoto.regions.pair import PhotoPair, prepare_pair, warn_of_one_colour
 
 
 def photo(rendered: Rendered, alpha: Tensor | None = None) -> Photo:
@@ -238,3 +239,28 @@ def test_a_pair_made_under_inference_mode_can_be_optimised(size, preparing):
         assert float(factor.grad) == pytest.approx(float(values.sum())), name
     quick = replace(METHODS["fastphoto"], settings={"steps": 1})
     assert torch.equal(apply_method(quick, pair), apply_method(quick, outside))
+
+
+@pytest.mark.parametrize("role", ["content", "style"])
+@pytest.mark.parametrize("level", [0.0, 0.4, 1.0])
+def test_a_photo_of_one_colour_is_remarked(role, level):
+    flat, photo = read_photo(torch.full((3, 20, 30), level)), read_photo(day().pixels)
+    pair = prepare_pair(*((flat, photo) if role == "content" else (photo, flat)), None, None, 64)
+    with pytest.warns(FastPhotoWarning, match=f"{role}: one colour throughout") as record:
+        warn_of_one_colour(pair)
+    assert len(record) == 1
+
+
+def test_only_the_visible_part_of_a_photo_has_to_be_of_one_colour():
+    pixels, alpha = day().pixels.clone(), torch.zeros(1, *day().pixels.shape[1:])
+    pixels[:, :8], alpha[:, :8] = 0.3, 1
+    hidden = prepare_pair(read_photo(torch.cat([pixels, alpha])), read_photo(day().pixels), None, None, 64)
+    with pytest.warns(FastPhotoWarning, match="content: one colour"):
+        warn_of_one_colour(hidden)
+
+
+def test_a_faint_gradient_is_not_one_colour():
+    gradient = torch.linspace(0.5, 0.52, 40).expand(3, 30, 40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_one_colour(prepare_pair(read_photo(gradient), read_photo(day().pixels), None, None, 64))
