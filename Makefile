@@ -6,11 +6,14 @@
 #                                 own: TORCH="--index-url <that index> torch==2.13.0"
 #   NVCC=/path/to/nvcc            the CUDA compiler for cuda-compile
 #   TEACHERS=folder               the teachers' weight files for encoder, see fastphoto/encoders/embedded/MODEL_CARD.md
+#   TEACHER=file                  the published network for segmenter, see fastphoto/regions/embedded/MODEL_CARD.md
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 NVCC ?= nvcc
 BUILD_TOOLS = "setuptools>=77" "pybind11>=2.13" ninja
+# Reads the published segmentation network; nothing but `make segmenter` needs it.
+TEACHER_READER = ai_edge_litert==2.3.0
 # Pinned, because releases of a linter differ in their rules.
 LINTERS = ruff==0.17.6 clang-format==23.1.5 mypy==2.4.1 import-linter==2.17
 
@@ -29,7 +32,7 @@ EMULATED_TESTS := $(filter-out %convolutions.py %properties.py %linear_solver.py
   tests/test_cuda_transfers.py
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help demo test build fuzz sanitize lint format bench bench-full encoder teachers cuda-compile cuda-emulate cuda-package gpu gpu-page clean
+.PHONY: help demo test build fuzz sanitize lint format bench bench-full encoder teachers segmenter cuda-compile cuda-emulate cuda-package gpu gpu-page clean
 help:
 	@echo "make demo          transfer the photo pairs in the package, results in ./fastphoto-demo"
 	@echo "make test          run the tests and the examples in docstrings; ARGS=... for some of them"
@@ -39,6 +42,7 @@ help:
 	@echo "make lint          check style, types and imports; make format repairs the formatting"
 	@echo "make bench         measure everything on the CPU in five minutes; make bench-full takes hours and more sizes"
 	@echo "make encoder       train the embedded encoder anew from TEACHERS=folder, into build/encoder.safetensors"
+	@echo "make segmenter     make the embedded segmentation network anew from TEACHER=file, into build/segmenter.safetensors"
 	@echo "make cuda-compile  compile the CUDA kernels, without a GPU; none may spill registers"
 	@echo "make cuda-emulate  run the CUDA kernels on the CPU through the operators' tests"
 	@echo "make cuda-package  build a wheel with CUDA for the torch of PYTHON"
@@ -86,6 +90,11 @@ encoder: teachers $(VENV)/.package
 
 teachers:
 	@test -d "$(TEACHERS)" || { echo "encoder: give the folder of the teachers' weights, TEACHERS=folder"; exit 1; }
+
+segmenter: $(VENV)/.package
+	@test -f "$(TEACHER)" || { echo "segmenter: give the published network's .tflite file, TEACHER=file"; exit 1; }
+	$(PIP) $(TEACHER_READER)
+	$(BIN)/python tools/train_segmenter.py --teacher "$(TEACHER)" -o build/segmenter.safetensors
 
 # Style, then types, then the floors of docs/architecture.md.
 lint: $(VENV)/.linters $(VENV)/.development

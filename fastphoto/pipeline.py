@@ -39,7 +39,7 @@ def transfer(
     content_mask: MaskSource = None,
     style_mask: MaskSource = None,
     *,
-    regions: RegionSource = "masks",
+    regions: RegionSource | None = None,
     segmentation_model: Path | None = None,
     preset: str = "fast",
     encoder: str = "embedded",
@@ -57,7 +57,7 @@ def transfer(
     content_mask: MaskSource = None,
     style_mask: MaskSource = None,
     *,
-    regions: RegionSource = "masks",
+    regions: RegionSource | None = None,
     segmentation_model: Path | None = None,
     preset: str = "fast",
     encoder: str = "embedded",
@@ -75,7 +75,7 @@ def transfer(
     content_mask: MaskSource = None,
     style_mask: MaskSource = None,
     *,
-    regions: RegionSource = "masks",
+    regions: RegionSource | None = None,
     segmentation_model: Path | None = None,
     preset: str = "fast",
     encoder: str = "embedded",
@@ -95,7 +95,7 @@ def transfer(
     content_mask: MaskSource = None,
     style_mask: MaskSource = None,
     *,
-    regions: RegionSource = "masks",
+    regions: RegionSource | None = None,
     segmentation_model: Path | None = None,
     preset: str = "fast",
     encoder: str = "embedded",
@@ -116,8 +116,10 @@ def transfer(
             palette or class numbers), region map, or mapping from names to masks; see `fastphoto.read_masks`.
         style_mask: regions of the style; give both masks or neither.
         regions: source of the regions: "masks" (the given masks; without masks the whole photo is one region), "none"
-            (the whole photo is one region), "auto" or "semantic" (found in both photos, see `fastphoto.find_regions`;
-            these take no masks).
+            (the whole photo is one region), "auto" (found in both photos by the network in the package, see
+            `fastphoto.find_regions`) or "semantic" (found by a large network); the last three take no masks. None:
+            "masks" if masks are given; otherwise "auto" for presets that start from the recoloured content, and "none"
+            for the others, which are published methods. The logger "fastphoto" tells what "auto" found.
         segmentation_model: network for regions="semantic": a Hugging Face Hub name or a local folder. None: the default
             model.
         preset: name in `fastphoto.PRESETS`.
@@ -149,6 +151,9 @@ def transfer(
     device = choose_device(device)
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
         raise InputError(f"seed: must be a whole number from 0 to 2^63 - 1, got {seed!r}")
+    if regions is None:
+        given = content_mask is not None or style_mask is not None or segmentation_model is not None
+        regions = "masks" if given else "auto" if chosen.start == "colour" else "none"
     finder = region_finder(regions, content_mask, style_mask, segmentation_model)
     photo, style_photo = read_photo(content, "content"), read_photo(style, "style")
     pair = prepare_pair(photo, style_photo, content_mask, style_mask, size, chosen.orphans)

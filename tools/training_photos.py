@@ -1,4 +1,4 @@
-"""The photographs that the embedded encoder is trained on: fetched from Debian's packages, cut and augmented."""
+"""The photographs that the embedded networks are trained on: fetched from Debian's packages, cut and augmented."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ SIDE = 128  # pixels of a training picture
 BATCH = 8  # pictures in a batch: four pairs, each picture the style of the other
 
 
-def photo_list() -> str:
-    """Return the list of photographs, one "PACKAGE PATH" a line; lines that begin with # are comments."""
-    return PHOTO_LIST.read_text()
+def photo_list(file: Path | None = None) -> str:
+    """Return a list of photographs, one "PACKAGE PATH" a line; lines that begin with # are comments.
+
+    A `file` of None is the list of the encoder's photographs.
+    """
+    return (file or PHOTO_LIST).read_text()
 
 
-def fetch_photos(folder: Path) -> list[Path]:
-    """Return the paths of all listed photographs; fetch those that are missing in `folder` from Debian's packages."""
-    listed = [line.split(" ", 1) for line in photo_list().splitlines() if not line.startswith("#")]
+def fetch_photos(folder: Path, file: Path | None = None) -> list[Path]:
+    """Return the paths of all photographs of a list; fetch those missing in `folder` from Debian's packages."""
+    listed = [line.split(" ", 1) for line in photo_list(file).splitlines() if not line.startswith("#")]
     folder.mkdir(parents=True, exist_ok=True)
     for package in sorted({p for p, path in listed if not (folder / p / path).exists()}):
         with tempfile.TemporaryDirectory() as download:

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 from fastphoto.cli import compare, demo, evaluate, info, invert, regions, study, survey, transfer
-from fastphoto.cli.messages import OneLineParser, one_line, print_warnings, say
+from fastphoto.cli.messages import OneLineParser, one_line, print_remarks, print_warnings, say
 from fastphoto.cli.signals import Stopped, raise_on_signals
 from fastphoto.errors import FastPhotoError, FileError, InputError
 from fastphoto.ops.library import build_info
@@ -38,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(words)
     keep_freed_memory()
     try:
-        with raise_on_signals(), print_warnings(args):
+        with raise_on_signals(), print_warnings(args), print_remarks(args):
             args.run(args)
             sys.stdout.flush()
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import sys
 import time
 import warnings
@@ -111,6 +112,28 @@ class ProgressReport:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+class _Remarks(logging.Handler):
+    """Print what the package logs, one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(one_line(record.getMessage()))
+
+
+@contextlib.contextmanager
+def print_remarks(args: argparse.Namespace) -> Iterator[None]:
+    """Print what the package logs, such as the regions it found, unless --quiet."""
+    logger, remarks = logging.getLogger("fastphoto"), _Remarks()
+    level = logger.level
+    if not args.quiet:
+        logger.addHandler(remarks)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(remarks)
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from fastphoto.photos.read import read_photo
 from fastphoto.regions.export import check_targets, write_regions
 from fastphoto.regions.find import REGION_SOURCES, find_regions
 from fastphoto.regions.masks import RegionMasks
-from fastphoto.regions.mismatch import UNLIKENESS_LIMIT, overall_unlikeness, region_unlikeness
+from fastphoto.regions.mismatch import match_in_words, region_unlikeness
 from fastphoto.regions.reading import read_masks
 from fastphoto.regions.scribbles import grow_scribbles
 from fastphoto.runtime.files import output_folder
@@ -66,8 +66,8 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--regions",
         choices=[source for source in REGION_SOURCES if source not in ("masks", "none")],
-        help="how to find regions without masks and strokes: auto (clusters the photos), semantic (a segmentation "
-        "network) (default: auto)",
+        help="how to find regions without masks and strokes: auto (by the network in the package), semantic (by "
+        "a large network) (default: auto)",
     )
     parser.add_argument(
         "--scribbles", metavar="FILE", help="transparent image with a few strokes in each region of PHOTO, to grow"
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> None:
         write_regions(folder, {s.role: (photo, r) for s, photo, r in zip(sides, photos, regions, strict=True)})
     say_written(args, folder, started)
     if len(sides) == 2 and not args.quiet:
-        _say_mismatch(photos, regions)
+        _say_matches(photos, regions)
 
 
 def _sides(args: argparse.Namespace) -> list[Side]:
@@ -150,10 +150,13 @@ def _grow(photo: Photo, side: Side) -> RegionMasks:
         raise InputError(f"{name}: {error}") from error
 
 
-def _say_mismatch(photos: Sequence[Photo], regions: Sequence[RegionMasks]) -> None:
-    """Print how unlike the matched regions of the two photos are, on the whole and one by one."""
+def _say_matches(photos: Sequence[Photo], regions: Sequence[RegionMasks]) -> None:
+    """Print how well the matched regions of the two photos match, with the share of the content that each covers."""
     (content, style), (content_regions, style_regions) = photos, regions
-    each = region_unlikeness(content.pixels, style.pixels, content_regions.masks, style_regions.masks)
-    overall = overall_unlikeness(each, content_regions.masks)
-    listed = ", ".join(f"{name} {value:.3f}" for name, value in zip(content_regions.names, each.tolist(), strict=True))
-    say(f"unlikeness {overall:.3f} (fine up to {UNLIKENESS_LIMIT:g}): {listed}")
+    each = region_unlikeness(content.pixels, style.pixels, content_regions.masks, style_regions.masks).tolist()
+    shares = content_regions.masks.mean((1, 2)).tolist()
+    listed = ", ".join(
+        f"{name} {match_in_words(unlikeness)} ({share:.0%} of the photo)"
+        for name, unlikeness, share in zip(content_regions.names, each, shares, strict=True)
+    )
+    say(f"matches: {listed}")

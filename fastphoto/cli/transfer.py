@@ -70,9 +70,8 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--regions",
         choices=REGION_SOURCES,
-        default="masks",
-        help="where regions come from: masks (the given masks), auto (clusters both photos), semantic (a segmentation "
-        "network), none (the whole photo is one region) (default: %(default)s)",
+        help="where regions come from: masks (the given masks), auto (found by the network in the package), semantic "
+        "(found by a large network), none (the whole photo is one region) (default: masks if given, or else auto)",
     )
     parser.add_argument(
         "--save-partial",

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastphoto.methods.registry import METHODS, Method
-from fastphoto.regions.clusters import cluster_regions
 from fastphoto.regions.masks import masks_of_map
 from fastphoto.regions.pair import PhotoPair
 from fastphoto.regions.resizing import resize_masks
+from fastphoto.regions.scenes import scene_regions
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ QUESTIONS: Mapping[str, Question] = MappingProxyType(
                 "coarse": _with_regions(
                     "drawn in squares, 16 to the long side", lambda pair: coarsen_regions(pair, squares=16)
                 ),
-                "auto": _with_regions("found automatically", cluster_regions),
+                "auto": _with_regions("found automatically", scene_regions),
                 "none": replace(_PAINTERLY, title="no masks", by_region=False),
             },
         ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Literal, get_args
@@ -13,18 +15,20 @@ import torch
 from fastphoto.errors import InputError
 from fastphoto.photos.photo import PhotoSource
 from fastphoto.photos.read import read_photo
-from fastphoto.regions.clusters import cluster_regions
 from fastphoto.regions.masks import MaskSource, RegionMasks
 from fastphoto.regions.matching import Orphans
 from fastphoto.regions.mismatch import warn_of_mismatch
 from fastphoto.regions.pair import PhotoPair, prepare_pair
 from fastphoto.regions.reading import read_masks
 from fastphoto.regions.resizing import enlarge_masks
+from fastphoto.regions.scenes import scene_regions
 from fastphoto.runtime.device import choose_device
 
 RegionSource = Literal["masks", "auto", "semantic", "none"]
 REGION_SOURCES: tuple[RegionSource, ...] = get_args(RegionSource)
-"""Where the regions of a transfer come from: the given masks, clustering, a semantic network, or the whole photo."""
+"""Where regions come from: the given masks, the network in the package, a large network, or the whole photo."""
+
+_logger = logging.getLogger("fastphoto")
 
 RegionFinder = Callable[[PhotoPair, torch.device], PhotoPair]
 """Function that returns a pair with the regions found in it; networks run on the device."""
@@ -39,7 +43,7 @@ def region_finder(
     """Check the arguments that choose where regions come from, and return the function that finds the regions.
 
     The function takes a prepared pair. For "masks" and "none" it returns the pair as it is; for the others it replaces
-    the pair's regions, and warns if the new regions hardly match.
+    the pair's regions, and warns if the new regions hardly match. "auto" also logs what it found.
 
     Args:
         source: where the regions come from.
@@ -68,7 +72,8 @@ def _find(
     device: torch.device,
 ) -> PhotoPair:
     if source == "auto":
-        pair = cluster_regions(pair)
+        pair = scene_regions(pair)
+        _log_regions(pair)
     elif source == "semantic":
         from fastphoto.regions.semantic import find_semantic_regions  # loads parts of scipy that others do not need
 
@@ -79,6 +84,16 @@ def _find(
         raise AssertionError(f"no region finder for {source!r}")
     warn_of_mismatch(pair)
     return pair
+
+
+def _log_regions(pair: PhotoPair) -> None:
+    """Log the regions that were found, each with its share of the content."""
+    if len(pair.names) == 1:
+        _logger.info("regions: the whole photo is one, because the photos surely share no two kinds of scene")
+        return
+    areas = pair.content_masks.sum((1, 2))
+    listed = ", ".join(f"{name} {share:.0%}" for name, share in zip(pair.names, areas / areas.sum(), strict=True))
+    _logger.info(f"regions: {listed}, found automatically; `fastphoto regions` shows them, regions none turns them off")
 
 
 @torch.inference_mode(False)
@@ -101,9 +116,9 @@ def find_regions(
         style: the style photo. None: find the regions of the content alone.
         content_mask: mask of the content for regions="masks", to preview how a transfer reads it.
         style_mask: mask of the style for regions="masks".
-        regions: where regions come from: "auto" clusters both photos by features of the embedded encoder
-            (`fastphoto.regions.clusters`); "semantic" runs a segmentation network
-            (`fastphoto.regions.semantic`); "masks" matches the given masks; "none" makes each photo one region.
+        regions: where regions come from: "auto" uses the network in the package (`fastphoto.regions.scenes`);
+            "semantic" runs a large network (`fastphoto.regions.semantic`); "masks" matches the given masks; "none"
+            makes each photo one region.
         segmentation_model: network for regions="semantic": a Hugging Face Hub name or a local folder. None: the default
             model.
         size: long side in pixels at which regions are found, at least 16.
@@ -137,6 +152,8 @@ def find_regions(
     if style is None and style_mask is None and content_mask is not None:
         content_mask = style_mask = read_masks(content_mask, content_photo.size)  # once, so that warnings come once
     pair = finder(prepare_pair(content_photo, style_photo, content_mask, style_mask, size, orphans), device)
+    if style is None:
+        pair = replace(pair, style_masks=pair.content_masks)
     return (
         RegionMasks(pair.names, enlarge_masks(pair.content_masks, content_photo.size, content_photo.alpha)),
         RegionMasks(pair.names, enlarge_masks(pair.style_masks, style_photo.size, style_photo.alpha)),

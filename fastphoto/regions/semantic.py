@@ -6,14 +6,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
-from torch.nn import functional as F
 
-from fastphoto.colour.guided import guided_filter
-from fastphoto.photos.resize import resize, shrunk_size
+from fastphoto.regions.borders import refined_map, resized_map
 from fastphoto.regions.masks import RegionMasks, masks_of_map
 from fastphoto.regions.pair import PhotoPair
 from fastphoto.regions.palette import PALETTE
@@ -21,9 +17,6 @@ from fastphoto.regions.segmentation_model import DEFAULT_MODEL, score_kinds
 
 _MINIMUM_SHARE = 0.01  # of a photo's pixels; a smaller kind of region is dropped; by eye
 _MAXIMUM_KINDS = len(PALETTE)  # masks are painted in as many colours
-_MINIMUM_ISLAND = 0.001  # of a photo's pixels; a smaller piece joins the region around it; by eye
-_WORKING_SIDE = 1000  # pixels, largest long side of the photo in which borders are refined; by eye
-_BORDER = 0.015  # of the long side: radius of the guided filter, which moves borders by a third of it at most; by eye
 
 
 def find_semantic_regions(
@@ -120,7 +113,7 @@ def shared_regions(
     """
     scored = (content_scores, content), (style_scores, style)
     kinds = (_shares(style_scores.argmax(0), len(names)) >= _MINIMUM_SHARE).nonzero()[:, 0]
-    for make_map in (_coarse_map, _refined_map):  # most kinds are dropped before the costly step
+    for make_map in (_coarse_map, refined_map):  # most kinds are dropped before the costly step
         while True:
             maps = [make_map(scores[kinds], photo) for scores, photo in scored]
             shares = torch.stack([_shares(region_map, len(kinds)) for region_map in maps]).amin(0)
@@ -129,7 +122,7 @@ def shared_regions(
             kinds = kinds[torch.arange(len(kinds)) != shares.argmin()]
     shared = tuple(names[kind] for kind in kinds)
     content_masks, style_masks = (
-        masks_of_map(_resized_map(region_map, photo), len(kinds))
+        masks_of_map(resized_map(region_map, (photo.shape[1], photo.shape[2])), len(kinds))
         for region_map, photo in zip(maps, (content, style), strict=True)
     )
     return RegionMasks(shared, content_masks), RegionMasks(shared, style_masks)
@@ -141,32 +134,3 @@ def _shares(region_map: Tensor, count: int) -> Tensor:
 
 def _coarse_map(scores: Tensor, photo: Tensor) -> Tensor:
     return scores.argmax(0)
-
-
-def _refined_map(scores: Tensor, photo: Tensor) -> Tensor:
-    """Return the best kind of each pixel of the photo, shrunk if it is large, with borders at the photo's edges."""
-    size = shrunk_size((photo.shape[1], photo.shape[2]), _WORKING_SIDE)
-    probabilities = F.interpolate(scores.softmax(0)[None], size, mode="bilinear", antialias=True)[0]
-    refined = guided_filter(probabilities, resize(photo, size), max(1, round(_BORDER * max(size))))
-    return _without_islands(refined.argmax(0))
-
-
-def _without_islands(region_map: Tensor) -> Tensor:
-    """Return the region map (H, W) with small pieces given to the region of the nearest pixel of a larger one."""
-    numbers, minimum_area = region_map.numpy(), _MINIMUM_ISLAND * region_map.numel()
-    small = np.zeros(numbers.shape, bool)
-    for number in np.unique(numbers):
-        pieces, _ = ndimage.label(numbers == number)
-        small |= (np.bincount(pieces.ravel()) < minimum_area)[pieces] & (pieces > 0)
-    if small.all():
-        return torch.full_like(region_map, int(region_map.flatten().mode().values))
-    rows, columns = ndimage.distance_transform_edt(small, return_distances=False, return_indices=True)
-    return torch.from_numpy(numbers[rows, columns])
-
-
-def _resized_map(region_map: Tensor, photo: Tensor) -> Tensor:
-    """Resize the region map to the photo's size, by nearest neighbours."""
-    rows, columns = (
-        (torch.arange(n) + 0.5).mul(old / n).long() for n, old in zip(photo.shape[1:], region_map.shape, strict=True)
-    )
-    return region_map[rows][:, columns]

@@ -11,7 +11,7 @@ from command_line import error_line, run_here
 from PIL import Image, ImageDraw
 from rendered_photos import day, dusk
 
-from fastphoto.regions.mismatch import overall_unlikeness, region_unlikeness
+from fastphoto.regions.mismatch import match_in_words, region_unlikeness
 from fastphoto.regions.palette import PALETTE
 
 CONTENT, STYLE = day(120, 160), dusk(140, 120)
@@ -48,23 +48,28 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 MASKS = ["--content-mask", "content_mask.png", "--style-mask", "style_mask.png"]
+PHOTOS = CONTENT.pixels, STYLE.pixels
 
 
-def test_it_says_how_unlike_the_regions_are(folder, capsys):
+def test_it_says_how_well_the_regions_match(folder, capsys):
     assert run_here("regions", "content.png", "style.png", *MASKS, "-o", "out") == 0
     said = capsys.readouterr().err.splitlines()
     assert said[-2].startswith("fastphoto: wrote out in ")
-    pattern = r"fastphoto: unlikeness N \(fine up to 0\.036\): green N, lightblue N".replace("N", r"\d\.\d{3}")
-    assert re.fullmatch(pattern, said[-1]), said[-1]
-    each = region_unlikeness(CONTENT.pixels, STYLE.pixels, CONTENT.masks, STYLE.masks)
-    sky, land = each.tolist()
-    printed = [float(number) for number in re.findall(r"\d\.\d{3}(?!\))", said[-1])]
-    assert printed == pytest.approx([overall_unlikeness(each, CONTENT.masks), land, sky], abs=6e-4)
+    land, sky = (match_in_words(n) for n in region_unlikeness(*PHOTOS, CONTENT.masks.flip(0), STYLE.masks.flip(0)))
+    shares = CONTENT.masks.mean((1, 2))
+    green, blue = (f"{word} ({share:.0%} of the photo)" for word, share in ((land, shares[1]), (sky, shares[0])))
+    assert said[-1] == f"fastphoto: matches: green {green}, lightblue {blue}"
 
 
-def test_one_photo_has_no_unlikeness(folder, capsys):
+def test_matches_are_good_fair_or_poor():
+    assert [match_in_words(unlikeness) for unlikeness in (0.0, 0.015, 0.016, 0.03, 0.031, 1.0)] == [
+        *("good", "good", "fair", "fair", "poor", "poor")
+    ]
+
+
+def test_one_photo_has_no_matches(folder, capsys):
     assert run_here("regions", "content.png", "--content-mask", "content_mask.png", "-o", "out") == 0
-    assert "unlikeness" not in capsys.readouterr().err
+    assert "matches" not in capsys.readouterr().err
 
 
 def test_quiet(folder, capsys):

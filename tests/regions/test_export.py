@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from demo_scenes import DESERT, MOUNTAINS
 from PIL import Image, ImageDraw
 from rendered_photos import SKY, day, dusk
 from torch import Tensor
@@ -131,12 +132,18 @@ def test_overlays_of_large_photos_are_small():
 # Files of the command
 
 
+def write_scenes() -> None:
+    for name, pixels in (("content", MOUNTAINS), ("style", DESERT)):
+        Image.fromarray(pixels.mul(255).round().byte().permute(1, 2, 0).numpy()).save(f"{name}.png")
+
+
 def test_regions_that_two_photos_share_are_written(folder):
+    write_scenes()
     assert run("content.png", "style.png") == 0
     assert sorted(path.name for path in Path("out").iterdir()) == [
         "content_mask.png", "content_overlay.jpg", "names.json", "style_mask.png", "style_overlay.jpg",
     ]  # fmt: skip
-    found, names = fastphoto.find_regions(CONTENT.pixels, STYLE.pixels), written_names()
+    found, names = fastphoto.find_regions(MOUNTAINS, DESERT), written_names()
     assert list(names.values()) == list(found[0].names) and len(names) > 1
     for role, regions in zip(("content", "style"), found, strict=True):
         masks = written_masks(role, regions.masks.shape[1:])
@@ -146,8 +153,9 @@ def test_regions_that_two_photos_share_are_written(folder):
 
 
 def test_a_transfer_with_the_written_masks_is_that_with_the_source(folder):
+    write_scenes()
     assert run("content.png", "style.png") == 0
-    photos = CONTENT.pixels, STYLE.pixels
+    photos = MOUNTAINS, DESERT
     by_files = fastphoto.transfer(*photos, "out/content_mask.png", "out/style_mask.png", steps=4)
     torch.testing.assert_close(by_files, fastphoto.transfer(*photos, regions="auto", steps=4), atol=0.01, rtol=0)
 

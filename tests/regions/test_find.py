@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from demo_scenes import DESERT, MOUNTAINS
 from rendered_photos import SKY, day, dusk
 
 import fastphoto
@@ -78,9 +80,20 @@ def test_a_pair_keeps_its_regions_if_none_are_to_be_found(source, pair):
     assert region_finder(source, None, None)(pair, CPU) is pair
 
 
-def test_clustering_replaces_the_regions(pair):
+def test_the_network_in_the_package_replaces_the_regions():
+    pair = prepare_pair(read_photo(MOUNTAINS), read_photo(DESERT, "style"), None, None, 160)
     found = region_finder("auto", None, None)(pair, CPU)
     assert len(found.names) > 1 and found.content is pair.content and found.style is pair.style
+
+
+def test_regions_found_are_logged_with_their_shares(caplog):
+    caplog.set_level("INFO", "fastphoto")
+    find_regions(MOUNTAINS, DESERT)
+    assert len(caplog.messages) == 1
+    assert re.match(r"regions: sky \d\d%, mountains \d\d%, found automatically; `fastphoto", caplog.messages[0])
+    caplog.clear()
+    find_regions(CONTENT.pixels, STYLE.pixels)
+    assert "the whole photo is one" in caplog.messages[0]
 
 
 def test_the_semantic_network_gets_its_model_and_device(pair, monkeypatch):
@@ -100,25 +113,46 @@ def test_the_semantic_network_gets_its_model_and_device(pair, monkeypatch):
 
 
 def test_masks_have_the_photos_own_sizes_and_the_same_names():
-    content, style = find_regions(CONTENT.pixels, STYLE.pixels, size=64)
+    content, style = find_regions(MOUNTAINS, DESERT, size=64)
     assert content.names == style.names and len(set(content.names)) == len(content.names) > 1
-    for regions, photo in ((content, CONTENT), (style, STYLE)):
-        assert regions.masks.shape == (len(regions.names), *photo.pixels.shape[1:])
-        assert torch.equal(regions.masks.sum(0), torch.ones_like(regions.masks[0]))
+    assert torch.equal(content.masks.sum(0), torch.ones_like(content.masks[0]))
+    assert style.masks.sum(0).max() == 1  # a part of the style may give its look to nothing
+    for regions, photo in ((content, MOUNTAINS), (style, DESERT)):
+        assert regions.masks.shape == (len(regions.names), *photo.shape[1:])
         assert set(regions.masks.unique().tolist()) == {0.0, 1.0}
 
 
 def test_a_transfer_with_the_masks_is_that_with_the_source():
-    masks = find_regions(CONTENT.pixels, STYLE.pixels)
-    by_masks = fastphoto.transfer(CONTENT.pixels, STYLE.pixels, *masks, steps=4)
-    assert torch.equal(by_masks, fastphoto.transfer(CONTENT.pixels, STYLE.pixels, regions="auto", steps=4))
-    whole = fastphoto.transfer(CONTENT.pixels, STYLE.pixels, regions="none", steps=4)
-    assert torch.equal(whole, fastphoto.transfer(CONTENT.pixels, STYLE.pixels, steps=4))
-    assert not torch.equal(whole, by_masks)
+    masks = find_regions(MOUNTAINS, DESERT)
+    by_masks = fastphoto.transfer(MOUNTAINS, DESERT, *masks, steps=4)
+    assert torch.equal(by_masks, fastphoto.transfer(MOUNTAINS, DESERT, regions="auto", steps=4))
+    assert not torch.equal(by_masks, fastphoto.transfer(MOUNTAINS, DESERT, regions="none", steps=4))
+
+
+@pytest.mark.parametrize(
+    ("settings", "source"),
+    [
+        pytest.param({"steps": 2}, "auto", id="fast"),
+        pytest.param({"preset": "recolour"}, "auto", id="recolour"),
+        pytest.param({"preset": "painterly", "steps": (2, 0, 0)}, "auto", id="painterly"),
+        pytest.param({"preset": "paper", "steps": 2}, "none", id="paper"),
+        pytest.param({"preset": "gatys", "steps": 2}, "none", id="gatys"),
+    ],
+)
+def test_without_masks_regions_are_found_for_presets_that_recolour(settings, source):
+    photos, options = (MOUNTAINS, DESERT), settings | {"size": 48}
+    assert torch.equal(fastphoto.transfer(*photos, **options), fastphoto.transfer(*photos, regions=source, **options))
+
+
+def test_with_masks_none_are_found(caplog):
+    caplog.set_level("INFO", "fastphoto")
+    photos, masks = (CONTENT.pixels, STYLE.pixels), (CONTENT.mask_picture, STYLE.mask_picture)
+    given = fastphoto.transfer(*photos, *masks, steps=0)
+    assert torch.equal(given, fastphoto.transfer(*photos, *masks, regions="masks", steps=0)) and not caplog.messages
 
 
 def test_one_photo_has_regions_of_its_own():
-    content, style = find_regions(CONTENT.pixels)
+    content, style = find_regions(MOUNTAINS)
     assert torch.equal(content.masks, style.masks) and len(content.names) > 1
 
 

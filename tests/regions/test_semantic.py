@@ -17,10 +17,11 @@ from torch import Tensor
 from fastphoto.cli import command as cli
 from fastphoto.photos.read import read_photo
 from fastphoto.regions.ade20k import KINDS
+from fastphoto.regions.borders import without_islands
 from fastphoto.regions.masks import RegionMasks
 from fastphoto.regions.pair import PhotoPair, prepare_pair
 from fastphoto.regions.reading import read_masks
-from fastphoto.regions.semantic import _without_islands, find_semantic_regions, semantic_regions, shared_regions
+from fastphoto.regions.semantic import find_semantic_regions, semantic_regions, shared_regions
 
 
 def painted(kinds: np.ndarray, colours: int = 8) -> Tensor:
@@ -217,7 +218,7 @@ def test_nothing_but_islands_is_one_region():
 def test_nothing_but_islands_is_the_most_common_kind():
     checks = np.indices((61, 60)).sum(0) % 2
     mixed = np.where(checks == 1, 1, np.indices(checks.shape)[0] // 2 % 2 * 2)  # half of the pixels are of kind 1
-    assert bool((_without_islands(torch.from_numpy(mixed)) == 1).all())
+    assert bool((without_islands(torch.from_numpy(mixed)) == 1).all())
 
 
 # Borders and sizes

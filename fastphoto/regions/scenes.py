@@ -1,0 +1,202 @@
+"""Regions found without masks: the kinds of scene that both photos surely show, by the network in the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from fastphoto.regions.borders import refined_map, resized_map
+from fastphoto.regions.masks import masks_of_map
+from fastphoto.regions.pair import PhotoPair
+from fastphoto.regions.segmenter import SCENE_CLASSES, scene_scores
+
+SCENE_KINDS = {
+    # The source of light outdoors, with smooth gradients that nothing else has.
+    "sky": "sky",
+    # Mirrors what is above it.
+    "water": "water sea",
+    "vegetation": "tree grass plant field",
+    "mountains": "mountain",
+    "ground": "road sidewalk earth floor rug",
+    "buildings": "building house",
+    # One kind, because the network confuses walls and furniture, which share their light.
+    "interior": "wall ceiling door window bed cabinet table curtain chair sofa shelf painting mirror armchair",
+    # Skin: wrong colours are noticed here first.
+    "people": "person",
+    "objects": "other car",
+}
+"""{kind of scene: its classes, of `fastphoto.regions.segmenter.SCENE_CLASSES`}; each class belongs to one kind."""
+
+REST = "rest"
+"""Name of the region of everything that is of no shared kind."""
+
+_KINDS = tuple(SCENE_KINDS)
+_CLASSES = [[SCENE_CLASSES.index(name) for name in classes.split()] for classes in SCENE_KINDS.values()]
+_KIN: Mapping[str, tuple[str, ...]] = {
+    "vegetation": ("mountains", "ground"),
+    "mountains": ("vegetation", "ground"),
+    "ground": ("vegetation", "mountains", "buildings"),
+    "objects": ("ground", "buildings", "interior"),
+}
+"""{kind: the kinds that it goes with if the style lacks it, best first}."""
+
+# Thresholds chosen on 24 photo pairs, by the scores and by eye; see docs/regions.md.
+_SURE_OF_CONTENT = 0.7  # mean probability of a kind in its region; close-ups, flowers and flames stay below
+_SURE_OF_STYLE = 0.6  # the same for the style, of which a region needs to hold only typical colours
+_SURE_OF_REST = 0.7  # the same for all kinds of the rest together
+_CONTENT_SHARE = 0.01  # of the content's pixels that a kind needs
+_STYLE_SHARE = 0.03  # of the style's pixels that a kind needs, to have colours to give
+_CONTENT_REST, _STYLE_REST = 0.03, 0.08  # of the pixels that the rest needs
+_LARGE_REST = 0.2  # of the content's pixels; a larger rest takes the look of the whole style, if the style has no rest
+_OUTDOORS = 0.05  # of the pixels; a photo with more sky has no interior
+_NEVER = -30.0  # logarithm of the score of a region that a pixel cannot belong to
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """Which region each kind of the content and of the style belongs to, by name; None: to no region."""
+
+    names: tuple[str, ...]  # of the regions, in order
+    content: tuple[str | None, ...]  # region of each kind
+    style: tuple[str | None, ...]
+    whole: frozenset[str]  # names of regions that take the look of the whole style
+
+
+def scene_regions(pair: PhotoPair) -> PhotoPair:
+    """Return the pair with the regions that both photos surely show, or with one region if that is safer.
+
+    The network in the package gives each pixel a probability for each kind of scene. A kind that both photos show, and
+    that the network is sure of in both, is a region. Another kind of the content joins one that goes with it, or else
+    the rest, which is matched with the rest of the style; if the style has no rest, water takes the look of the whole
+    style. If no kind is shared, or only one region would remain, the whole photo is one region. Borders move to the
+    photo's edges. The result is deterministic.
+
+    Args:
+        pair: photos; their own regions only show which pixels are visible.
+
+    Returns:
+        The pair with regions of SCENE_KINDS and "rest", or with the one region "all"; each visible pixel of the content
+        belongs to one of them.
+
+    Example:
+        >>> from fastphoto.photos.read import read_photo
+        >>> from fastphoto.regions.pair import prepare_pair
+        >>> noise = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+        >>> scene_regions(prepare_pair(read_photo(noise), read_photo(noise), None, None, size=32)).names
+        ('all',)
+    """
+    visible = pair.content_masks.amax(0), pair.style_masks.amax(0)
+    whole = replace(pair, names=("all",), content_masks=visible[0][None], style_masks=visible[1][None])
+    content, style = kind_scores(pair.content), kind_scores(pair.style)
+    plan = plan_regions(content, style)
+    if len(plan.names) < 2:
+        return whole
+    content_masks = _masks(content, plan.content, plan.names, pair.content) * visible[0]
+    style_masks = _masks(style, plan.style, (*plan.names, None), pair.style)[:-1] * visible[1]
+    for row, name in enumerate(plan.names):
+        if name in plan.whole:
+            style_masks[row] = visible[1]
+    shares = [masks.sum((1, 2)) / masks.sum((1, 2)).sum().clamp_min(1) for masks in (content_masks, style_masks)]
+    kept = (shares[0] >= _CONTENT_SHARE / 2) & (shares[1] >= _STYLE_SHARE / 3)
+    if kept.sum() < 2:
+        return whole
+    # Pixels of a region that borders have worn away join the largest region.
+    largest = int(content_masks.sum((1, 2)).where(kept, torch.tensor(-1.0)).argmax())
+    content_masks[largest] += content_masks[~kept].sum(0)
+    names = tuple(name for name, keep in zip(plan.names, kept, strict=True) if keep)
+    return replace(pair, names=names, content_masks=content_masks[kept], style_masks=style_masks[kept])
+
+
+def kind_scores(photo: Tensor) -> Tensor:
+    """Return log-probabilities of the kinds (K, 128, 128), in the order of SCENE_KINDS, for a photo (3, H, W)."""
+    scores = scene_scores(photo)
+    kinds = torch.stack([scores[members].logsumexp(0) for members in _CLASSES])
+    sky, buildings, interior = (_KINDS.index(kind) for kind in ("sky", "buildings", "interior"))
+    if (kinds.argmax(0) == sky).float().mean() >= _OUTDOORS:  # walls under the sky are of buildings
+        kinds[buildings] = torch.logaddexp(kinds[buildings], kinds[interior])
+        kinds[interior] = _NEVER
+    return kinds
+
+
+def plan_regions(content: Tensor, style: Tensor) -> ScenePlan:
+    """Decide which regions to make, from the log-probabilities of the kinds (K, h, w) in both photos.
+
+    Example:
+        >>> scores = torch.full((9, 4, 4), -9.0)
+        >>> scores[0, :2], scores[5, 2:] = 0, 0
+        >>> plan_regions(scores, scores).names
+        ('sky', 'buildings')
+    """
+    content_shares, content_sureness = _shares_and_sureness(content)
+    style_shares, style_sureness = _shares_and_sureness(style)
+    shared = [
+        kind
+        for row, kind in enumerate(_KINDS)
+        if kind != "objects"
+        and content_shares[row] >= _CONTENT_SHARE
+        and content_sureness[row] >= _SURE_OF_CONTENT
+        and style_shares[row] >= _STYLE_SHARE
+        and style_sureness[row] >= _SURE_OF_STYLE
+    ]
+    if not shared:
+        return ScenePlan((), (), (), frozenset())
+    names, whole = list(shared), set()
+    region = {kind: _region_of(kind, shared) for kind in _KINDS}
+    style_rest = float(style_shares[torch.tensor([kind not in shared for kind in _KINDS])].sum())
+    water = _KINDS.index("water")
+    is_water = content_sureness[water] >= _SURE_OF_CONTENT and content_shares[water] >= _CONTENT_SHARE
+    if region["water"] == REST and is_water and style_rest < _STYLE_REST:
+        region["water"] = "water"
+        names.append("water")
+        whole.add("water")
+    rest_share, rest_sureness = _share_and_sureness_of(content, torch.tensor([region[k] == REST for k in _KINDS]))
+    if rest_share >= _CONTENT_REST and rest_sureness >= _SURE_OF_REST:
+        if style_rest >= _STYLE_REST:
+            names.append(REST)
+        elif rest_share >= _LARGE_REST:
+            names.append(REST)
+            whole.add(REST)
+    style_region = {kind: kind if kind in shared else REST for kind in _KINDS}
+    return ScenePlan(
+        tuple(names),
+        tuple(region[kind] if region[kind] in names else None for kind in _KINDS),
+        tuple(style_region[kind] if style_region[kind] in {*names} - whole else None for kind in _KINDS),
+        frozenset(whole),
+    )
+
+
+def _region_of(kind: str, shared: Sequence[str]) -> str:
+    """Return the region of a kind of the content: itself if both photos have it, or else one that goes with it."""
+    if kind in shared:
+        return kind
+    return next((kin for kin in _KIN.get(kind, ()) if kin in shared), REST)
+
+
+def _shares_and_sureness(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the share of the photo in which each kind (K,) is the best, and its mean probability there."""
+    each = [_share_and_sureness_of(scores, row) for row in torch.eye(len(scores), dtype=torch.bool)]
+    shares, sureness = torch.tensor(each).T
+    return shares, sureness
+
+
+def _share_and_sureness_of(scores: Tensor, kinds: Tensor) -> tuple[float, float]:
+    """Return the share of the photo in which one of some kinds, (K,) bool, is the best, and their probability there."""
+    best = kinds[scores.argmax(0)]
+    probability = scores.exp()[kinds].sum(0)
+    return float(best.float().mean()), float((probability * best).sum() / best.sum().clamp_min(1))
+
+
+def _masks(scores: Tensor, regions: tuple[str | None, ...], names: tuple[str | None, ...], photo: Tensor) -> Tensor:
+    """Return masks (N, H, W), 0 or 1, of the named regions in a photo (3, H, W); None is the region of no name.
+
+    Pixels of kinds whose region is not in `names` join the region that the network holds next likely.
+    """
+    planes = []
+    for name in names:
+        members = [row for row, region in enumerate(regions) if region == name]
+        planes.append(scores[members].logsumexp(0) if members else torch.full_like(scores[0], _NEVER))
+    region_map = resized_map(refined_map(torch.stack(planes), photo), (photo.shape[1], photo.shape[2]))
+    return masks_of_map(region_map, len(names))
