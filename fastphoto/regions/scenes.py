@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from fastphoto.colour.spaces import srgb_to_lab
 from fastphoto.regions.borders import refined_map, resized_map
 from fastphoto.regions.masks import masks_of_map
 from fastphoto.regions.pair import PhotoPair
@@ -52,6 +53,8 @@ _STYLE_SHARE = 0.03  # of the style's pixels that a kind needs, to have colours 
 _CONTENT_REST, _STYLE_REST = 0.03, 0.08  # of the pixels that the rest needs
 _LARGE_REST = 0.2  # of the content's pixels; a larger rest takes the look of the whole style, if the style has no rest
 _OUTDOORS = 0.05  # of the pixels; a photo with more sky has no interior
+_VISIBLE_EDGE = 4.0  # CIELAB units across a border; where the content has less, a change of look would show
+_ACROSS = 7  # pixels from one side of a border to the other
 _NEVER = -30.0  # logarithm of the score of a region that a pixel cannot belong to
 
 
@@ -71,8 +74,8 @@ def scene_regions(pair: PhotoPair) -> PhotoPair:
     The network in the package gives each pixel a probability for each kind of scene. A kind that both photos show, and
     that the network is sure of in both, is a region. Another kind of the content joins one that goes with it, or else
     the rest, which is matched with the rest of the style; if the style has no rest, water takes the look of the whole
-    style. If no kind is shared, or only one region would remain, the whole photo is one region. Borders move to the
-    photo's edges. The result is deterministic.
+    style. Borders move to the photo's edges; regions merge where the content has no edge. If fewer than two regions
+    remain, the whole photo is one region. The result is deterministic.
 
     Args:
         pair: photos; their own regions only show which pixels are visible.
@@ -99,15 +102,59 @@ def scene_regions(pair: PhotoPair) -> PhotoPair:
     for row, name in enumerate(plan.names):
         if name in plan.whole:
             style_masks[row] = visible[1]
-    shares = [masks.sum((1, 2)) / masks.sum((1, 2)).sum().clamp_min(1) for masks in (content_masks, style_masks)]
-    kept = (shares[0] >= _CONTENT_SHARE / 2) & (shares[1] >= _STYLE_SHARE / 3)
-    if kept.sum() < 2:
-        return whole
-    # Pixels of a region that borders have worn away join the largest region.
-    largest = int(content_masks.sum((1, 2)).where(kept, torch.tensor(-1.0)).argmax())
-    content_masks[largest] += content_masks[~kept].sum(0)
-    names = tuple(name for name, keep in zip(plan.names, kept, strict=True) if keep)
-    return replace(pair, names=names, content_masks=content_masks[kept], style_masks=style_masks[kept])
+    found = replace(pair, names=plan.names, content_masks=content_masks, style_masks=style_masks)
+    found = _without_hidden_borders(_without_small_regions(found))
+    return found if len(found.names) > 1 else whole
+
+
+def _without_small_regions(pair: PhotoPair) -> PhotoPair:
+    """Return the pair without regions that the borders have worn away; the largest region takes their pixels."""
+    areas = [masks.sum((1, 2)) for masks in (pair.content_masks, pair.style_masks)]
+    content_shares, style_shares = (area / area.sum().clamp_min(1) for area in areas)
+    kept = (content_shares >= _CONTENT_SHARE / 2) & (style_shares >= _STYLE_SHARE / 3)
+    if not kept.any():
+        return replace(pair, names=())
+    content_masks = pair.content_masks[kept]
+    content_masks[content_masks.sum((1, 2)).argmax()] += pair.content_masks[~kept].sum(0)
+    names = tuple(name for name, keep in zip(pair.names, kept, strict=True) if keep)
+    return replace(pair, names=names, content_masks=content_masks, style_masks=pair.style_masks[kept])
+
+
+def _without_hidden_borders(pair: PhotoPair) -> PhotoPair:
+    """Return the pair with regions merged where the content has no edge, because such a border would show."""
+    while len(pair.names) > 1:
+        borders = _border_contrasts(pair.content, pair.content_masks)
+        contrast, first, second = min(borders, default=(_VISIBLE_EDGE, 0, 0))
+        if contrast >= _VISIBLE_EDGE:
+            break
+        if pair.content_masks[first].sum() < pair.content_masks[second].sum():
+            first, second = second, first
+        content_masks, style_masks = (masks.clone() for masks in (pair.content_masks, pair.style_masks))
+        for masks in (content_masks, style_masks):
+            masks[first] = (masks[first] + masks[second]).clamp_(max=1)
+        kept = torch.arange(len(pair.names)) != second
+        names = tuple(name for row, name in enumerate(pair.names) if row != second)
+        pair = replace(pair, names=names, content_masks=content_masks[kept], style_masks=style_masks[kept])
+    return pair
+
+
+def _border_contrasts(photo: Tensor, masks: Tensor) -> list[tuple[float, int, int]]:
+    """Return the median difference of colour across the border of each two regions that touch, and their numbers.
+
+    The difference is in CIELAB, between the pixels three before and three behind the border, in rows and columns.
+    """
+    lab = torch.from_numpy(srgb_to_lab(photo.double().numpy()))
+    numbers = masks.argmax(0).where(masks.sum(0) > 0, torch.tensor(-1))  # -1: hidden
+    differences: dict[tuple[int, int], list[Tensor]] = {}
+    for colours, regions in ((lab, numbers), (lab.transpose(1, 2), numbers.T)):
+        before, behind = regions[:-_ACROSS], regions[_ACROSS:]
+        difference = (colours[:, :-_ACROSS] - colours[:, _ACROSS:]).norm(dim=0)
+        for first in range(len(masks)):
+            for second in range(first):
+                border = ((before == first) & (behind == second)) | ((before == second) & (behind == first))
+                differences.setdefault((first, second), []).append(difference[border])
+    touching = {pair: torch.cat(each) for pair, each in differences.items() if sum(len(part) for part in each) > 0}
+    return [(float(each.median()), *pair) for pair, each in touching.items()]
 
 
 def kind_scores(photo: Tensor) -> Tensor:

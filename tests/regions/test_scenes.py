@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from demo_scenes import DESERT, MOUNTAINS
@@ -9,6 +11,7 @@ from flat_photos import flat_photos
 from torch import Tensor
 
 from fastphoto.photos.read import read_photo
+from fastphoto.regions import scenes
 from fastphoto.regions.pair import PhotoPair, prepare_pair
 from fastphoto.regions.scenes import SCENE_KINDS, plan_regions, scene_regions
 from fastphoto.regions.segmenter import SCENE_CLASSES
@@ -127,3 +130,43 @@ def test_photos_of_any_shape_have_regions(size):
     noise = torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
     found = scene_regions(pair_of(noise, DESERT))
     assert torch.equal(found.content_masks.sum(0), torch.ones(found.content.shape[1:]))
+
+
+def two_regions(left: float, right: float) -> PhotoPair:
+    """A pair whose content is grey, lighter in one half than in the other, and each half a region."""
+    content = torch.full((3, 40, 60), left)
+    content[:, :, 30:] = right
+    half = torch.zeros(40, 60)
+    half[:, :30] = 1
+    pair = pair_of(content, content)
+    masks = torch.stack([half, 1 - half])
+    return replace(pair, names=("sky", "rest"), content_masks=masks, style_masks=masks)
+
+
+def test_regions_with_an_edge_between_them_stay():
+    pair = two_regions(0.3, 0.6)
+    assert scenes._without_hidden_borders(pair) is pair
+
+
+def test_regions_without_an_edge_between_them_are_merged():
+    merged = scenes._without_hidden_borders(two_regions(0.5, 0.51))
+    assert len(merged.names) == 1
+    assert torch.equal(merged.content_masks, torch.ones(1, 40, 60))
+    assert torch.equal(merged.style_masks, torch.ones(1, 40, 60))
+
+
+def test_regions_that_do_not_touch_stay():
+    pair = two_regions(0.5, 0.5)
+    pair = replace(pair, content_masks=pair.content_masks.clone())
+    pair.content_masks[:, :, 24:36] = 0  # hidden by alpha
+    assert scenes._without_hidden_borders(pair) is pair
+
+
+def test_worn_regions_join_the_largest():
+    pair = two_regions(0.3, 0.6)
+    content = torch.zeros(3, 40, 60)
+    content[0, :, :30], content[1, :, 30:], content[2, 0, 0] = 1, 1, 1
+    content[0, 0, 0] = 0
+    style = torch.cat([pair.style_masks, torch.ones(1, 40, 60)])
+    kept = scenes._without_small_regions(replace(pair, names=("a", "b", "c"), content_masks=content, style_masks=style))
+    assert kept.names == ("a", "b") and torch.equal(kept.content_masks.sum(0), torch.ones(40, 60))
