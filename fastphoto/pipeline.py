@@ -157,12 +157,14 @@ def transfer(
     finder = region_finder(regions, content_mask, style_mask, segmentation_model)
     photo, style_photo = read_photo(content, "content"), read_photo(style, "style")
     pair = prepare_pair(photo, style_photo, content_mask, style_mask, size, chosen.orphans)
-    pair = finder(pair, device)
-    warn_of_one_colour(pair)
     network = _load_encoder(encoder, weights, device, chosen.precision)
     network.check([*chosen.content_layers, *chosen.style_layers])
     optimised_size = pair.content.shape[1], pair.content.shape[2]
     check_transfer(optimised_size, len(pair.names), network, chosen, device)
+    with out_of_memory_refused(optimised_size):
+        pair = finder(pair, device)
+    warn_of_one_colour(pair)
+    check_transfer(optimised_size, len(pair.names), network, chosen, device)  # again: there may be more regions
     with out_of_memory_refused(optimised_size), torch.no_grad(), _convolution_flags(device, chosen.precision):
         pixels = optimise(pair, photo.pixels, chosen, network, device, seed=int(seed), callback=callback)
         pixels = pixels.clamp_(0, 1).cpu()

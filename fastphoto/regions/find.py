@@ -43,7 +43,7 @@ def region_finder(
     """Check the arguments that choose where regions come from, and return the function that finds the regions.
 
     The function takes a prepared pair. For "masks" and "none" it returns the pair as it is; for the others it replaces
-    the pair's regions, and warns if the new regions hardly match. "auto" also logs what it found.
+    the pair's regions. "auto" logs what it found; "semantic" warns if the new regions hardly match.
 
     Args:
         source: where the regions come from.
@@ -74,6 +74,7 @@ def _find(
     if source == "auto":
         pair = scene_regions(pair)
         _log_regions(pair)
+        return pair
     elif source == "semantic":
         from fastphoto.regions.semantic import find_semantic_regions  # loads parts of scipy that others do not need
 

@@ -12,10 +12,10 @@ from rendered_photos import day, dusk
 import fastphoto
 from fastphoto.errors import FastPhotoWarning
 from fastphoto.photos.demo import demo_pairs
+from fastphoto.photos.photo import Photo
 from fastphoto.photos.read import read_photo
 from fastphoto.regions import mismatch
-from fastphoto.regions.find import region_finder
-from fastphoto.regions.mismatch import overall_unlikeness, region_unlikeness
+from fastphoto.regions.mismatch import overall_unlikeness, region_unlikeness, warn_of_mismatch
 from fastphoto.regions.pair import prepare_pair
 
 PAIRS = SHARED / "pairs"
@@ -58,36 +58,45 @@ def test_overall_unlikeness_is_the_mean_by_area():
 # The warning
 
 
+def warnings_of(content: Photo, style: Photo) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_mismatch(prepare_pair(content, style, None, None, 350))
+    assert all(warning.category is FastPhotoWarning for warning in caught)
+    return [str(warning.message) for warning in caught]
+
+
 def test_matching_photos_do_not_warn():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        fastphoto.find_regions(CONTENT.pixels, STYLE.pixels)
+    assert warnings_of(read_photo(CONTENT.pixels), read_photo(CONTENT.pixels.flip(2))) == []
 
 
-def test_the_warning_comes_before_the_work(monkeypatch):
+def test_photos_above_the_limit_warn_once(monkeypatch):
     monkeypatch.setattr(mismatch, "UNLIKENESS_LIMIT", 1e-4)
-    events = []
+    (message,) = warnings_of(read_photo(CONTENT.pixels), read_photo(STYLE.pixels))
+    assert message.startswith("the photos hardly show anything alike; choose another style")
+
+
+def test_a_transfer_with_a_large_network_warns_before_the_work(monkeypatch):
+    monkeypatch.setattr(mismatch, "UNLIKENESS_LIMIT", 1e-4)
+    monkeypatch.setattr("fastphoto.regions.find.find_spec", lambda name: True)
+    monkeypatch.setattr("fastphoto.regions.semantic.find_semantic_regions", lambda pair, model, device: pair)
+    events: list[str] = []
     monkeypatch.setattr(mismatch, "warn", events.append)
     fastphoto.transfer(
-        CONTENT.pixels, STYLE.pixels, regions="auto", steps=4, callback=lambda _: events.append("step") or True
+        CONTENT.pixels, STYLE.pixels, regions="semantic", steps=4, callback=lambda _: events.append("step") or True
     )
     assert len(events) == 2 and "hardly show anything alike" in events[0] and events[1] == "step"
-
-
-def test_the_warning_is_one_of_this_package(monkeypatch):
-    monkeypatch.setattr(mismatch, "UNLIKENESS_LIMIT", 1e-4)
-    with pytest.warns(FastPhotoWarning, match="hardly show anything alike"):
-        fastphoto.find_regions(CONTENT.pixels, STYLE.pixels)
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
+        pytest.param({}, id="auto"),
         pytest.param({"regions": "none"}, id="none"),
         pytest.param({"content_mask": CONTENT.region_map, "style_mask": STYLE.region_map}, id="masks"),
     ],
 )
-def test_regions_that_are_not_found_do_not_warn(arguments, monkeypatch):
+def test_other_regions_do_not_warn(arguments, monkeypatch):
     monkeypatch.setattr(mismatch, "UNLIKENESS_LIMIT", 1e-4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -100,7 +109,4 @@ def test_regions_that_are_not_found_do_not_warn(arguments, monkeypatch):
 )
 def test_published_pairs_stay_below_the_limit_and_mixed_ones_exceed_it(content, style, too_unlike):
     photos = read_photo(PAIRS / content / "content.png"), read_photo(PAIRS / style / "style.png", "style")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        region_finder("auto", None, None)(prepare_pair(*photos, None, None, 350), torch.device("cpu"))
-    assert any("hardly show anything alike" in str(warning.message) for warning in caught) == too_unlike
+    assert bool(warnings_of(*photos)) == too_unlike
