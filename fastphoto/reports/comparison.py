@@ -27,6 +27,7 @@ from fastphoto.photos.write import check_output, write_image
 from fastphoto.regions.masks import MaskSource
 from fastphoto.regions.matching import Orphans
 from fastphoto.regions.pair import PhotoPair, prepare_pair
+from fastphoto.regions.scenes import scene_regions
 from fastphoto.reports.contact_sheet import make_contact_sheet
 from fastphoto.reports.page import Page
 from fastphoto.reports.page_pictures import image_of_pixels
@@ -157,7 +158,8 @@ def compare(
         content: photo to change, of any type that `fastphoto.transfer` takes.
         style: photo whose look is taken.
         content_mask: regions of the content, as `fastphoto.transfer` takes them.
-        style_mask: regions of the style; give both masks or neither.
+        style_mask: regions of the style; give both masks or neither. Without masks, methods that work by region get the
+            regions that `fastphoto.transfer` finds.
         methods: names of methods, see `fastphoto.methods.registry.METHODS`; None: all of them.
         size: long side in pixels, at least 16, that both photos are shrunk to before any method runs.
         matched_frame: photo for the method "time-of-day": the scene of the style at the content's time of day, by the
@@ -194,6 +196,8 @@ def compare(
     chosen = find_methods(methods)
     content, style = read_photo(content, "content"), read_photo(style, "style")
     pair = prepare_pair(content, style, content_mask, style_mask, size, orphans)
+    if content_mask is None and style_mask is None:
+        pair = scene_regions(pair)
     frame = None
     if matched_frame is not None:
         frame = _frame_pixels(read_photo(matched_frame, "matched frame"), style, pair)

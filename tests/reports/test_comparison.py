@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from compared_measures import assert_same_evaluation
+from demo_scenes import DESERT, MOUNTAINS
 from PIL import Image
 from rendered_photos import day, dusk
 
@@ -151,6 +152,11 @@ def test_results_are_measured_by_region_as_evaluate_does():
 def test_results_are_measured_as_a_whole_without_masks():
     result = compare(CONTENT.array, STYLE.array, methods=["reinhard"]).results["reinhard"]
     assert_same_evaluation(result.evaluation, evaluate(CONTENT.array, STYLE.array, {"a": result.pixels})["a"])
+
+
+def test_without_masks_methods_get_the_regions_that_a_transfer_finds():
+    compared = compare(MOUNTAINS, DESERT, methods=["reinhard-regions"])
+    assert compared.pair.names == ("sky", "mountains")
 
 
 @pytest.mark.parametrize("names", [("house", "sky", "land"), ("sky", "land", "house")], ids=["first", "last"])
