@@ -54,7 +54,7 @@ _CONTENT_REST, _STYLE_REST = 0.03, 0.08  # of the pixels that the rest needs
 _LARGE_REST = 0.2  # of the content's pixels; a larger rest takes the look of the whole style, if the style has no rest
 _OUTDOORS = 0.05  # of the pixels; a photo with more sky has no interior
 _VISIBLE_EDGE = 4.0  # CIELAB units across a border; where the content has less, a change of look would show
-_ACROSS = 7  # pixels from one side of a border to the other
+_ACROSS = 0.02  # of the long side, from one side of a border to the other
 _NEVER = -30.0  # logarithm of the score of a region that a pixel cannot belong to
 
 
@@ -141,14 +141,15 @@ def _without_hidden_borders(pair: PhotoPair) -> PhotoPair:
 def _border_contrasts(photo: Tensor, masks: Tensor) -> list[tuple[float, int, int]]:
     """Return the median difference of colour across the border of each two regions that touch, and their numbers.
 
-    The difference is in CIELAB, between the pixels three before and three behind the border, in rows and columns.
+    The difference is in CIELAB, between pixels at a fiftieth of the long side from each other, in rows and columns.
     """
+    across = max(1, round(_ACROSS * max(photo.shape[1:])))
     lab = torch.from_numpy(srgb_to_lab(photo.double().numpy()))
     numbers = masks.argmax(0).where(masks.sum(0) > 0, torch.tensor(-1))  # -1: hidden
     differences: dict[tuple[int, int], list[Tensor]] = {}
     for colours, regions in ((lab, numbers), (lab.transpose(1, 2), numbers.T)):
-        before, behind = regions[:-_ACROSS], regions[_ACROSS:]
-        difference = (colours[:, :-_ACROSS] - colours[:, _ACROSS:]).norm(dim=0)
+        before, behind = regions[:-across], regions[across:]
+        difference = (colours[:, :-across] - colours[:, across:]).norm(dim=0)
         for first in range(len(masks)):
             for second in range(first):
                 border = ((before == first) & (behind == second)) | ((before == second) & (behind == first))
