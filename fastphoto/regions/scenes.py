@@ -144,18 +144,20 @@ def _border_contrasts(photo: Tensor, masks: Tensor) -> list[tuple[float, int, in
     The difference is in CIELAB, between pixels at a fiftieth of the long side from each other, in rows and columns.
     """
     across = max(1, round(_ACROSS * max(photo.shape[1:])))
-    lab = torch.from_numpy(srgb_to_lab(photo.double().numpy()))
+    lab = torch.from_numpy(srgb_to_lab(photo.numpy()))
     numbers = masks.argmax(0).where(masks.sum(0) > 0, torch.tensor(-1))  # -1: hidden
-    differences: dict[tuple[int, int], list[Tensor]] = {}
-    for colours, regions in ((lab, numbers), (lab.transpose(1, 2), numbers.T)):
-        before, behind = regions[:-across], regions[across:]
-        difference = (colours[:, :-across] - colours[:, across:]).norm(dim=0)
-        for first in range(len(masks)):
-            for second in range(first):
-                border = ((before == first) & (behind == second)) | ((before == second) & (behind == first))
-                differences.setdefault((first, second), []).append(difference[border])
-    touching = {pair: torch.cat(each) for pair, each in differences.items() if sum(len(part) for part in each) > 0}
-    return [(float(each.median()), *pair) for pair, each in touching.items()]
+    regions, differences = [], []
+    for colours, region_map in ((lab, numbers), (lab.transpose(1, 2), numbers.T)):
+        before, behind = region_map[:-across], region_map[across:]
+        border = (before != behind) & (before >= 0) & (behind >= 0)
+        regions.append(torch.stack([before[border], behind[border]]).sort(0).values)
+        differences.append((colours[:, :-across][:, border] - colours[:, across:][:, border]).norm(dim=0))
+    touching, each = torch.cat(regions, 1), torch.cat(differences)
+    contrasts = []
+    for first, second in touching.unique(dim=1).T.tolist():
+        difference = each[(touching[0] == first) & (touching[1] == second)]
+        contrasts.append((float(difference.median()), first, second))
+    return contrasts
 
 
 def kind_scores(photo: Tensor) -> Tensor:
