@@ -44,6 +44,14 @@ _KIN: Mapping[str, tuple[str, ...]] = {
 }
 """{kind: the kinds that it goes with if the style lacks it, best first}."""
 
+_GROUPS = (
+    ("water", "vegetation", "mountains", "ground"),
+    ("buildings", "interior", "objects"),
+    ("sky",),
+    ("people",),
+)
+"""Kinds of which one can lend its look to another."""
+
 # Thresholds chosen on 24 photo pairs, by the scores and by eye; see docs/regions.md.
 _SURE_OF_CONTENT = 0.7  # mean probability of a kind in its region; close-ups, flowers and flames stay below
 _SURE_OF_STYLE = 0.6  # the same for the style, of which a region needs to hold only typical colours
@@ -73,9 +81,9 @@ def scene_regions(pair: PhotoPair) -> PhotoPair:
 
     The network in the package gives each pixel a probability for each kind of scene. A kind that both photos show, and
     that the network is sure of in both, is a region. Another kind of the content joins one that goes with it, or else
-    the rest, which is matched with the rest of the style; if the style has no rest, water takes the look of the whole
-    style. Borders move to the photo's edges; regions merge where the content has no edge. If fewer than two regions
-    remain, the whole photo is one region. The result is deterministic.
+    the rest, which is matched with the rest of the style. If that shows nothing alike, the rest, or water alone, takes
+    the look of the whole style. Borders move to the photo's edges; regions merge where the content has no edge. If
+    fewer than two regions remain, the whole photo is one region. The result is deterministic.
 
     Args:
         pair: photos; their own regions only show which pixels are visible.
@@ -195,19 +203,20 @@ def plan_regions(content: Tensor, style: Tensor) -> ScenePlan:
         return ScenePlan((), (), (), frozenset())
     names, whole = list(shared), set()
     region = {kind: _region_of(kind, shared) for kind in _KINDS}
-    style_rest = float(style_shares[torch.tensor([kind not in shared for kind in _KINDS])].sum())
+    left_in_style = torch.tensor([kind not in shared for kind in _KINDS])
+    style_rest = float(style_shares[left_in_style].sum())
     water = _KINDS.index("water")
     is_water = content_sureness[water] >= _SURE_OF_CONTENT and content_shares[water] >= _CONTENT_SHARE
     if region["water"] == REST and is_water and style_rest < _STYLE_REST:
         region["water"] = "water"
         names.append("water")
         whole.add("water")
-    rest_share, rest_sureness = _share_and_sureness_of(content, torch.tensor([region[k] == REST for k in _KINDS]))
-    if rest_share >= _CONTENT_REST and rest_sureness >= _SURE_OF_REST:
-        if style_rest >= _STYLE_REST:
-            names.append(REST)
-        elif rest_share >= _LARGE_REST:
-            names.append(REST)
+    left = torch.tensor([region[kind] == REST for kind in _KINDS])
+    rest_share, rest_sureness = _share_and_sureness_of(content, left)
+    has_counterpart = style_rest >= _STYLE_REST
+    if rest_sureness >= _SURE_OF_REST and rest_share >= (_CONTENT_REST if has_counterpart else _LARGE_REST):
+        names.append(REST)
+        if not has_counterpart or _group(content_shares * left) != _group(style_shares * left_in_style):
             whole.add(REST)
     style_region = {kind: kind if kind in shared else REST for kind in _KINDS}
     return ScenePlan(
@@ -223,6 +232,11 @@ def _region_of(kind: str, shared: Sequence[str]) -> str:
     if kind in shared:
         return kind
     return next((kin for kin in _KIN.get(kind, ()) if kin in shared), REST)
+
+
+def _group(shares: Tensor) -> int:
+    """Return the number of the group of kinds that covers most, from the share of each kind (K,)."""
+    return int(torch.stack([shares[[_KINDS.index(kind) for kind in group]].sum() for group in _GROUPS]).argmax())
 
 
 def _shares_and_sureness(scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -74,6 +74,12 @@ def test_water_takes_the_look_of_the_whole_style_if_nothing_is_left_there():
     assert "water" not in plan.style
 
 
+@pytest.mark.parametrize(("kind", "whole"), [("vegetation", set()), ("ground", set()), ("people", {"rest"})])
+def test_a_rest_unlike_that_of_the_style_takes_the_look_of_the_whole_style(kind, whole):
+    plan = plan_regions(scores(sky=8, mountains=12), scores(**{"sky": 10, kind: 10}))
+    assert plan.names[0] == "sky" and plan.whole == whole
+
+
 def test_a_rest_that_the_network_is_unsure_of_joins_the_regions():
     content = scores(sky=8, buildings=8, people=4)
     content[:, 16:] = torch.full((len(KINDS), 1, 1), 0.4 / (len(KINDS) - 2)).log()
