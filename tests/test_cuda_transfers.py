@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from demo_scenes import DESERT, MOUNTAINS
 from emulation import EMULATION
 from locations import ROOT
 from rendered_photos import day, dusk
@@ -90,3 +91,13 @@ def test_bfloat16_is_close_to_float32(preset):
         for precision in ("float32", "bfloat16")
     )
     assert (exact - rounded).abs().mean() < 0.02
+
+
+@pytest.mark.skipif(not CUDA, reason="no CUDA device")
+def test_regions_of_photos_on_the_gpu_are_those_of_the_cpu():
+    on_gpu = fastphoto.find_regions(MOUNTAINS.cuda(), DESERT.cuda())
+    on_cpu = fastphoto.find_regions(MOUNTAINS, DESERT)
+    for found, expected in zip(on_gpu, on_cpu, strict=True):
+        assert found.names == expected.names and torch.equal(found.masks.cpu(), expected.masks)
+    result = fastphoto.transfer(MOUNTAINS.cuda(), DESERT.cuda(), steps=2)
+    assert result.device.type == "cuda" and result.isfinite().all()

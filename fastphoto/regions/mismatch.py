@@ -20,7 +20,7 @@ None of the 24 published pairs reaches it; see docs/regions.md.
 """
 
 _GOOD, _FAIR = 0.015, 0.03
-"""Unlikeness up to which a match is called good and fair; of the 24 published pairs 19 and 24 are within."""
+"""Unlikeness up to which a match is called good and fair; no published pair is poor on the whole."""
 
 _LONG_SIDE = 350  # pixels, of the photos that are compared; by eye
 _LAYER = "relu5_1"  # of the embedded encoder: it responds to the kind of object more than to its colour

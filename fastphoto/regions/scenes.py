@@ -63,6 +63,7 @@ _LARGE_REST = 0.2  # of the content's pixels; a larger rest takes the look of th
 _OUTDOORS = 0.05  # of the pixels; a photo with more sky has no interior
 _VISIBLE_EDGE = 4.0  # CIELAB units across a border; where the content has less, a change of look would show
 _ACROSS = 0.02  # of the long side, from one side of a border to the other
+_SHORT_BORDER = 0.05  # of the long side; a shorter border is not judged
 _NEVER = -30.0  # logarithm of the score of a region that a pixel cannot belong to
 
 
@@ -99,14 +100,15 @@ def scene_regions(pair: PhotoPair) -> PhotoPair:
         >>> scene_regions(prepare_pair(read_photo(noise), read_photo(noise), None, None, size=32)).names
         ('all',)
     """
-    visible = pair.content_masks.amax(0), pair.style_masks.amax(0)
+    visible = pair.content_masks.cpu().amax(0), pair.style_masks.cpu().amax(0)
     whole = replace(pair, names=("all",), content_masks=visible[0][None], style_masks=visible[1][None])
-    content, style = kind_scores(pair.content), kind_scores(pair.style)
+    photos = pair.content.cpu(), pair.style.cpu()  # tensors of a caller may be on a GPU
+    content, style = (kind_scores(photo) for photo in photos)
     plan = plan_regions(content, style)
     if len(plan.names) < 2:
         return whole
-    content_masks = _masks(content, plan.content, plan.names, pair.content) * visible[0]
-    style_masks = _masks(style, plan.style, (*plan.names, None), pair.style)[:-1] * visible[1]
+    content_masks = _masks(content, plan.content, plan.names, photos[0]) * visible[0]
+    style_masks = _masks(style, plan.style, (*plan.names, None), photos[1])[:-1] * visible[1]
     for row, name in enumerate(plan.names):
         if name in plan.whole:
             style_masks[row] = visible[1]
@@ -150,9 +152,11 @@ def _border_contrasts(photo: Tensor, masks: Tensor) -> list[tuple[float, int, in
     """Return the median difference of colour across the border of each two regions that touch, and their numbers.
 
     The difference is in CIELAB, between pixels at a fiftieth of the long side from each other, in rows and columns.
+    Regions that merely touch at a corner have no border: a few pixels say nothing about the whole of two regions.
     """
-    across = max(1, round(_ACROSS * max(photo.shape[1:])))
-    lab = torch.from_numpy(srgb_to_lab(photo.numpy()))
+    long_side = max(photo.shape[1:])
+    across = max(1, round(_ACROSS * long_side))
+    lab = torch.from_numpy(srgb_to_lab(photo.cpu().numpy()))
     numbers = masks.argmax(0).where(masks.sum(0) > 0, torch.tensor(-1))  # -1: hidden
     regions, differences = [], []
     for colours, region_map in ((lab, numbers), (lab.transpose(1, 2), numbers.T)):
@@ -164,7 +168,8 @@ def _border_contrasts(photo: Tensor, masks: Tensor) -> list[tuple[float, int, in
     contrasts = []
     for first, second in touching.unique(dim=1).T.tolist():
         difference = each[(touching[0] == first) & (touching[1] == second)]
-        contrasts.append((float(difference.median()), first, second))
+        if len(difference) >= _SHORT_BORDER * long_side * across:  # each pixel of a border is crossed `across` times
+            contrasts.append((float(difference.median()), first, second))
     return contrasts
 
 

@@ -168,6 +168,14 @@ def test_regions_that_do_not_touch_stay():
     assert scenes._without_hidden_borders(pair) is pair
 
 
+def test_regions_that_touch_at_a_corner_stay():
+    pair = two_regions(0.5, 0.5)
+    content = torch.zeros(2, 40, 60)
+    content[0, :2, :30], content[1, :, 30:] = 1, 1  # a border of two pixels; the rest is hidden
+    pair = replace(pair, content_masks=content)
+    assert scenes._without_hidden_borders(pair) is pair
+
+
 def test_worn_regions_join_the_largest():
     pair = two_regions(0.3, 0.6)
     content = torch.zeros(3, 40, 60)
