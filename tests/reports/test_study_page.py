@@ -30,10 +30,10 @@ def write_shown_answers(window: Browser, path: Path) -> Path:
 
 
 def saved_text(path: Path) -> str:
-    """The text of a download, once the browser has written it."""
-    for _ in range(100):
-        if path.exists():
-            break
+    """The text of a download, once the browser has written it: until then an empty file may hold its name."""
+    deadline = time.monotonic() + 30
+    while not (path.exists() and path.stat().st_size):
+        assert time.monotonic() < deadline, f"nothing was saved in {path}"
         time.sleep(0.05)
     return path.read_text()
 
