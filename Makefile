@@ -4,6 +4,7 @@
 #   PYTHON=python3.12             the interpreter to make .venv with
 #   TORCH="torch==2.13.0"         the arguments of `pip install` for PyTorch; if CPU wheels have an index of their
 #                                 own: TORCH="--index-url <that index> torch==2.13.0"
+#   CPU=baseline|avx2|avx512      the instruction set that `make test` runs with (default: the processor's best)
 #   NVCC=/path/to/nvcc            the CUDA compiler for cuda-compile
 #   TEACHERS=folder               the teachers' weight files for encoder, see fastphoto/encoders/embedded/MODEL_CARD.md
 #   TEACHER=file                  the published network for segmenter, see fastphoto/regions/embedded/MODEL_CARD.md
@@ -20,6 +21,11 @@ LINTERS = ruff==0.17.6 clang-format==23.1.5 mypy==2.4.1 import-linter==2.17
 # Waiting threads soon sleep, as in the package itself: on busy cores the tests would otherwise take ten times longer.
 export GOMP_SPINCOUNT ?= 10000
 
+# Fastphoto's kernels and PyTorch's follow the first variable, oneDNN, MKL and OpenBLAS one each.
+INSTRUCTIONS_baseline := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 OPENBLAS_CORETYPE=Nehalem
+INSTRUCTIONS_avx2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell
+INSTRUCTIONS_avx512 := ATEN_CPU_CAPABILITY=avx512
+
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -35,7 +41,7 @@ SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-o
 .PHONY: help demo test build fuzz sanitize lint format bench bench-full encoder teachers segmenter cuda-compile cuda-emulate cuda-package gpu gpu-page clean
 help:
 	@echo "make demo          transfer the photo pairs in the package, results in ./fastphoto-demo"
-	@echo "make test          run the tests and the examples in docstrings; ARGS=... for some of them"
+	@echo "make test          run the tests and the examples in docstrings; ARGS=... for some of them, CPU=avx2 as on such a CPU"
 	@echo "make build         build and install the package into .venv"
 	@echo "make fuzz          test with corrupt files, killed writers and non-finite values, for half an hour"
 	@echo "make sanitize      run the CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer"
@@ -55,8 +61,8 @@ demo: $(VENV)/.package
 
 # One file or test: make test ARGS="tests/ops/test_gram.py -k same_bits". Without ARGS the examples in docstrings run, too.
 test: $(VENV)/.development
-	$(BIN)/python -m pytest -q $(ARGS)
-	$(if $(ARGS),,$(BIN)/python -m pytest -q --doctest-modules fastphoto)
+	$(INSTRUCTIONS_$(CPU)) $(BIN)/python -m pytest -q $(ARGS)
+	$(if $(ARGS),,$(INSTRUCTIONS_$(CPU)) $(BIN)/python -m pytest -q --doctest-modules fastphoto)
 
 build: $(VENV)/.package
 
@@ -132,7 +138,7 @@ gpu-page:
 	$(PYTHON) benchmarks/gpu/page.py
 
 clean:
-	rm -rf $(VENV) build fastphoto.egg-info fastphoto/ops/_C.*.so
+	rm -rf $(VENV) build fastphoto.egg-info fastphoto/ops/*.so
 
 # Each step leaves a stamp file, and runs again only when its prerequisites have changed.
 $(VENV)/.made:

@@ -31,8 +31,8 @@ struct AffineFactor {
   double inverse_d0, inverse_d1, inverse_d2;
 };
 
-C10_HOST_DEVICE inline AffineFactor factor_affine(const double moments[kContentMoments], double inverse_count,
-                                                  double epsilon) {
+C10_HOST_DEVICE C10_ALWAYS_INLINE AffineFactor factor_affine(const double moments[kContentMoments],
+                                                             double inverse_count, double epsilon) {
   AffineFactor f;
   for (int a = 0; a < 3; ++a) f.mean[a] = moments[a] * inverse_count;
   const double* s = moments + 3;
@@ -53,8 +53,8 @@ C10_HOST_DEVICE inline AffineFactor factor_affine(const double moments[kContentM
   return f;
 }
 
-C10_HOST_DEVICE inline void solve_affine(const AffineFactor& f, double v0, double v1, double v2,
-                                         double out[3]) {
+C10_HOST_DEVICE C10_ALWAYS_INLINE void solve_affine(const AffineFactor& f, double v0, double v1, double v2,
+                                                    double out[3]) {
   const double w1 = v1 - f.r10 * v0;
   const double w2 = v2 - f.r20 * v0 - f.r21 * w1;
   out[2] = w2 * f.inverse_d2;
@@ -63,8 +63,8 @@ C10_HOST_DEVICE inline void solve_affine(const AffineFactor& f, double v0, doubl
 }
 
 // The 3 x 4 map of a window, (A, b), from its kFitMoments sums.
-C10_HOST_DEVICE inline void fit_window(const double* moments, double inverse_count, double epsilon,
-                                       double map[12]) {
+C10_HOST_DEVICE C10_ALWAYS_INLINE void fit_window(const double* moments, double inverse_count, double epsilon,
+                                                  double map[12]) {
   const AffineFactor f = factor_affine(moments, inverse_count, epsilon);
   for (int b = 0; b < 3; ++b) {
     const double sum = moments[kContentMoments + b];
@@ -76,8 +76,9 @@ C10_HOST_DEVICE inline void fit_window(const double* moments, double inverse_cou
 }
 
 // One window adds c_k . v_b + u_b to the gradient of r_k in channel b: v_and_u holds (v_b, u_b) for each b.
-C10_HOST_DEVICE inline void fit_window_gradient(const double* moments, double inverse_count, double epsilon,
-                                                const double grad[12], double v_and_u[12]) {
+C10_HOST_DEVICE C10_ALWAYS_INLINE void fit_window_gradient(const double* moments, double inverse_count,
+                                                           double epsilon, const double grad[12],
+                                                           double v_and_u[12]) {
   const AffineFactor f = factor_affine(moments, inverse_count, epsilon);
   for (int b = 0; b < 3; ++b) {
     const double* g = grad + 4 * b;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,15 @@ from fastphoto import ops
 if EMULATION:
     # What a kernel leaves unwritten in its output is then a NaN and not by chance what was there before.
     torch.use_deterministic_algorithms(True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the tests ran on, because results and failures can depend on it."""
+    build = ops.build_info()
+    terminalreporter.write_line(
+        f"fastphoto {build['version']} on {platform.machine()} with {build['instruction_set']} instructions, "
+        f"torch {torch.__version__} with {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    )
 
 
 @pytest.fixture(params=["cpu", "cuda"])

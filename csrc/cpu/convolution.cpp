@@ -19,52 +19,6 @@
 namespace fastphoto {
 namespace {
 
-// ---- inner loops, compiled once for each instruction set
-
-template <class T>
-struct InnerLoops {
-  int64_t rows;  // tiles that are multiplied at once
-  void (*inputs)(const ConvolutionView<T>&, int64_t, int64_t, int64_t, int64_t, const T*, T*);
-  void (*multiply)(const ConvolutionView<T>&, int64_t, int64_t, int64_t, const T*, int64_t, int64_t, T*);
-  void (*outputs)(const ConvolutionView<T>&, int64_t, int64_t, int64_t, int64_t, const T*);
-};
-
-#define FASTPHOTO_INNER_LOOPS(T, NAME, ATTRIBUTES, BYTES)                                                    \
-  ATTRIBUTES void inputs_##NAME(const ConvolutionView<T>& v, int64_t begin, int64_t end, int64_t pitch,      \
-                                int64_t stride, const T* zeros, T* transformed) {                            \
-    Winograd<T, BYTES>::inputs(v, begin, end, pitch, stride, zeros, transformed);                            \
-  }                                                                                                          \
-  ATTRIBUTES void multiply_##NAME(const ConvolutionView<T>& v, int64_t tiles, int64_t pitch, int64_t stride, \
-                                  const T* transformed, int64_t out_pitch, int64_t out_stride,               \
-                                  T* products) {                                                             \
-    Winograd<T, BYTES>::multiply(v, tiles, pitch, stride, transformed, out_pitch, out_stride, products);     \
-  }                                                                                                          \
-  ATTRIBUTES void outputs_##NAME(const ConvolutionView<T>& v, int64_t begin, int64_t end, int64_t pitch,     \
-                                 int64_t stride, const T* products) {                                        \
-    Winograd<T, BYTES>::outputs(v, begin, end, pitch, stride, products);                                     \
-  }                                                                                                          \
-  [[maybe_unused]] constexpr InnerLoops<T> loops_##NAME(T) {                                                 \
-    return {Winograd<T, BYTES>::kRows, &inputs_##NAME, &multiply_##NAME, &outputs_##NAME};                   \
-  }
-#define FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(NAME, ATTRIBUTES, BYTES) \
-  FASTPHOTO_INNER_LOOPS(float, NAME, ATTRIBUTES, BYTES)              \
-  FASTPHOTO_INNER_LOOPS(double, NAME, ATTRIBUTES, BYTES)
-
-FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(baseline, , 16)
-#if defined(__x86_64__)
-FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(avx2, FASTPHOTO_AVX2, 32)
-FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(avx512, FASTPHOTO_AVX512, 64)
-#endif
-
-template <class T>
-InnerLoops<T> inner_loops() {
-#if defined(__x86_64__)
-  if (instruction_set() == InstructionSet::kAvx512) return loops_avx512(T());
-  if (instruction_set() == InstructionSet::kAvx2) return loops_avx2(T());
-#endif
-  return loops_baseline(T());
-}
-
 int64_t round_up(int64_t value, int64_t step) { return (value + step - 1) / step * step; }
 
 // ---- weights
@@ -144,10 +98,12 @@ Tensor convolution_value(const Tensor& x, const Tensor& any_weights, const T* bi
                           size[1],
                           size[2],
                           out_channels};
-  const InnerLoops<T> loops = inner_loops<T>();
+  const InstructionSet set = instruction_set();
+  int64_t rows = 0;  // tiles that are multiplied at once
+  with_vectors(set, [&](auto bytes) FASTPHOTO_INLINED_LAMBDA { rows = Winograd<T, bytes>::kRows; });
   const int64_t pitch = round_up(channels, kPanelChannels), out_pitch = weights.size(1) * kPanelChannels;
   const int64_t tiles = view.tiles();
-  const int64_t block = block_tiles(tiles, kPoints * (pitch + out_pitch), sizeof(T), loops.rows);
+  const int64_t block = block_tiles(tiles, kPoints * (pitch + out_pitch), sizeof(T), rows);
   const int64_t blocks = (tiles + block - 1) / block;
   const std::vector<T> zeros(channels, T(0));
   torch::stable::parallel_for(0, images * blocks, 1, [&](int64_t first, int64_t last) {
@@ -159,10 +115,17 @@ Tensor convolution_value(const Tensor& x, const Tensor& any_weights, const T* bi
       image.x += task / blocks * height * width * channels;
       image.out += task / blocks * size[1] * size[2] * out_channels;
       const int64_t begin = task % blocks * block, end = std::min(begin + block, tiles);
-      loops.inputs(image, begin, end, pitch, block * pitch, zeros.data(), transformed.get());
-      loops.multiply(image, end - begin, pitch, block * pitch, transformed.get(), out_pitch,
-                     block * out_pitch, products.get());
-      loops.outputs(image, begin, end, out_pitch, block * out_pitch, products.get());
+      // One call for each loop, because the addresses of all three together would not fit the registers.
+      with_vectors(set, [&](auto bytes) FASTPHOTO_INLINED_LAMBDA {
+        Winograd<T, bytes>::inputs(image, begin, end, pitch, block * pitch, zeros.data(), transformed.get());
+      });
+      with_vectors(set, [&](auto bytes) FASTPHOTO_INLINED_LAMBDA {
+        Winograd<T, bytes>::multiply(image, end - begin, pitch, block * pitch, transformed.get(), out_pitch,
+                                     block * out_pitch, products.get());
+      });
+      with_vectors(set, [&](auto bytes) FASTPHOTO_INLINED_LAMBDA {
+        Winograd<T, bytes>::outputs(image, begin, end, out_pitch, block * out_pitch, products.get());
+      });
     }
   });
   return torch::stable::transpose(torch::stable::transpose(dense, 1, 3), 2, 3);

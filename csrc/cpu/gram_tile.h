@@ -2,8 +2,7 @@
 // multiplied tile by tile in registers.
 //
 // A panel holds kPanel neighbouring channels of a block of pixels, pixel after pixel, so that the products
-// read memory in order. Everything is a template on the bytes of a vector, and is inlined into one function
-// for each instruction set.
+// read memory in order. Everything is a template on the bytes of a vector, see with_vectors().
 #pragma once
 
 #include <algorithm>
@@ -17,6 +16,16 @@
 namespace fastphoto {
 
 constexpr int64_t kBlockPixels = 512;  // pixels of a block, whose panels should stay in the cache; by eye
+
+// Eight rows fill the 32 registers of AVX-512, four the 16 of the other sets.
+template <class T, int kBytes>
+using GramTile = Tile<T, kBytes, kBytes == vector_bytes(InstructionSet::kAvx512) ? 8 : 4>;
+
+// The channels side by side in a panel.
+template <class T>
+constexpr int64_t panel_channels(InstructionSet set) {
+  return 2 * vector_bytes(set) / static_cast<int64_t>(sizeof(T));
+}
 
 // A (C, H, W) tensor whose pixels are evenly spaced in memory: planar or channels-last.
 template <class T>
@@ -53,11 +62,11 @@ inline int64_t round_up(int64_t value, int64_t step) { return (value + step - 1)
 
 // partial[q][i][c] (panel q of columns, row i) = sum over the listed pixels of m^2 f_i f_(q kPanel + c), in
 // the tiles that touch the upper triangle.
-template <class T, int kBytes, int kRows>
+template <class T, int kBytes>
 FASTPHOTO_INLINE void partial_gram(const FeatureView<const T>& features, const int32_t* indices,
                                    const T* weights, int64_t count, T* partial) {
-  using RegisterTile = Tile<T, kBytes, kRows>;
-  constexpr int kPanel = RegisterTile::kPanel;
+  using RegisterTile = GramTile<T, kBytes>;
+  constexpr int kPanel = RegisterTile::kPanel, kRows = RegisterTile::kRows;
   const int64_t padded = round_up(features.channels, kPanel);
   std::vector<T> panels(kBlockPixels * padded, T(0));
   for (int64_t begin = 0; begin < count; begin += kBlockPixels) {
@@ -76,12 +85,12 @@ FASTPHOTO_INLINE void partial_gram(const FeatureView<const T>& features, const i
 
 // Adds m^2 S f of the listed pixels to out; symmetric[q][k][c] is S = dG + dG^T in panels of columns, padded
 // with zeros. For channels-last features: the lanes of a vector are channels.
-template <class T, int kBytes, int kRows>
+template <class T, int kBytes>
 FASTPHOTO_INLINE void add_gradient_channels_last(const FeatureView<const T>& features, const int32_t* indices,
                                                  const T* weights, int64_t count, const T* symmetric,
                                                  const FeatureView<T>& out, T* panels) {
-  using RegisterTile = Tile<T, kBytes, kRows>;
-  constexpr int kPanel = RegisterTile::kPanel;
+  using RegisterTile = GramTile<T, kBytes>;
+  constexpr int kPanel = RegisterTile::kPanel, kRows = RegisterTile::kRows;
   const int64_t padded = round_up(features.channels, kPanel);
   gather<T, kPanel>(features, indices, nullptr, count, kBlockPixels, panels);
   for (int64_t column = 0; column < features.channels; column += kPanel) {
@@ -110,12 +119,12 @@ FASTPHOTO_INLINE void add_gradient_channels_last(const FeatureView<const T>& fea
 }
 
 // The same for planar features: the lanes of a vector are pixels, most of which are neighbours in memory.
-template <class T, int kBytes, int kRows>
+template <class T, int kBytes>
 FASTPHOTO_INLINE void add_gradient_planar(const FeatureView<const T>& features, const int32_t* indices,
                                           const T* weights, int64_t count, const T* symmetric,
                                           const FeatureView<T>& out, T* panels) {
-  using RegisterTile = Tile<T, kBytes, kRows>;
-  constexpr int kPanel = RegisterTile::kPanel;
+  using RegisterTile = GramTile<T, kBytes>;
+  constexpr int kPanel = RegisterTile::kPanel, kRows = RegisterTile::kRows;
   const int64_t channels = features.channels, padded = round_up(channels, kPanel);
   T scale[kBlockPixels];
   for (int64_t i = 0; i < count; ++i) scale[i] = weights[i] * weights[i];
@@ -163,18 +172,18 @@ FASTPHOTO_INLINE void add_gradient_planar(const FeatureView<const T>& features, 
     }
 }
 
-template <class T, int kBytes, int kRows>
+template <class T, int kBytes>
 FASTPHOTO_INLINE void add_gradient(const FeatureView<const T>& features, const int32_t* indices,
                                    const T* weights, int64_t count, const T* symmetric,
                                    const FeatureView<T>& out, T* panels) {
   for (int64_t begin = 0; begin < count; begin += kBlockPixels) {
     const int64_t pixels = std::min(kBlockPixels, count - begin);
     if (out.channel_stride == 1)
-      add_gradient_channels_last<T, kBytes, kRows>(features, indices + begin, weights + begin, pixels,
-                                                   symmetric, out, panels);
-    else
-      add_gradient_planar<T, kBytes, kRows>(features, indices + begin, weights + begin, pixels, symmetric,
+      add_gradient_channels_last<T, kBytes>(features, indices + begin, weights + begin, pixels, symmetric,
                                             out, panels);
+    else
+      add_gradient_planar<T, kBytes>(features, indices + begin, weights + begin, pixels, symmetric, out,
+                                     panels);
   }
 }
 

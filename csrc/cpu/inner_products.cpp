@@ -29,12 +29,6 @@ FASTPHOTO_INLINE double piece(const T* __restrict a, const T* __restrict b, int6
   return total;
 }
 
-#define FASTPHOTO_PIECE(T) \
-  FASTPHOTO_CLONES double run_piece(const T* a, const T* b, int64_t count) { return piece<T>(a, b, count); }
-FASTPHOTO_PIECE(float)
-FASTPHOTO_PIECE(double)
-#undef FASTPHOTO_PIECE
-
 template <class T>
 Tensor inner_products_value(const Tensor& any_a, const Tensor& any_b) {
   const Tensor a = torch::stable::contiguous(any_a), b = torch::stable::contiguous(any_b);
@@ -43,13 +37,15 @@ Tensor inner_products_value(const Tensor& any_a, const Tensor& any_b) {
   const T *a_data = a.const_data_ptr<T>(), *b_data = b.const_data_ptr<T>();
   std::vector<double> sums(pieces * rows * columns);
   torch::stable::parallel_for(0, pieces, 4, [&](int64_t first, int64_t last) {
-    for (int64_t n = first; n < last; ++n) {
-      const int64_t begin = n * kPieceLength, count = std::min(kPieceLength, length - begin);
-      for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; ++j)
-          sums[(n * rows + i) * columns + j] =
-              run_piece(a_data + i * length + begin, b_data + j * length + begin, count);
-    }
+    vectorised([&]() FASTPHOTO_INLINED_LAMBDA {
+      for (int64_t n = first; n < last; ++n) {
+        const int64_t begin = n * kPieceLength, count = std::min(kPieceLength, length - begin);
+        for (int64_t i = 0; i < rows; ++i)
+          for (int64_t j = 0; j < columns; ++j)
+            sums[(n * rows + i) * columns + j] =
+                piece(a_data + i * length + begin, b_data + j * length + begin, count);
+      }
+    });
   });
   // Add up the pieces, in their order.
   const Tensor out = empty_doubles(a, rows, columns);

@@ -50,17 +50,6 @@ FASTPHOTO_INLINE void add_row(const T* content, const T* result, int64_t plane, 
   }
 }
 
-#define FASTPHOTO_ADD_ROW(T, MOMENTS)                                                                \
-  FASTPHOTO_CLONES void run_add_row(const T* content, const T* result, int64_t plane, int64_t width, \
-                                    double sign, ColumnSums<MOMENTS>& columns) {                     \
-    add_row<T, MOMENTS>(content, result, plane, width, sign, columns);                               \
-  }
-FASTPHOTO_ADD_ROW(float, kContentMoments)
-FASTPHOTO_ADD_ROW(double, kContentMoments)
-FASTPHOTO_ADD_ROW(float, kFitMoments)
-FASTPHOTO_ADD_ROW(double, kFitMoments)
-#undef FASTPHOTO_ADD_ROW
-
 // A block of neighbouring windows, quantity by quantity, so that vector lanes are windows.
 struct Block {
   double moments[kFitMoments][kBlock];
@@ -69,7 +58,7 @@ struct Block {
   double out[12][kBlock];
 };
 
-FASTPHOTO_CLONES void fit_block(Block& block, int64_t count, double epsilon) {
+FASTPHOTO_INLINE void fit_block(Block& block, int64_t count, double epsilon) {
   for (int64_t j = 0; j < count; ++j) {
     double moments[kFitMoments], map[12];
 #pragma GCC unroll 21
@@ -80,7 +69,7 @@ FASTPHOTO_CLONES void fit_block(Block& block, int64_t count, double epsilon) {
   }
 }
 
-FASTPHOTO_CLONES void fit_gradient_block(Block& block, int64_t count, double epsilon) {
+FASTPHOTO_INLINE void fit_gradient_block(Block& block, int64_t count, double epsilon) {
   for (int64_t j = 0; j < count; ++j) {
     double moments[kContentMoments], grad[12], out[12];
 #pragma GCC unroll 9
@@ -101,7 +90,9 @@ void over_windows(const T* content, const T* result, int64_t height, int64_t wid
   over_sliding_bands(height, radius, [&](int64_t begin, int64_t end) {
     ColumnSums<kMoments> columns(width, radius);
     const auto add = [&](int64_t y, double sign) {
-      run_add_row(content + y * width, result + y * width, plane, width, sign, columns);
+      vectorised([&]() FASTPHOTO_INLINED_LAMBDA {
+        add_row(content + y * width, result + y * width, plane, width, sign, columns);
+      });
     };
     // Sum the columns of the first window but for its last row, then slide them down row by row.
     for (int64_t y = std::max<int64_t>(0, begin - radius); y < std::min(height, begin + radius); ++y)
@@ -132,14 +123,14 @@ Tensor fit_value(const Tensor& content, const Tensor& result, int64_t radius, do
   const Tensor content_planes = to_planes(content), result_planes = to_planes(result);
   const Tensor maps = torch::stable::new_empty(content, {height, width, 3, 4});
   T* out = maps.mutable_data_ptr<T>();
-  over_windows<kFitMoments>(content_planes.const_data_ptr<T>(), result_planes.const_data_ptr<T>(), height,
-                            width, radius, [&](Block& block, int64_t y, int64_t column, int64_t count) {
-                              fit_block(block, count, epsilon);
-                              T* pixel = out + (y * width + column) * 12;
-                              for (int64_t j = 0; j < count; ++j)
-                                for (int m = 0; m < 12; ++m)
-                                  pixel[j * 12 + m] = static_cast<T>(block.out[m][j]);
-                            });
+  over_windows<kFitMoments>(
+      content_planes.const_data_ptr<T>(), result_planes.const_data_ptr<T>(), height, width, radius,
+      [&](Block& block, int64_t y, int64_t column, int64_t count) {
+        vectorised([&]() FASTPHOTO_INLINED_LAMBDA { fit_block(block, count, epsilon); });
+        T* pixel = out + (y * width + column) * 12;
+        for (int64_t j = 0; j < count; ++j)
+          for (int m = 0; m < 12; ++m) pixel[j * 12 + m] = static_cast<T>(block.out[m][j]);
+      });
   return maps;
 }
 
@@ -160,16 +151,16 @@ Tensor fit_gradient(const Tensor& any_grad, const Tensor& content, int64_t radiu
   const T* grad_data = grad.const_data_ptr<T>();
   // (v, u) of every window.
   std::vector<double> models(12 * plane);
-  over_windows<kContentMoments>(content_data, content_data, height, width, radius,
-                                [&](Block& block, int64_t y, int64_t column, int64_t count) {
-                                  const T* pixel = grad_data + (y * width + column) * 12;
-                                  for (int64_t j = 0; j < count; ++j)
-                                    for (int m = 0; m < 12; ++m) block.grad[m][j] = pixel[j * 12 + m];
-                                  fit_gradient_block(block, count, epsilon);
-                                  for (int m = 0; m < 12; ++m)
-                                    std::copy_n(block.out[m], count,
-                                                models.data() + m * plane + y * width + column);
-                                });
+  over_windows<kContentMoments>(
+      content_data, content_data, height, width, radius,
+      [&](Block& block, int64_t y, int64_t column, int64_t count) {
+        const T* pixel = grad_data + (y * width + column) * 12;
+        for (int64_t j = 0; j < count; ++j)
+          for (int m = 0; m < 12; ++m) block.grad[m][j] = pixel[j * 12 + m];
+        vectorised([&]() FASTPHOTO_INLINED_LAMBDA { fit_gradient_block(block, count, epsilon); });
+        for (int m = 0; m < 12; ++m)
+          std::copy_n(block.out[m], count, models.data() + m * plane + y * width + column);
+      });
   // Their sums over windows, channel by channel of the result.
   const Tensor out = empty_planes(content, 3, height, width);
   T* out_data = out.mutable_data_ptr<T>();
@@ -214,16 +205,6 @@ FASTPHOTO_INLINE void apply_row(const T* upper, const T* lower, T fraction, int6
   }
 }
 
-#define FASTPHOTO_APPLY_ROW(T)                                                                       \
-  FASTPHOTO_CLONES void run_apply_row(const T* upper, const T* lower, T fraction, int64_t map_width, \
-                                      const Between* columns, const T* content, int64_t plane,       \
-                                      int64_t width, T* blended, T* out) {                           \
-    apply_row<T>(upper, lower, fraction, map_width, columns, content, plane, width, blended, out);   \
-  }
-FASTPHOTO_APPLY_ROW(float)
-FASTPHOTO_APPLY_ROW(double)
-#undef FASTPHOTO_APPLY_ROW
-
 template <class T>
 Tensor apply_value(const Tensor& any_maps, const Tensor& content) {
   const int64_t height = content.size(0), width = content.size(1), plane = height * width;
@@ -237,12 +218,14 @@ Tensor apply_value(const Tensor& any_maps, const Tensor& content) {
   for (int64_t x = 0; x < width; ++x) columns[x] = between(x, width, map_width);
   torch::stable::parallel_for(0, height, 8, [&](int64_t begin, int64_t end) {
     std::vector<T> blended(12 * map_width);
-    for (int64_t y = begin; y < end; ++y) {
-      const Between row = between(y, height, map_height);
-      run_apply_row(map_data + row.low * map_width * 12, map_data + row.high * map_width * 12,
-                    static_cast<T>(row.fraction), map_width, columns.data(), content_data + y * width, plane,
-                    width, blended.data(), out_data + y * width);
-    }
+    vectorised([&]() FASTPHOTO_INLINED_LAMBDA {
+      for (int64_t y = begin; y < end; ++y) {
+        const Between row = between(y, height, map_height);
+        apply_row(map_data + row.low * map_width * 12, map_data + row.high * map_width * 12,
+                  static_cast<T>(row.fraction), map_width, columns.data(), content_data + y * width, plane,
+                  width, blended.data(), out_data + y * width);
+      }
+    });
   });
   return from_planes(out);
 }

@@ -17,48 +17,12 @@
 namespace fastphoto {
 namespace {
 
-// ---- inner loops, compiled once for each instruction set
-
+// The widest vectors are for more channels than one of them holds: fewer would leave half of a panel empty.
 template <class T>
-struct InnerLoops {
-  int64_t panel;  // channels side by side in a panel
-  void (*gram)(const FeatureView<const T>&, const int32_t*, const T*, int64_t, T*);
-  void (*gradient)(const FeatureView<const T>&, const int32_t*, const T*, int64_t, const T*,
-                   const FeatureView<T>&, T*);
-};
-
-#define FASTPHOTO_INNER_LOOPS(T, NAME, ATTRIBUTES, BYTES, ROWS)                                 \
-  ATTRIBUTES void gram_##NAME(const FeatureView<const T>& features, const int32_t* indices,     \
-                              const T* weights, int64_t count, T* partial) {                    \
-    partial_gram<T, BYTES, ROWS>(features, indices, weights, count, partial);                   \
-  }                                                                                             \
-  ATTRIBUTES void gradient_##NAME(const FeatureView<const T>& features, const int32_t* indices, \
-                                  const T* weights, int64_t count, const T* symmetric,          \
-                                  const FeatureView<T>& out, T* panels) {                       \
-    add_gradient<T, BYTES, ROWS>(features, indices, weights, count, symmetric, out, panels);    \
-  }                                                                                             \
-  [[maybe_unused]] constexpr InnerLoops<T> loops_##NAME(T) {                                    \
-    return {2 * BYTES / sizeof(T), &gram_##NAME, &gradient_##NAME};                             \
-  }
-#define FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(NAME, ATTRIBUTES, BYTES, ROWS) \
-  FASTPHOTO_INNER_LOOPS(float, NAME, ATTRIBUTES, BYTES, ROWS)              \
-  FASTPHOTO_INNER_LOOPS(double, NAME, ATTRIBUTES, BYTES, ROWS)
-
-FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(baseline, , 16, 4)
-#if defined(__x86_64__)
-FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(avx2, FASTPHOTO_AVX2, 32, 4)
-FASTPHOTO_INNER_LOOPS_OF_BOTH_TYPES(avx512, FASTPHOTO_AVX512, 64, 8)
-#endif
-
-// The widest panels are for more channels than one vector holds: fewer would leave half of a panel empty.
-template <class T>
-InnerLoops<T> inner_loops(int64_t channels) {
-#if defined(__x86_64__)
-  if (instruction_set() == InstructionSet::kAvx512 && channels > static_cast<int64_t>(64 / sizeof(T)))
-    return loops_avx512(T());
-  if (instruction_set() != InstructionSet::kBaseline) return loops_avx2(T());
-#endif
-  return loops_baseline(T());
+InstructionSet instructions_for(int64_t channels) {
+  const InstructionSet set = instruction_set();
+  const bool narrow = channels <= vector_bytes(set) / static_cast<int64_t>(sizeof(T));
+  return set == InstructionSet::kAvx512 && narrow ? InstructionSet::kAvx2 : set;
 }
 
 // ---- arguments
@@ -164,8 +128,9 @@ Tensor gram_value(const Checks& checks, const Tensor& any_features, const Tensor
   const Tensor out = empty_planes(features, pixels.regions, channels, channels);
   T* out_data = out.mutable_data_ptr<T>();
 
-  const InnerLoops<T> loops = inner_loops<T>(channels);
-  const int64_t panel = loops.panel, padded = round_up(channels, panel), column_panels = padded / panel;
+  const InstructionSet set = instructions_for<T>(channels);
+  const int64_t panel = panel_channels<T>(set), padded = round_up(channels, panel),
+                column_panels = padded / panel;
   const std::vector<Chunk> chunks = split_into_chunks(pixels.offsets, pixels.regions);
 
   // Number each region's chunks. A region of one chunk is finished by the task that computes it; a region of
@@ -188,8 +153,10 @@ Tensor gram_value(const Checks& checks, const Tensor& any_features, const Tensor
       const bool alone = chunks_of(chunk.region) == 1;
       if (alone && !own) own.reset(new T[padded * padded]);
       T* partial = alone ? own.get() : partials.get() + i * padded * padded;
-      loops.gram(view, pixels.indices + chunk.begin, pixels.weights + chunk.begin, chunk.end - chunk.begin,
-                 partial);
+      with_vectors(set, [&](auto bytes) FASTPHOTO_INLINED_LAMBDA {
+        partial_gram<T, bytes>(view, pixels.indices + chunk.begin, pixels.weights + chunk.begin,
+                               chunk.end - chunk.begin, partial);
+      });
       for (int64_t column = 0; alone && column < channels; column += panel)
         finish_panel(partial, 1, column, panel, channels, out_data + chunk.region * channels * channels);
     }
@@ -248,8 +215,8 @@ Tensor gram_gradient(const Checks& checks, const Tensor& any_grad, const Tensor&
   const FeatureView<T> out_view{out.mutable_data_ptr<T>(), channels, channels_last ? 1 : area,
                                 channels_last ? channels : 1};
 
-  const InnerLoops<T> loops = inner_loops<T>(channels);
-  const int64_t panel = loops.panel, padded = round_up(channels, panel);
+  const InstructionSet set = instructions_for<T>(channels);
+  const int64_t panel = panel_channels<T>(set), padded = round_up(channels, panel);
 
   // dG + dG^T of every region, in panels of columns as the inner loops read them.
   const std::unique_ptr<T[]> symmetric(new T[pixels.regions * padded * padded]);
@@ -279,8 +246,10 @@ Tensor gram_gradient(const Checks& checks, const Tensor& any_grad, const Tensor&
         const int32_t* stop = pixels.indices + pixels.offsets[r + 1];
         const int32_t* lower = std::lower_bound(start, stop, begin);
         const int32_t* upper = std::lower_bound(lower, stop, end);
-        loops.gradient(view, lower, pixels.weights + (lower - pixels.indices), upper - lower,
-                       symmetric.get() + r * padded * padded, out_view, panels.data());
+        with_vectors(set, [&](auto bytes) FASTPHOTO_INLINED_LAMBDA {
+          add_gradient<T, bytes>(view, lower, pixels.weights + (lower - pixels.indices), upper - lower,
+                                 symmetric.get() + r * padded * padded, out_view, panels.data());
+        });
       }
     }
   });

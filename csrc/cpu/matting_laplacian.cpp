@@ -200,30 +200,14 @@ FASTPHOTO_INLINE void stencil_band(const T* image, int64_t height, int64_t width
   }
 }
 
-// One set of clones for each dtype: compilers ignore the attribute on templates.
-#define FASTPHOTO_BANDS(T)                                                                               \
-  FASTPHOTO_CLONES void run_product(const T* image, const T* x, int64_t planes, int64_t height,          \
-                                    int64_t width, double epsilon, int64_t begin, int64_t end, T* out) { \
-    product_band<T, false>(image, x, planes, height, width, epsilon, begin, end, out, nullptr);          \
-  }                                                                                                      \
-  FASTPHOTO_CLONES void run_energy(const T* image, const T* x, int64_t planes, int64_t height,           \
-                                   int64_t width, double epsilon, int64_t begin, int64_t end, T* out,    \
-                                   double* row_energy) {                                                 \
-    product_band<T, true>(image, x, planes, height, width, epsilon, begin, end, out, row_energy);        \
-  }                                                                                                      \
-  FASTPHOTO_CLONES void run_stencil(const T* image, int64_t height, int64_t width, double epsilon,       \
-                                    int64_t begin, int64_t end, T* out) {                                \
-    stencil_band<T>(image, height, width, epsilon, begin, end, out);                                     \
-  }
-FASTPHOTO_BANDS(float)
-FASTPHOTO_BANDS(double)
-#undef FASTPHOTO_BANDS
-
+// Calls band(begin, end) for the bands of rows, in parallel.
 template <class F>
 void over_bands(int64_t height, const F& band) {
   const int64_t bands = (height + kBandRows - 1) / kBandRows;
   torch::stable::parallel_for(0, bands, 1, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) band(i * kBandRows, std::min(height, (i + 1) * kBandRows));
+    vectorised([&]() FASTPHOTO_INLINED_LAMBDA {
+      for (int64_t i = first; i < last; ++i) band(i * kBandRows, std::min(height, (i + 1) * kBandRows));
+    });
   });
 }
 
@@ -237,11 +221,13 @@ Tensor laplacian_value(const Tensor& image, const Tensor& x, double epsilon, dou
   const T* x_data = x_planes.const_data_ptr<T>();
   T* out_data = out.mutable_data_ptr<T>();
   std::vector<double> row_energy(energy ? planes * height : 0, 0.0);
-  over_bands(height, [&](int64_t begin, int64_t end) {
+  over_bands(height, [&](int64_t begin, int64_t end) FASTPHOTO_INLINED_LAMBDA {
     if (energy)
-      run_energy(image_data, x_data, planes, height, width, epsilon, begin, end, out_data, row_energy.data());
+      product_band<T, true>(image_data, x_data, planes, height, width, epsilon, begin, end, out_data,
+                            row_energy.data());
     else
-      run_product(image_data, x_data, planes, height, width, epsilon, begin, end, out_data);
+      product_band<T, false>(image_data, x_data, planes, height, width, epsilon, begin, end, out_data,
+                             nullptr);
   });
   if (energy) *energy = ordered_sum(row_energy.data(), planes * height);
   return from_planes(out);
@@ -271,8 +257,8 @@ Tensor laplacian_coefficients(const Tensor& image, double epsilon) {
   const Tensor out = empty_planes(image, kStencilPlanes, height, width);
   const T* image_data = image_planes.const_data_ptr<T>();
   T* out_data = out.mutable_data_ptr<T>();
-  over_bands(height, [&](int64_t begin, int64_t end) {
-    run_stencil(image_data, height, width, epsilon, begin, end, out_data);
+  over_bands(height, [&](int64_t begin, int64_t end) FASTPHOTO_INLINED_LAMBDA {
+    stencil_band(image_data, height, width, epsilon, begin, end, out_data);
   });
   return out;
 }

@@ -64,20 +64,6 @@ FASTPHOTO_INLINE void pool_pixels_backward(const T* grad, const T* row, int64_t 
   }
 }
 
-#define FASTPHOTO_POOL(T)                                                                                  \
-  FASTPHOTO_CLONES void run_pool(const T* row, int64_t y, int64_t height, int64_t width, int64_t channels, \
-                                 int64_t columns, T* out) {                                                \
-    pool_pixels<T>(row, y, height, width, channels, columns, out);                                         \
-  }                                                                                                        \
-  FASTPHOTO_CLONES void run_pool_backward(const T* grad, const T* row, int64_t y, int64_t height,          \
-                                          int64_t width, int64_t channels, int64_t columns, T* out,        \
-                                          T* unused) {                                                     \
-    pool_pixels_backward<T>(grad, row, y, height, width, channels, columns, out, unused);                  \
-  }
-FASTPHOTO_POOL(float)
-FASTPHOTO_POOL(double)
-#undef FASTPHOTO_POOL
-
 template <class T>
 Tensor pool_value(const Tensor& x, bool ceil) {
   const int64_t channels = x.size(1), height = x.size(2), width = x.size(3);
@@ -86,11 +72,13 @@ Tensor pool_value(const Tensor& x, bool ceil) {
   const T* data = x.const_data_ptr<T>();
   T* out_data = out.mutable_data_ptr<T>();
   torch::stable::parallel_for(0, x.size(0) * rows, 4, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t image = i / rows, y = i % rows * 2;
-      run_pool(data + (image * height + y) * width * channels, y, height, width, channels, columns,
-               out_data + i * columns * channels);
-    }
+    vectorised([&]() FASTPHOTO_INLINED_LAMBDA {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t image = i / rows, y = i % rows * 2;
+        pool_pixels(data + (image * height + y) * width * channels, y, height, width, channels, columns,
+                    out_data + i * columns * channels);
+      }
+    });
   });
   return out;
 }
@@ -118,8 +106,10 @@ Tensor pool_gradient(const Tensor& grad, const Tensor& x) {
       if (i % pairs >= rows)
         std::fill_n(out_data + row, width * channels, T(0));
       else
-        run_pool_backward(grad_data + (image * rows + i % pairs) * columns * channels, data + row, y, height,
-                          width, channels, columns, out_data + row, unused.data());
+        vectorised([&]() FASTPHOTO_INLINED_LAMBDA {
+          pool_pixels_backward(grad_data + (image * rows + i % pairs) * columns * channels, data + row, y,
+                               height, width, channels, columns, out_data + row, unused.data());
+        });
       if (2 * columns >= width) continue;  // the last column has windows
       for (int64_t line = y; line < std::min(height, y + 2); ++line)
         std::fill_n(out_data + ((image * height + line) * width + width - 1) * channels, channels, T(0));

@@ -118,18 +118,12 @@ FASTPHOTO_INLINE void product_row(const Picture<T>& picture, int64_t y, T* out, 
     for (int p = 0; p < kPlanes; ++p) energies[p * picture.height + y] = totals[p];
 }
 
-#define FASTPHOTO_ROWS(T, PLANES)                                                                      \
-  FASTPHOTO_CLONES void run_product_##PLANES(const Picture<T>& picture, int64_t y, T* out) {           \
-    product_row<T, PLANES, false>(picture, y, out, nullptr);                                           \
-  }                                                                                                    \
-  FASTPHOTO_CLONES void run_energy_##PLANES(const Picture<T>& picture, int64_t y, T* out, double* e) { \
-    product_row<T, PLANES, true>(picture, y, out, e);                                                  \
-  }
-FASTPHOTO_ROWS(float, 1)
-FASTPHOTO_ROWS(float, 3)
-FASTPHOTO_ROWS(double, 1)
-FASTPHOTO_ROWS(double, 3)
-#undef FASTPHOTO_ROWS
+template <class T, int kPlanes, bool kEnergy>
+void product_rows(const Picture<T>& picture, int64_t begin, int64_t end, T* out, double* energies) {
+  vectorised([=]() FASTPHOTO_INLINED_LAMBDA {
+    for (int64_t y = begin; y < end; ++y) product_row<T, kPlanes, kEnergy>(picture, y, out, energies);
+  });
+}
 
 // L x, and the energy unless `energy` is null.
 template <class T>
@@ -151,12 +145,12 @@ Tensor stencil_value(const Tensor& stencil, const Tensor& x, double* energy) {
       const Picture<T> picture{stencil_data, x_data + plane * height * width, height, width, zeros.data()};
       T* rows = out_data + plane * height * width;
       double* energies = row_energy.data() + plane * height;
-      for (int64_t y = begin; y < end; ++y) {
-        if (energy)
-          three ? run_energy_3(picture, y, rows, energies) : run_energy_1(picture, y, rows, energies);
-        else
-          three ? run_product_3(picture, y, rows) : run_product_1(picture, y, rows);
-      }
+      if (energy)
+        three ? product_rows<T, 3, true>(picture, begin, end, rows, energies)
+              : product_rows<T, 1, true>(picture, begin, end, rows, energies);
+      else
+        three ? product_rows<T, 3, false>(picture, begin, end, rows, nullptr)
+              : product_rows<T, 1, false>(picture, begin, end, rows, nullptr);
     }
   });
   if (energy) *energy = ordered_sum(row_energy.data(), planes * height);

@@ -4,37 +4,40 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 
-#if defined(__GNUC__)
+// Kernels that pick their vectors themselves are functions of this kind, all inlined into the work of
+// with_vectors(), whose instruction set they take over.
+#if defined(__GNUC__) || defined(__clang__)
 #define FASTPHOTO_INLINE inline __attribute__((always_inline))
+#define FASTPHOTO_INLINED_LAMBDA __attribute__((always_inline))
 #else
 #define FASTPHOTO_INLINE inline
+#define FASTPHOTO_INLINED_LAMBDA
 #endif
 
-// For the outermost function of a kernel, which is compiled once for each instruction set, together with all
-// that is inlined into it; the loader chooses.
-#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12 && defined(__x86_64__) && defined(__linux__)
-#define FASTPHOTO_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define FASTPHOTO_CLONES
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__)) && !defined(_WIN32)
+#define FASTPHOTO_X86_VECTORS
 #endif
-
-// For a function that is compiled for one instruction set, see instruction_set().
-#define FASTPHOTO_AVX2 __attribute__((target("avx2,fma")))
-#define FASTPHOTO_AVX512 __attribute__((target("avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")))
 
 namespace fastphoto {
 
 enum class InstructionSet { kBaseline, kAvx2, kAvx512 };
 
+// The bytes of a vector of an instruction set.
+constexpr int vector_bytes(InstructionSet set) {
+  return set == InstructionSet::kAvx512 ? 64 : set == InstructionSet::kAvx2 ? 32 : 16;
+}
+
 // The best instruction set that the processor has and torch's own variable, ATEN_CPU_CAPABILITY, allows.
 inline InstructionSet instruction_set() {
   static const InstructionSet chosen = [] {
     InstructionSet best = InstructionSet::kBaseline;
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(FASTPHOTO_X86_VECTORS)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = InstructionSet::kAvx2;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+    if (best == InstructionSet::kAvx2 && __builtin_cpu_supports("avx512f") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq"))
       best = InstructionSet::kAvx512;
 #endif
     const char* allowed = std::getenv("ATEN_CPU_CAPABILITY");
@@ -44,6 +47,41 @@ inline InstructionSet instruction_set() {
     return best;
   }();
   return chosen;
+}
+
+#if defined(FASTPHOTO_X86_VECTORS)
+template <class Work>
+__attribute__((target("avx2,fma"))) void run_with_avx2(const Work& work) {
+  work(std::integral_constant<int, vector_bytes(InstructionSet::kAvx2)>());
+}
+
+template <class Work>
+__attribute__((target("avx2,fma,avx512f,avx512vl,avx512bw,avx512dq"))) void run_with_avx512(
+    const Work& work) {
+  work(std::integral_constant<int, vector_bytes(InstructionSet::kAvx512)>());
+}
+#endif
+
+// Calls work(bytes of a vector), compiled once for each instruction set together with all that is inlined
+// into it, for the given one. `work` is a lambda marked FASTPHOTO_INLINED_LAMBDA with one argument, whose
+// value is a constant expression.
+//
+// Every set computes the same bits, but for what multiply_add() rounds: the build forbids the compiler to
+// fuse products and sums on its own. It would do so in the body of a vectorised loop and not in its rest, and
+// which pixels are the rest depends on where the memory begins.
+template <class Work>
+void with_vectors(InstructionSet set, const Work& work) {
+#if defined(FASTPHOTO_X86_VECTORS)
+  if (set == InstructionSet::kAvx512) return run_with_avx512(work);
+  if (set == InstructionSet::kAvx2) return run_with_avx2(work);
+#endif
+  work(std::integral_constant<int, vector_bytes(InstructionSet::kBaseline)>());
+}
+
+// The same for the best instruction set, and work that leaves vectors to the compiler.
+template <class Work>
+void vectorised(const Work& work) {
+  with_vectors(instruction_set(), [&](auto) FASTPHOTO_INLINED_LAMBDA { work(); });
 }
 
 // The sum in an order that is the same for every width of the vector unit: eight interleaved partial sums.

@@ -100,14 +100,6 @@ FASTPHOTO_INLINE void bilateral_strip(const Bilateral<T>& b, int64_t y, int64_t 
     std::copy_n(sums + k * kStrip, end - begin, b.out + (k * b.height + y) * b.width + begin);
 }
 
-#define FASTPHOTO_STRIP(T)                                                                                 \
-  FASTPHOTO_CLONES void run_strip(const Bilateral<T>& b, int64_t y, int64_t begin, int64_t end, T* sums) { \
-    bilateral_strip<T>(b, y, begin, end, sums);                                                            \
-  }
-FASTPHOTO_STRIP(float)
-FASTPHOTO_STRIP(double)
-#undef FASTPHOTO_STRIP
-
 template <class T>
 Tensor bilateral_value(const Tensor& guide, const Tensor& x, int64_t radius, double sigma_space,
                        double sigma_colour) {
@@ -125,9 +117,11 @@ Tensor bilateral_value(const Tensor& guide, const Tensor& x, int64_t radius, dou
                        1.0 / (6 * sigma_colour * sigma_colour)};
   torch::stable::parallel_for(0, height, 4, [&](int64_t first, int64_t last) {
     std::vector<T> sums(planes * kStrip);
-    for (int64_t y = first; y < last; ++y)
-      for (int64_t begin = 0; begin < width; begin += kStrip)
-        run_strip(b, y, begin, std::min(begin + kStrip, width), sums.data());
+    vectorised([&]() FASTPHOTO_INLINED_LAMBDA {
+      for (int64_t y = first; y < last; ++y)
+        for (int64_t begin = 0; begin < width; begin += kStrip)
+          bilateral_strip(b, y, begin, std::min(begin + kStrip, width), sums.data());
+    });
   });
   return from_planes(out);
 }

@@ -4,7 +4,7 @@
 // y = A^T [(G w G^T) . (B^T x B)] A, where the dot is summed over input channels: 36 matrix products of
 // (tiles, I) by (I, O). The points 0, +-sqrt(1/2), +-sqrt(2), infinity keep single precision within a few
 // units of its last places. The lanes of a vector are channels. Everything is a template on the bytes of a
-// vector, and is inlined into one function for each instruction set.
+// vector, see with_vectors().
 #pragma once
 
 #include <algorithm>

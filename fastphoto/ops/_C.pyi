@@ -1,4 +1,4 @@
-# Types of the native library's own functions; the operators are reached through torch.ops.fastphoto.
+# Types of the native functions that are no operators; those are reached through torch.ops.fastphoto.
 from typing import Any
 
 from numpy.typing import NDArray

@@ -1,7 +1,8 @@
-"""The native library, loaded on import, and helpers that the wrappers of all operators share.
+"""The native libraries, loaded on import, and helpers that the wrappers of all operators share.
 
-The kernels are written in C++ and CUDA (csrc/); importing `fastphoto.ops._C` registers their schemas and kernels with
-PyTorch. The modules beside this one (matting.py, gram.py, ...) add what PyTorch needs in Python. For each operator:
+The kernels are written in C++ and CUDA (csrc/). Loading `_operators` registers their schemas and kernels with PyTorch;
+`_C` holds the few native functions that are no operators. The modules beside this one (matting.py, gram.py, ...)
+add what PyTorch needs in Python. For each operator:
 
 1. The wrapper is the function that users call. It has types and defaults, and it makes the one check that native
    code cannot make: whether an argument requires a gradient, which is not visible below autograd.
@@ -12,6 +13,7 @@ PyTorch. The modules beside this one (matting.py, gram.py, ...) add what PyTorch
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
@@ -21,8 +23,10 @@ from fastphoto.errors import InputError
 
 try:
     import fastphoto.ops._C as _C
-except ModuleNotFoundError as error:
-    if error.name != "fastphoto.ops._C":
+
+    torch.ops.load_library(next(Path(_C.__file__).parent.glob("_operators.*")))
+except (ModuleNotFoundError, StopIteration) as error:
+    if isinstance(error, ModuleNotFoundError) and error.name != "fastphoto.ops._C":
         raise
     raise ImportError("fastphoto's native library is not built: run pip install --no-build-isolation -e .") from error
 
@@ -37,18 +41,19 @@ class BuildInfo(TypedDict):
     compiler: str
     cuda: str | None  # the toolkit's version, None for a build without CUDA
     cpu_features: list[str]  # the instruction sets that its kernels use and this processor has
+    instruction_set: str  # the one in use: "baseline", "avx2" or "avx512"; ATEN_CPU_CAPABILITY can limit it
 
 
 def build_info() -> BuildInfo:
     """Return how the native library was built.
 
     Returns:
-        A dict of version, torch, compiler, cuda and cpu_features, see :class:`BuildInfo`.
+        A dict of version, torch, compiler, cuda, cpu_features and instruction_set, see :class:`BuildInfo`.
 
     Example:
         >>> info = build_info()
         >>> sorted(info)
-        ['compiler', 'cpu_features', 'cuda', 'torch', 'version']
+        ['compiler', 'cpu_features', 'cuda', 'instruction_set', 'torch', 'version']
     """
     return _C.build_info()
 

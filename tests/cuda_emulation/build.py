@@ -37,6 +37,7 @@ def build(folder: Path, sanitize: bool) -> None:
     # On a GPU cuDNN computes convolutions, and fastphoto has no kernel; here its CPU kernel stands in.
     sources = [ROOT / "csrc" / "library.cpp", ROOT / "csrc" / "cpu" / "convolution.cpp", HERE / "runtime.cpp"]
     sources += sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
+    host_functions = ROOT / "csrc" / "host_functions.cpp"
     headers = [*ROOT.glob("csrc/**/*.*h"), *HERE.rglob("*.h"), Path(__file__)]
     newest = max(path.stat().st_mtime for path in headers)
     flags = [*FLAGS, *(SANITIZE if sanitize else [])]
@@ -52,14 +53,16 @@ def build(folder: Path, sanitize: bool) -> None:
         return target
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(compiled, sources))
+        objects = list(pool.map(compiled, [host_functions, *sources]))
     package = folder / "fastphoto"
     shutil.rmtree(package, ignore_errors=True)
-    shutil.copytree(ROOT / "fastphoto", package, ignore=shutil.ignore_patterns("_C.*", "__pycache__"))
-    library = package / "ops" / f"_C{sysconfig.get_config_var('EXT_SUFFIX')}"
+    shutil.copytree(ROOT / "fastphoto", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     links = [flag for path in library_paths() for flag in (f"-L{path}", f"-Wl,-rpath,{path}")]
     links += ["-Wl,-Bsymbolic", "-lc10", "-ltorch_cpu", "-ltorch"]
-    subprocess.run([os.environ.get("CXX", "g++"), "-shared", *flags, *objects, *links, "-o", library], check=True)
+    extension = f"_C{sysconfig.get_config_var('EXT_SUFFIX')}"
+    for name, parts in ((extension, objects[:1]), ("_operators.so", objects[1:])):
+        command = [os.environ.get("CXX", "g++"), "-shared", *flags, *parts, *links, "-o", package / "ops" / name]
+        subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

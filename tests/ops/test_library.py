@@ -26,7 +26,7 @@ def test_all_is_exact():
 
 def test_build_info_is_true():
     info = ops.build_info()
-    assert set(info) == {"version", "torch", "compiler", "cuda", "cpu_features"}
+    assert set(info) == {"version", "torch", "compiler", "cuda", "cpu_features", "instruction_set"}
     assert info["version"] == importlib.metadata.version("fastphoto")
     assert re.match(r"\d+\.\d+\.\d+", info["torch"])
     assert info["compiler"]
@@ -34,11 +34,23 @@ def test_build_info_is_true():
 
 
 @pytest.mark.skipif(not shutil.which("nm") or sys.platform != "linux", reason="no nm, or another linker's symbols")
-def test_library_exports_its_entry_point_alone():
+@pytest.mark.parametrize("name, exported", [("_C", ["PyInit__C"]), ("_operators", [])])
+def test_a_library_exports_its_entry_point_alone(name, exported):
     """Exported symbols of a static C++ library once mixed with those that torch had loaded, and crashed."""
-    library = sys.modules["fastphoto.ops._C"].__file__
+    (library,) = Path(sys.modules["fastphoto.ops._C"].__file__).parent.glob(f"{name}.*so")
     listed = subprocess.run(["nm", "-D", "--defined-only", library], check=True, capture_output=True, text=True).stdout
-    assert [line.split()[-1] for line in listed.splitlines()] == ["PyInit__C"]
+    assert [line.split()[-1] for line in listed.splitlines()] == exported
+
+
+@pytest.mark.skipif(not shutil.which("nm") or sys.platform != "linux", reason="no nm, or another linker's symbols")
+def test_the_operators_need_no_python():
+    """So one build of them serves all versions of Python."""
+    (library,) = Path(sys.modules["fastphoto.ops._C"].__file__).parent.glob("_operators.*")
+    command = ["nm", "-D", "--undefined-only", library]
+    needed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    symbols = [line.split()[-1] for line in needed.splitlines()]
+    assert any(symbol.startswith("aoti_torch_") for symbol in symbols)
+    assert not [symbol for symbol in symbols if symbol.startswith(("Py", "_Py"))]
 
 
 SCHEMAS = re.findall(r'm\.def\(\s*"(\w+)\(', (ROOT / "csrc" / "library.cpp").read_text(encoding="utf-8"))
