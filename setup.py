@@ -100,7 +100,7 @@ if cuda and not torch.cuda.is_available():
     os.environ.setdefault("TORCH_CUDA_ARCH_LIST", DEFAULT_ARCHITECTURES)
 print(f"fastphoto: building for CPU{' and CUDA' if cuda else f' only ({reason})'}, torch {torch.__version__}")
 
-flags = [*FLAGS, STABLE_ABI, *(["-DFASTPHOTO_CUDA"] if cuda else [])]
+flags = [*FLAGS, *(["-DFASTPHOTO_CUDA"] if cuda else [])]
 headers = [*sorted(glob.glob("csrc/**/*.h", recursive=True)), "csrc/exported_symbols.map"]
 hidden = ["-Wl,--version-script=csrc/exported_symbols.map"] if sys.platform == "linux" else []
 
@@ -109,7 +109,7 @@ operators = (CUDAExtension if cuda else CppExtension)(
     sources=["csrc/library.cpp", *sorted(glob.glob("csrc/cpu/*.cpp")), *cuda],
     include_dirs=[os.path.abspath("csrc")],
     depends=headers,
-    extra_compile_args={"cxx": flags, "nvcc": ["-O3", STABLE_ABI, "-DUSE_CUDA"]},
+    extra_compile_args={"cxx": [*flags, STABLE_ABI], "nvcc": ["-O3", STABLE_ABI, "-DUSE_CUDA"]},
     extra_link_args=hidden,
     py_limited_api=True,  # links none of Python
 )
