@@ -16,7 +16,7 @@ from fastphoto.photos.read import read_photo
 from fastphoto.photos.write import write_image, write_photo
 from fastphoto.pipeline import transfer
 from fastphoto.reports.contact_sheet import make_contact_sheet
-from fastphoto.runtime.files import output_folder
+from fastphoto.runtime.files import check_folder, output_folder
 
 
 def add_parser(commands: Commands) -> None:
@@ -34,9 +34,11 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run `fastphoto demo`."""
+    pairs = demo_pairs()
     with output_folder(args.output) as folder:
+        check_folder(folder, [*(f"{pair.name}.jpg" for pair in pairs), "contact-sheet.jpg"])
         rows = []
-        for pair in demo_pairs():
+        for pair in pairs:
             result = _transfer_pair(args, pair, folder)
             rows.append([("", Image.open(path)) for path in (pair / "content.jpg", pair / "style.jpg", result)])
         sheet = folder / "contact-sheet.jpg"

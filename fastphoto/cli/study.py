@@ -11,6 +11,7 @@ from fastphoto.cli.options import Commands, folder_output_options, message_optio
 from fastphoto.reports.study import TITLE, make_study
 from fastphoto.reports.study_answers import method_titles, read_answers, scores_of_results
 from fastphoto.reports.study_scores import chart_answers
+from fastphoto.runtime.files import output_folder
 
 
 def add_parser(commands: Commands) -> None:
@@ -52,7 +53,8 @@ def run_make(args: argparse.Namespace) -> None:
     """Run `fastphoto study make`."""
     started = time.perf_counter()
     comparisons = [Path(folder) for folder in args.comparisons]
-    page = make_study(comparisons, Path(args.output), args.seed, args.title, args.introduction)
+    with output_folder(args.output) as folder:
+        page = make_study(comparisons, folder, args.seed, args.title, args.introduction)
     say_written(args, page, started)
 
 
@@ -61,4 +63,6 @@ def run_charts(args: argparse.Namespace) -> None:
     started = time.perf_counter()
     key = Path(args.key)
     answers = read_answers(key, [Path(path) for path in args.answers])
-    say_written(args, chart_answers(answers, Path(args.output), method_titles(key), scores_of_results(key)), started)
+    with output_folder(args.output) as folder:
+        page = chart_answers(answers, folder, method_titles(key), scores_of_results(key))
+    say_written(args, page, started)

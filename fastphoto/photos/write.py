@@ -12,12 +12,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from fastphoto.errors import FileError, InputError, printable, warn
+from fastphoto.errors import InputError, printable, warn
 from fastphoto.photos.colour_profiles import from_srgb
 from fastphoto.photos.formats import SAVE_OPTIONS, SIXTEEN_BIT_FORMATS, WRITE_FORMATS
 from fastphoto.photos.photo import Photo
 from fastphoto.photos.sixteen_bits import can_read_sixteen_bits, encode_sixteen_bits
-from fastphoto.runtime.files import write_file
+from fastphoto.runtime.files import check_target, write_file
 
 
 def to_source_kind(photo: Photo, pixels: Tensor) -> Image.Image | np.ndarray[Any, Any] | Tensor:
@@ -126,26 +126,12 @@ def check_output(path: str | os.PathLike[str], inputs: Iterable[object] = ()) ->
         >>> check_output("result.jpg")
         'JPEG'
     """
+    check_target(path, inputs)
     name = printable(path)
     file_format = WRITE_FORMATS.get(os.path.splitext(name)[1].lower())
-    if os.path.isdir(path):
-        raise FileError(f"{name}: is a folder; give a file name")
     if file_format is None:
         raise InputError(f"{name}: cannot write this kind of file; use one of {', '.join(WRITE_FORMATS)}")
-    folder = os.path.dirname(os.path.realpath(path))
-    if not os.path.isdir(folder):
-        raise FileError(f"{name}: the folder {printable(folder)} does not exist")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise FileError(f"{name}: no permission to write in the folder {printable(folder)}")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise FileError(f"{name}: exists and is not a regular file")
-    if os.path.exists(path) and any(_is_same_file(source, path) for source in inputs):
-        raise InputError(f"{name}: is also an input; write the result to another file")
     return file_format
-
-
-def _is_same_file(source: object, path: str | os.PathLike[str]) -> bool:
-    return isinstance(source, (str, os.PathLike)) and os.path.exists(source) and os.path.samefile(source, path)
 
 
 def _checked(photo: Photo, pixels: Tensor) -> Tensor:

@@ -14,12 +14,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from fastphoto.errors import FileError, InputError, printable
+from fastphoto.errors import InputError, printable
 from fastphoto.photos.photo import Photo
-from fastphoto.photos.write import check_output
 from fastphoto.regions.masks import RegionMasks, marked_map
 from fastphoto.regions.palette import PALETTE
-from fastphoto.runtime.files import write_files
+from fastphoto.runtime.files import check_target, write_files
 
 _USUAL_COLOURS = {
     "sky": "blue",
@@ -132,15 +131,11 @@ def check_targets(
 
     Raises:
         InputError: a file that is also an input, or that exists and may not be overwritten.
-        FileError: a file that cannot be written, see `fastphoto.photos.write.check_output`.
+        FileError: a file that cannot be written, see `fastphoto.runtime.files.check_target`.
     """
     masks, names = [folder / f"{role}_mask.png" for role in roles], folder / "names.json"
-    for path in (*masks, *(folder / f"{role}_overlay.jpg" for role in roles)):
-        check_output(path, inputs)
-    if os.path.lexists(names) and not names.is_file():
-        raise FileError(f"{printable(names)}: exists and is not a regular file; give another folder")
-    if any(path is not None and os.path.exists(path) and names.exists() and names.samefile(path) for path in inputs):
-        raise InputError(f"{printable(names)}: is also an input; give another folder")
+    for path in (*masks, *(folder / f"{role}_overlay.jpg" for role in roles), names):
+        check_target(path, inputs)
     if "style" not in roles and os.path.lexists(stale := folder / "style_mask.png"):
         raise InputError(f"{printable(stale)}: would stay beside the regions of another photo; give another folder")
     existing = next((path for path in (*masks, names) if path.exists()), None)

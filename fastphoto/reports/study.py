@@ -16,7 +16,7 @@ from fastphoto.errors import InputError, printable
 from fastphoto.reports.document import BLANK_IMAGE, ENLARGED_DIALOG, escaped, html_document
 from fastphoto.reports.page_pictures import encode_picture
 from fastphoto.reports.study_json import read_json_object
-from fastphoto.runtime.files import make_folder, write_text
+from fastphoto.runtime.files import check_folder, text_writer, write_files
 
 TITLE = "How real does it look?"
 """Default title of the page."""
@@ -86,16 +86,16 @@ def make_study(
         'study.html'
     """
     pairs = _read_comparisons(comparisons)
+    folder = check_folder(output, ["key.json", "study.html"])
     blind = _hide_names(pairs, seed, image_width)
     contents = [seed, title, introduction, blind.results, blind.pictures]
     study = hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
     titles = {method: name for pair in pairs for method, name in pair.titles.items()}
     key = {"study": study, "title": title, "seed": seed, "methods": titles, "images": blind.key}
     page = _study_page(title, introduction, {"study": study, "results": blind.results, "pictures": blind.pictures})
-    folder = make_folder(output)
     _refuse_other_study(folder / "key.json", study)
-    write_text(folder / "key.json", json.dumps(key, indent=1) + "\n")
-    write_text(folder / "study.html", page)
+    texts = {"key.json": json.dumps(key, indent=1) + "\n", "study.html": page}
+    write_files({folder / name: text_writer(text) for name, text in texts.items()})
     return folder / "study.html"
 
 

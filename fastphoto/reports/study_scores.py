@@ -14,7 +14,7 @@ from fastphoto.reports.study_agreement import ResultScores, add_agreement
 from fastphoto.reports.study_answers import QUESTIONS, Answer, Question
 from fastphoto.reports.study_bar_chart import check_matplotlib, draw_bar_chart
 from fastphoto.reports.study_statistics import RESAMPLES, Score, score
-from fastphoto.runtime.files import make_folder, write_text
+from fastphoto.runtime.files import check_folder, text_writer, write_files
 
 _HEADINGS = {"photorealism": "Photorealism", "faithfulness": "Faithfulness to the style"}
 
@@ -68,11 +68,11 @@ def chart_answers(
 
     methods.sort(key=sort_key)
     shown_titles = {method: (titles or {}).get(method, method) for method in methods}
-    folder = make_folder(output)
-    write_text(folder / "scores.csv", _csv_text(methods, scores))
+    folder = check_folder(output, ["scores.csv", "scores.html"])
     page = _scores_page(answers, shown_titles, scores)
     add_agreement(page, answers, shown_titles, result_scores or {})
-    page.write(folder / "scores.html")
+    texts = {"scores.csv": _csv_text(methods, scores), "scores.html": page.html()}
+    write_files({folder / name: text_writer(text) for name, text in texts.items()})
     return folder / "scores.html"
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from fastphoto.errors import FileError, error_text, printable
+from fastphoto.errors import FileError, InputError, error_text, printable
 
 _Writer = Callable[[BinaryIO], object]
 
@@ -76,7 +76,60 @@ def write_file(path: str | os.PathLike[str], write: _Writer) -> None:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write text as UTF-8, so that the file is complete or untouched; raises FileError if writing fails."""
-    write_file(path, lambda file: file.write(text.encode("utf-8")))
+    write_file(path, text_writer(text))
+
+
+def text_writer(text: str) -> _Writer:
+    """Return the function that writes text as UTF-8, for `write_files`."""
+    return lambda file: file.write(text.encode("utf-8"))
+
+
+def check_target(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> None:
+    """Check, before any work, that a file can be written.
+
+    Args:
+        path: file to be written.
+        inputs: inputs of the work; a path among them must not be the file itself.
+
+    Raises:
+        FileError: the folder does not exist or cannot be written to, or the path is a folder or a device.
+        InputError: the file is one of the inputs.
+
+    Example:
+        >>> check_target("index.html")
+    """
+    name = printable(path)
+    if os.path.isdir(path):
+        raise FileError(f"{name}: is a folder; give the file another name")
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise FileError(f"{name}: the folder {printable(folder)} does not exist")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FileError(f"{name}: no permission to write in the folder {printable(folder)}")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise FileError(f"{name}: exists and is not a regular file")
+    if os.path.exists(path) and any(_is_same_file(source, path) for source in inputs):
+        raise InputError(f"{name}: is also an input; write the result to another file")
+
+
+def check_folder(folder: str | os.PathLike[str], names: Iterable[str], inputs: Iterable[object] = ()) -> Path:
+    """Make a folder of results, and check before any work that its files can be written, see `check_target`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileError: the folder cannot be made, or one of the files cannot be written.
+        InputError: one of the files is an input.
+    """
+    target, sources = make_folder(folder), list(inputs)
+    for name in names:
+        check_target(target / name, sources)
+    return target
+
+
+def _is_same_file(source: object, path: str | os.PathLike[str]) -> bool:
+    return isinstance(source, (str, os.PathLike)) and os.path.exists(source) and os.path.samefile(source, path)
 
 
 def make_folder(folder: str | os.PathLike[str]) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from command_line import run_here, run_process
+from command_line import error_line, run_here, run_process
 from PIL import Image
 
 from fastphoto.photos.demo import demo_pairs
@@ -26,6 +26,13 @@ def test_every_file_is_announced_unless_quiet(tmp_path, capsys):
     assert all(f"wrote {path}" in said for path in tmp_path.iterdir()) and len(list(tmp_path.iterdir())) == 3
     assert run_here(*words, "--quiet") == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_contact_sheet_that_cannot_be_written_is_refused_before_any_transfer(tmp_path, capsys):
+    (tmp_path / "contact-sheet.jpg").mkdir()
+    assert run_here("demo", "-o", tmp_path, "--size", "48") == 2
+    assert "contact-sheet.jpg: is a folder" in error_line(capsys.readouterr().err)
+    assert [path.name for path in tmp_path.iterdir()] == ["contact-sheet.jpg"]
 
 
 def test_a_device_that_does_not_exist_leaves_no_folder(tmp_path, capsys):

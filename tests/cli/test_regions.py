@@ -129,7 +129,7 @@ def test_refused(words, said, folder, capsys):
 def test_a_folder_that_has_the_name_of_an_output_file(folder, capsys):
     (folder / "out" / "names.json").mkdir(parents=True)
     assert run_here("regions", "content.png", "-o", "out", "--overwrite") == 2
-    assert "names.json: exists and is not a regular" in error_line(capsys.readouterr().err)
+    assert "names.json: is a folder" in error_line(capsys.readouterr().err)
     assert [path.name for path in (folder / "out").iterdir()] == ["names.json"]
 
 

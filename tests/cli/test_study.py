@@ -50,6 +50,14 @@ def test_charts(comparison, tmp_path, capsys):
     assert len(page.all("svg")) == 2
 
 
+@pytest.mark.parametrize("name", ["study.html", "key.json"])
+def test_make_writes_both_files_or_none(comparison, tmp_path, capsys, name):
+    (tmp_path / "study" / name).mkdir(parents=True)
+    assert run_here("study", "make", comparison, "-o", tmp_path / "study") == 2
+    assert f"{name}: is a folder" in error_line(capsys.readouterr().err)
+    assert [path.name for path in (tmp_path / "study").iterdir()] == [name]
+
+
 def test_make_refuses_a_folder_without_a_comparison(tmp_path, capsys):
     assert run_here("study", "make", tmp_path, "-o", tmp_path / "study") == 2
     assert "comparison.json: no such file" in error_line(capsys.readouterr().err)

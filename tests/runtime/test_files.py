@@ -20,11 +20,11 @@ from locations import ROOT
 from PIL import Image
 from rendered_photos import day
 
-from fastphoto.errors import FileError
+from fastphoto.errors import FileError, InputError
 from fastphoto.photos.read import read_photo
 from fastphoto.photos.write import write_image, write_photo
 from fastphoto.runtime import files
-from fastphoto.runtime.files import make_folder, output_folder, write_files, write_text
+from fastphoto.runtime.files import check_folder, make_folder, output_folder, write_files, write_text
 
 
 class FullDisk:
@@ -190,3 +190,25 @@ def test_a_folder_that_was_there_stays_when_the_work_fails(tmp_path):
     with pytest.raises(KeyboardInterrupt), output_folder(tmp_path / "old"):
         raise KeyboardInterrupt
     assert (tmp_path / "old").is_dir()
+
+
+# Checks before the work
+
+
+def test_a_checked_folder_is_made_and_empty(tmp_path):
+    assert check_folder(tmp_path / "a" / "b", ["page.html", "data.json"]) == tmp_path / "a" / "b"
+    assert (tmp_path / "a" / "b").is_dir() and not list((tmp_path / "a" / "b").iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no FIFOs in folders")
+def test_what_cannot_be_written_is_refused_by_name(tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "photo.png").write_bytes(b"precious")
+    (tmp_path / "link.html").symlink_to(tmp_path / "photo.png")
+    (tmp_path / "astray.html").symlink_to(tmp_path / "absent" / "page.html")
+    for name, words in (("folder", "is a folder"), ("fifo", "not a regular file"), ("astray.html", "does not exist")):
+        with pytest.raises(FileError, match=f"{name}: .*{words}"):
+            check_folder(tmp_path, ["good.html", name])
+    with pytest.raises(InputError, match="link.html: is also an input"):
+        check_folder(tmp_path, ["good.html", "link.html"], [None, tmp_path / "photo.png"])
