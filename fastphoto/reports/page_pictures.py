@@ -43,7 +43,8 @@ def encode_picture(source: PhotoSource, name: str, width: int) -> EncodedPicture
         image.save(stream, "PNG", optimize=True)
     else:
         kind = "jpeg"
-        image.save(stream, "JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
+        # Not optimised: that takes a hundredth of the bytes away, and Pillow fails at it for pictures of noise.
+        image.save(stream, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     return EncodedPicture(f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}", *image.size)
 
 

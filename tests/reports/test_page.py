@@ -6,6 +6,7 @@ import base64
 import io
 import re
 
+import numpy as np
 import pytest
 from markup import Markup
 from PIL import Image
@@ -114,6 +115,14 @@ def test_pictures_are_no_wider_than_the_page_asks_for():
     page.gallery([("wide", day(60, 240).array, ""), ("narrow", day(240, 60).array, "")])
     assert sizes_of_pictures(page.html()) == [(100, 25), (60, 240)]
     assert [e.attributes.get("width") for e in Markup(page.html()).all("img")] == ["100", "60", None]
+
+
+def test_pictures_of_noise_are_stored_too():
+    """They take more than a byte a pixel, which is the buffer that Pillow gives an optimised JPEG."""
+    noise = np.random.default_rng(0).integers(0, 256, (350, 400, 3), dtype=np.uint8)
+    page = Page("title", "introduction")
+    page.gallery([("noise", noise, "")])
+    assert sizes_of_pictures(page.html()) == [(400, 350)]
 
 
 def test_empty_gallery_adds_nothing():
