@@ -149,15 +149,14 @@ def transfer(
     """
     chosen = preset_settings(preset, **settings)
     device = choose_device(device)
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-        raise InputError(f"seed: must be a whole number from 0 to 2^63 - 1, got {seed!r}")
+    seed = checked_seed(seed)
     if regions is None:
         given = content_mask is not None or style_mask is not None or segmentation_model is not None
         regions = "masks" if given else "auto" if chosen.start == "colour" else "none"
     finder = region_finder(regions, content_mask, style_mask, segmentation_model)
     photo, style_photo = read_photo(content, "content"), read_photo(style, "style")
     pair = prepare_pair(photo, style_photo, content_mask, style_mask, size, chosen.orphans)
-    network = _load_encoder(encoder, weights, device, chosen.precision)
+    network = load_network(encoder, weights, device, chosen.precision)
     network.check([*chosen.content_layers, *chosen.style_layers])
     optimised_size = pair.content.shape[1], pair.content.shape[2]
     check_transfer(optimised_size, len(pair.names), network, chosen, device)
@@ -166,7 +165,7 @@ def transfer(
     warn_of_one_colour(pair)
     check_transfer(optimised_size, len(pair.names), network, chosen, device)  # again: there may be more regions
     with out_of_memory_refused(optimised_size), torch.no_grad(), _convolution_flags(device, chosen.precision):
-        pixels = optimise(pair, photo.pixels, chosen, network, device, seed=int(seed), callback=callback)
+        pixels = optimise(pair, photo.pixels, chosen, network, device, seed=seed, callback=callback)
         pixels = pixels.clamp_(0, 1).cpu()
     return pixels if isinstance(content, Photo) else to_source_kind(photo, pixels)
 
@@ -265,8 +264,15 @@ def invert(
     )
 
 
-def _load_encoder(name: str, weights: Path | None, device: torch.device, precision: str) -> Encoder:
-    """Return the encoder on its device, with activations of the type that the precision names."""
+def checked_seed(seed: Any) -> int:
+    """Return a seed as an int; raises InputError for anything but a whole number from 0 to 2^63 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**63:
+        raise InputError(f"seed: must be a whole number from 0 to 2^63 - 1, got {seed!r}")
+    return int(seed)
+
+
+def load_network(name: str, weights: Path | None, device: torch.device, precision: str) -> Encoder:
+    """Return an encoder on its device, with activations of the type that the precision names."""
     if device.type == "cpu":
         if precision == "bfloat16":
             raise InputError("precision: bfloat16 is for CUDA devices; give auto or float32")

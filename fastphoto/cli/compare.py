@@ -20,8 +20,8 @@ from fastphoto.cli.options import (
 )
 from fastphoto.methods.registry import METHODS
 from fastphoto.photos.read import read_photo
-from fastphoto.reports.comparison import SIZE, check_folder, compare, find_methods
-from fastphoto.runtime.files import output_folder
+from fastphoto.reports.comparison import SIZE, compare, find_methods, written_files
+from fastphoto.runtime.files import check_folder, output_folder
 
 
 def add_parser(commands: Commands) -> None:
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     methods = find_methods(names)
     content, style = read_photo(args.content, "content"), read_photo(args.style, "style")
     with output_folder(args.output), progress_report(args) as report:
-        check_folder(args.output, methods, inputs)
+        check_folder(args.output, written_files(methods), inputs)
         comparison = compare(
             content,
             style,

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from fastphoto.cli.messages import say
 from fastphoto.cli.options import (
     Commands,
     encoder_options,
@@ -15,8 +16,9 @@ from fastphoto.cli.options import (
     progress_report,
     size_options,
 )
-from fastphoto.evaluation.scores import Evaluation, evaluate
-from fastphoto.reports.comparison import SIZE
+from fastphoto.evaluation.scores import PUBLISHED_SIZE, Evaluation, evaluate
+from fastphoto.photos.read import read_photo
+from fastphoto.reports.results import reference_explained
 
 _SCORES = ("stains", "look", "photorealism", "style")
 _MEASURES = ("stains", "look", "invented", "affine", "edges", "SSIM", "contrast", "Gram")
@@ -26,7 +28,7 @@ _GAP = "  "  # between columns
 
 def add_parser(commands: Commands) -> None:
     """Add the command."""
-    size = size_options(SIZE, "long side that all photos are shrunk to")
+    size = size_options(PUBLISHED_SIZE, "long side that all photos are shrunk to")
     parser = commands.add_parser(
         "evaluate",
         parents=[pair_options(), size, encoder_options(), message_options()],
@@ -35,17 +37,20 @@ def add_parser(commands: Commands) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("results", metavar="RESULT", nargs="+", help="result to measure")
     parser.add_argument(
-        "--reference", metavar="FILE", help="result that scores are relative to (default: medians of published results)"
+        "--reference",
+        metavar="FILE",
+        help=f"result that scores are relative to (default: medians of published results at {PUBLISHED_SIZE} pixels)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def run(args: argparse.Namespace) -> None:
     """Run `fastphoto evaluate`."""
+    content, style = read_photo(args.content, "content"), read_photo(args.style, "style")
     with progress_report(args):
         evaluations = evaluate(
-            args.content,
-            args.style,
+            content,
+            style,
             {path: path for path in args.results},
             args.content_mask,
             args.style_mask,
@@ -54,6 +59,9 @@ def run(args: argparse.Namespace) -> None:
             encoder=args.encoder,
             weights=args.weights,
         )
+    sides = [min(args.size, max(photo.size)) for photo in (content, style)]
+    if args.reference is None and set(sides) != {PUBLISHED_SIZE} and not args.quiet:
+        say(f"scores are ratios{reference_explained(sides)}")
     if args.json:
         print(json.dumps({name: asdict(evaluation) for name, evaluation in evaluations.items()}, indent=1))
     else:

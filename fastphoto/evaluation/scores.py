@@ -56,8 +56,11 @@ class Evaluation:
     scores: Scores
 
 
+PUBLISHED_SIZE = 350
+"""Long side in pixels that photos and results were shrunk to for `PUBLISHED`."""
+
 # Medians over the results that Luan et al. (2017) published for 24 of their 60 pairs (1 3 4 5 7 8 9 11 12 13 15 16 17
-# 19 20 21 24 25 28 33 40 47 55 60), read and shrunk to a long side of 350 pixels as `evaluate` does, and measured with
+# 19 20 21 24 25 28 33 40 47 55 60), read and shrunk to `PUBLISHED_SIZE` as `evaluate` does, and measured with
 # the normalised VGG-19 for relu1_1 to relu3_1 and with vgg19-16x for relu4_1 and relu5_1.
 PUBLISHED = Measures(
     stains=3.416, look=3.340, invented=0.2146, affine=2.223, edge=0.6028, ssim=0.4598, contrast=0.4544, gram=0.2779
@@ -142,7 +145,7 @@ def evaluate(
     style_mask: MaskSource = None,
     *,
     reference: PhotoSource | None = None,
-    size: int = 350,
+    size: int = PUBLISHED_SIZE,
     encoder: str = "embedded",
     weights: str | os.PathLike[str] | None = None,
 ) -> dict[str, Evaluation]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -21,15 +21,18 @@ import torch
 from torch import Tensor
 
 from fastphoto.colour.match import monge_kantorovich
+from fastphoto.encoders.encoder import Encoder
 from fastphoto.errors import InputError
 from fastphoto.methods.patch_search import correspondence, warp
 from fastphoto.methods.pitie import pitie_transfer
 from fastphoto.methods.reinhard import reinhard_transfer
 from fastphoto.methods.time_of_day import frames_of_style, time_of_day_transfer
+from fastphoto.optimisation.memory import check_transfer
 from fastphoto.optimisation.presets import preset_settings
 from fastphoto.optimisation.progress import Callback
-from fastphoto.pipeline import transfer
+from fastphoto.pipeline import checked_seed, load_network, transfer
 from fastphoto.regions.pair import PhotoPair
+from fastphoto.runtime.device import choose_device
 
 Recolour = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """A transfer of colour: (content (3, h, w), style (3, h', w'), content masks (R, h, w), style masks (R, h', w')) ->
@@ -155,6 +158,34 @@ def apply_method(
     if matched_frame is not None and method.recolour_with_frame is not None:
         return method.recolour_with_frame(pair.content, pair.style, content_masks, style_masks, matched_frame)
     return method.recolour(pair.content, pair.style, content_masks, style_masks)
+
+
+def check_run(jobs: Iterable[tuple[Method, PhotoPair]], options: RunOptions) -> None:
+    """Check what methods need before the first of them runs: device, seed, encoder with its layers, and memory.
+
+    The encoder's weights are read, and downloaded if they are missing, only if one of the methods is an optimisation.
+
+    Args:
+        jobs: methods, each with a pair that it is to run on.
+        options: options that all of them run with.
+
+    Raises:
+        InputError: options that `fastphoto.transfer` refuses, and a pair that would not fit in memory.
+        FileError: weights that cannot be read, downloaded or verified.
+    """
+    device = choose_device(options.device)
+    checked_seed(options.seed)
+    networks: dict[str, Encoder] = {}  # by precision
+    for method, pair in jobs:
+        if method.preset is None:
+            continue
+        settings = preset_settings(method.preset, **method.settings)
+        precision = settings.precision
+        if precision not in networks:
+            networks[precision] = load_network(options.encoder, options.weights, device, precision)
+        networks[precision].check([*settings.content_layers, *settings.style_layers])
+        size = pair.content.shape[1], pair.content.shape[2]
+        check_transfer(size, len(pair.names) if method.by_region else 1, networks[precision], settings, device)
 
 
 def find_method(name: str) -> Method:

@@ -7,9 +7,10 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -17,13 +18,13 @@ from PIL import Image
 from torch import Tensor
 
 from fastphoto.errors import InputError
-from fastphoto.evaluation.scores import evaluate
-from fastphoto.methods.registry import METHODS, Method, RunOptions, apply_method, find_method
+from fastphoto.evaluation.scores import PUBLISHED_SIZE, evaluate
+from fastphoto.methods.registry import METHODS, Method, RunOptions, apply_method, check_run, find_method
+from fastphoto.ops.library import build_info
 from fastphoto.optimisation.progress import Progress
 from fastphoto.photos.photo import Photo, PhotoSource
 from fastphoto.photos.read import read_photo
 from fastphoto.photos.resize import enlarge, same_aspect
-from fastphoto.photos.write import check_output, write_image
 from fastphoto.regions.masks import MaskSource
 from fastphoto.regions.matching import Orphans
 from fastphoto.regions.pair import PhotoPair, prepare_pair
@@ -36,13 +37,14 @@ from fastphoto.reports.results import (
     SCORES_EXPLAINED,
     TABLE_CAPTION,
     Result,
+    reference_explained,
     result_row,
     scores_note,
 )
 from fastphoto.runtime.device import choose_device
-from fastphoto.runtime.files import make_folder, write_text
+from fastphoto.runtime.files import check_folder, text_writer, write_files
 
-SIZE = 350
+SIZE = PUBLISHED_SIZE
 """Default long side, in pixels, of the photos that methods are compared on: the size at which results are measured."""
 
 MethodCallback = Callable[[str, Progress | None], object]
@@ -57,6 +59,8 @@ class Comparison:
     """Content, style and regions, at the size that all methods worked at."""
     results: Mapping[str, Result]
     """The results by the names of their methods, in the order in which the methods ran."""
+    matched_frame: bool = False
+    """Whether a matched frame was given; only "time-of-day" uses one."""
 
     def write(self, folder: str | os.PathLike[str], inputs: Sequence[object] = ()) -> Path:
         """Write `index.html`, `contact-sheet.jpg`, `comparison.json`, and content, style and each METHOD as PNG files.
@@ -74,13 +78,19 @@ class Comparison:
             InputError: a file to be written is one of the inputs.
             FileError: the folder cannot be made, or a file cannot be written.
         """
-        target = check_folder(folder, self.results, inputs)
-        for name, image in zip(["content", "style", *self.results], self.images(), strict=True):
-            write_image(target / f"{name}.png", image, "PNG", {"optimize": True})
-        write_image(target / "contact-sheet.jpg", make_contact_sheet(self.rows()), "JPEG", {"quality": 92})
-        write_text(target / "comparison.json", json.dumps(self._description(), indent=1, allow_nan=False) + "\n")
-        self._page().write(target / "index.html")
-        return target / "index.html"
+        target = check_folder(folder, written_files(self.results), inputs)
+        sheet = make_contact_sheet(self.rows())
+        description = json.dumps(self._description(), indent=1, allow_nan=False) + "\n"
+        *pictures, sheet_name, description_name, page_name = (target / name for name in written_files(self.results))
+        files: dict[Path, Callable[[BinaryIO], object]] = {
+            path: partial(image.save, format="PNG", optimize=True)
+            for path, image in zip(pictures, self.images(), strict=True)
+        }
+        files[sheet_name] = partial(sheet.save, format="JPEG", quality=92)
+        files[description_name] = text_writer(description)
+        files[page_name] = text_writer(self._page().html())
+        write_files(files)
+        return page_name
 
     def titles(self) -> list[str]:
         """Return the titles of content, style and methods."""
@@ -109,14 +119,14 @@ class Comparison:
         page.table(RESULT_COLUMNS, [result_row(result) for result in results], caption=TABLE_CAPTION)
 
     def _page(self) -> Page:
-        page = Page("Methods side by side", _INTRODUCTION)
+        page = Page("Methods side by side", _introduction(measured_sides(self.pair)))
         titles = self.titles()
         page.viewer(list(zip(titles, self.images(), strict=True)), left="Content", right=titles[2])
         self.add_pictures(page)
         self.add_table(page, by_stains=True)
         for result in self.results.values():
-            settings = result.method.as_dict()
-            page.details(result.method.title, [(name, _setting_text(value)) for name, value in settings.items()])
+            settings = result.settings().items()
+            page.details(result.method.title, [(name, _setting_text(value)) for name, value in settings])
         return page
 
     def _description(self) -> dict[str, Any]:
@@ -128,12 +138,20 @@ class Comparison:
                 "seconds": round(result.seconds, 3),
                 "scores": asdict(result.evaluation.scores),
                 "measures": asdict(result.evaluation.measures),
-                "settings": {key: _json_value(value) for key, value in result.method.as_dict().items()},
+                "settings": {key: _json_value(value) for key, value in result.settings().items()},
             }
             for name, result in self.results.items()
         }
-        size = list(self.pair.content.shape[1:])
-        return {"content": "content.png", "style": "style.png", "size": size, "methods": methods}
+        height, width = self.pair.content.shape[1:]
+        return {
+            "content": "content.png",
+            "style": "style.png",
+            "size": {"width": width, "height": height},
+            "regions": list(self.pair.names),
+            "matched_frame": self.matched_frame,
+            "versions": {"fastphoto": build_info()["version"], "torch": torch.__version__},
+            "methods": methods,
+        }
 
 
 def compare(
@@ -173,13 +191,15 @@ def compare(
         report: callback with the progress of each method; what it returns is ignored.
 
     Returns:
-        The results in the order of `methods`. They are measured at 350 pixels with the embedded encoder, and scored
-        against the medians of the results that Deep Photo Style Transfer published.
+        The results in the order of `methods`. They are measured at 350 pixels, smaller ones at their own size, with the
+        embedded encoder, and scored against the medians of the results that Deep Photo Style Transfer published, which
+        hold at 350 pixels.
 
     Raises:
-        InputError: an unknown method, a matched frame whose aspect is not the style's (within 2 %), and whatever
-            `fastphoto.transfer` and `fastphoto.evaluate` refuse.
-        FileError: a file that cannot be read.
+        InputError: an unknown method, a matched frame that no method uses or whose aspect is not the style's (within
+            2 %), and whatever `fastphoto.transfer` and `fastphoto.evaluate` refuse.
+        FileError: a file that cannot be read, or weights that a method needs and that cannot be loaded. Options and
+            weights are checked before the first method runs; without an optimisation no weights are read.
 
     Example:
         >>> import numpy as np
@@ -194,6 +214,9 @@ def compare(
         PosixPath('comparison/index.html')
     """
     chosen = find_methods(methods)
+    if matched_frame is not None and not any(method.recolour_with_frame for method in chosen.values()):
+        uses = [name for name, method in METHODS.items() if method.recolour_with_frame]
+        raise InputError(f"matched frame: no chosen method uses one; add {' or '.join(uses)}, or leave the frame out")
     content, style = read_photo(content, "content"), read_photo(style, "style")
     pair = prepare_pair(content, style, content_mask, style_mask, size, orphans)
     if content_mask is None and style_mask is None:
@@ -215,7 +238,8 @@ def compare_methods(
 ) -> Comparison:
     """Run methods on a prepared pair, as `compare` does; the methods may be your own."""
     options = RunOptions() if options is None else options
-    choose_device(options.device)  # refuses an unusable device before the first method runs
+    check_run([(method, pair) for method in methods.values()], options)
+    options = replace(options, device=str(choose_device(options.device)))
     pixels, seconds = {}, {}
     for name, method in methods.items():
         callback = None
@@ -226,9 +250,11 @@ def compare_methods(
         pixels[name] = apply_method(method, pair, matched_frame=matched_frame, options=options, callback=callback)
         seconds[name] = time.perf_counter() - started
     evaluations = evaluate(pair.content, pair.style, pixels, *_measured_masks(pair), size=SIZE)
-    return Comparison(
-        pair, {name: Result(methods[name], pixels[name], seconds[name], evaluations[name]) for name in methods}
-    )
+    results = {
+        name: Result(method, pixels[name], seconds[name], evaluations[name], options)
+        for name, method in methods.items()
+    }
+    return Comparison(pair, results, matched_frame is not None)
 
 
 def find_methods(names: Sequence[str] | None = None) -> dict[str, Method]:
@@ -238,15 +264,15 @@ def find_methods(names: Sequence[str] | None = None) -> dict[str, Method]:
     return {name: find_method(name) for name in (METHODS if names is None else names)}
 
 
-def check_folder(folder: str | os.PathLike[str], methods: Iterable[str], inputs: Sequence[object]) -> Path:
-    """Make the folder of a comparison, and check before any work that its files can be written.
+def written_files(methods: Iterable[str]) -> list[str]:
+    """Return the names of the files that the comparison of some methods is written to, the page last."""
+    pictures = [f"{name}.png" for name in ("content", "style", *methods)]
+    return [*pictures, "contact-sheet.jpg", "comparison.json", "index.html"]
 
-    Raises FileError for a folder that cannot be made or written, InputError for a file that is one of the inputs.
-    """
-    target = make_folder(folder)
-    for name in ["content.png", "style.png", "contact-sheet.jpg", *(f"{method}.png" for method in methods)]:
-        check_output(target / name, inputs)
-    return target
+
+def measured_sides(pair: PhotoPair) -> list[int]:
+    """Return the long sides in pixels that the results and the style of a pair are measured at."""
+    return [min(SIZE, max(photo.shape[1:])) for photo in (pair.content, pair.style)]
 
 
 def _frame_pixels(frame: Photo, style: Photo, pair: PhotoPair) -> Tensor:
@@ -287,11 +313,11 @@ def _measured_masks(pair: PhotoPair) -> tuple[_Masks, _Masks]:
     return content, style
 
 
-_INTRODUCTION = (
-    "This page compares methods that give one photo, the content, the look of another photo, the style. Scores are "
-    "ratios: lower is better, and 1.00 is the median of the results that Deep Photo Style Transfer published. "
-    f"{SCORES_EXPLAINED}"
-)
+def _introduction(long_sides: Iterable[int]) -> str:
+    return (
+        "This page compares methods that give one photo, the content, the look of another photo, the style. Scores are "
+        f"ratios: lower is better{reference_explained(long_sides)} {SCORES_EXPLAINED}"
+    )
 
 
 def _json_value(value: Any) -> Any:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
-from fastphoto.evaluation.scores import Evaluation
-from fastphoto.methods.registry import Method
+from fastphoto.errors import printable
+from fastphoto.evaluation.scores import PUBLISHED_SIZE, Evaluation
+from fastphoto.methods.registry import Method, RunOptions
 from fastphoto.reports.page_tables import Cell, Column
 
 
@@ -19,6 +23,17 @@ class Result:
     pixels: Tensor  # (3, h, w), sRGB in [0, 1]
     seconds: float  # running time of the method, without reading photos and without measuring
     evaluation: Evaluation
+    options: RunOptions  # that the method ran with; the device is that which "auto" was
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that the result depends on beside the photos, by name; transfers of colour ignore the options."""
+        described = self.method.as_dict()
+        if self.method.preset is not None:
+            described |= {"encoder": self.options.encoder, "device": str(self.options.device)}
+            described["seed"] = self.options.seed
+            if self.options.weights is not None:
+                described["weights"] = printable(os.path.basename(self.options.weights))
+        return described
 
 
 RESULT_COLUMNS = (
@@ -50,6 +65,27 @@ SCORES_EXPLAINED = (
     "and local contrast of the regions are from the style's. A low style score can be bought with stains, so it says "
     "nothing of quality by itself: of two results, that with the nearer Gram matrices was mostly the worse photograph."
 )
+
+
+def reference_explained(long_sides: Iterable[int]) -> str:
+    """Say what a score of 1.00 is, in words that go on after "Scores are ratios: lower is better".
+
+    Args:
+        long_sides: long sides in pixels that the photos were measured at; the published results were at 350.
+
+    Example:
+        >>> reference_explained([350, 350])
+        ', and 1.00 is the median of the results that Deep Photo Style Transfer published.'
+    """
+    median = "1.00 is the median of the results that Deep Photo Style Transfer published"
+    least, most = min(sides := list(long_sides)), max(sides)
+    if least == most == PUBLISHED_SIZE:
+        return f", and {median}."
+    measured = f"{least} to {most}" if least < most else f"{least}"
+    return (
+        f". They were measured at {measured} pixels, so compare them with one another alone: {median} only at "
+        f"{PUBLISHED_SIZE} pixels."
+    )
 
 
 def result_row(result: Result) -> list[Cell]:

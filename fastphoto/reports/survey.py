@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fastphoto.errors import InputError
-from fastphoto.methods.registry import RunOptions
+from fastphoto.methods.registry import RunOptions, check_run
 from fastphoto.photos.demo import demo_pairs
 from fastphoto.photos.read import read_photo
 from fastphoto.photos.write import write_image
 from fastphoto.regions.pair import PhotoPair, prepare_pair
-from fastphoto.reports.comparison import MethodCallback, compare_methods
+from fastphoto.reports.comparison import MethodCallback, compare_methods, measured_sides
 from fastphoto.reports.contact_sheet import make_contact_sheet
 from fastphoto.reports.page import Page
-from fastphoto.reports.results import SCORES_EXPLAINED
+from fastphoto.reports.results import SCORES_EXPLAINED, reference_explained
 from fastphoto.reports.survey_figures import FIGURES, PairChoice
-from fastphoto.runtime.files import make_folder
+from fastphoto.runtime.files import check_folder
 
 SIZE = 200
 """Default long side of the photos, in pixels."""
@@ -45,7 +45,7 @@ def make_survey(
 
     Raises:
         InputError: an unknown figure, or options and sizes that cannot be used.
-        FileError: a file that cannot be written.
+        FileError: a file that cannot be written, or weights that cannot be read. All is checked before any method runs.
 
     Example:
         >>> make_survey("survey", ["lambda", "methods"], size=350)  # doctest: +SKIP
@@ -54,9 +54,13 @@ def make_survey(
     names = list(FIGURES) if figures is None else list(figures)
     if unknown := [name for name in names if name not in FIGURES]:
         raise InputError(f"figure {unknown[0]!r}: unknown; give some of {', '.join(FIGURES)}")
-    target = make_folder(folder)
+    target = check_folder(folder, [*(f"{name}.jpg" for name in names), "index.html"])
     pairs = _prepared_pairs(size)
-    page = Page("Photo style transfer: the survey's figures", _INTRODUCTION)
+    figures_of_pairs = [(FIGURES[name], pair) for name in names for pair in pairs[FIGURES[name].pairs]]
+    jobs = [(method, pair) for figure, pair in figures_of_pairs for method in figure.methods.values()]
+    check_run(jobs, options or RunOptions())
+    sides = {side for _, pair in figures_of_pairs for side in measured_sides(pair)}
+    page = Page("Photo style transfer: the survey's figures", _introduction(sides))
     for name in names:
         figure = FIGURES[name]
         page.section(figure.title, figure.text)
@@ -94,13 +98,14 @@ def _with_figure(report: MethodCallback, figure: str) -> MethodCallback:
     return lambda method, progress: report(f"{figure}/{method}", progress)
 
 
-_INTRODUCTION = (
-    "This page shows figures of the literature on photo style transfer, made again by one program on the same photos. "
-    "Every method is either an optimisation with its own losses, start image and schedule, or a colour transfer.\n\n"
-    "Scores are ratios: lower is better. At 350 pixels, 1.00 is the median of the results that Deep Photo Style "
-    "Transfer published; at other sizes, scores can only be compared with one another. "
-    f"{SCORES_EXPLAINED}"
-)
+def _introduction(long_sides: Iterable[int]) -> str:
+    return (
+        "This page shows figures of the literature on photo style transfer, made again by one program on the same "
+        "photos. Every method is either an optimisation with its own losses, start image and schedule, or a colour "
+        f"transfer.\n\nScores are ratios: lower is better{reference_explained(long_sides)} {SCORES_EXPLAINED}"
+    )
+
+
 _CREDITS = (
     "Lake Sherburne, Beacon Street at sunset, and hikers on a dune: Budgie Desktop Developers, CC0 1.0. Picos de "
     "Europa: Aitzol Berasategi, 2018, CC BY 4.0; scaled, and recoloured in the results."
