@@ -129,8 +129,7 @@ def _find(args: argparse.Namespace, sides: Sequence[Side], photos: Sequence[Phot
         *masks,
         regions="masks" if drawn else args.regions or "auto",
         segmentation_model=args.segmentation_model,
-        # At the full size of the photos, drawn regions keep their borders.
-        size=max(side for photo in photos for side in photo.size) if drawn else args.size,
+        size=args.size,
         orphans=args.orphans,
         device=args.device,
     )

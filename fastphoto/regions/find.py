@@ -122,7 +122,7 @@ def find_regions(
             makes each photo one region.
         segmentation_model: network for regions="semantic": a Hugging Face Hub name or a local folder. None: the default
             model.
-        size: long side in pixels at which regions are found, at least 16.
+        size: long side in pixels at which regions are found, at least 16. Given masks keep the photos' own size.
         orphans: treatment of content regions that the style lacks, "merge", "drop" or "error"; see
             `fastphoto.regions.match_regions`.
         device: device that the segmentation network runs on: "auto", "cpu", "cuda", "cuda:1", ...
@@ -152,6 +152,8 @@ def find_regions(
             raise InputError(f"{photo.name}: alpha hides all of the photo; there is nothing to find regions in")
     if style is None and style_mask is None and content_mask is not None:
         content_mask = style_mask = read_masks(content_mask, content_photo.size)  # once, so that warnings come once
+    if regions == "masks":  # at the photos' own size, masks keep their borders and their smallest regions
+        size = max(content_photo.size + style_photo.size)
     pair = finder(prepare_pair(content_photo, style_photo, content_mask, style_mask, size, orphans), device)
     if style is None:
         pair = replace(pair, style_masks=pair.content_masks)

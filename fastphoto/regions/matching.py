@@ -13,6 +13,7 @@ from fastphoto.errors import InputError, warn
 from fastphoto.regions.masks import RegionMasks
 from fastphoto.regions.merging import merge_regions
 from fastphoto.regions.palette import MINIMUM_SHARE
+from fastphoto.regions.resizing import visible_masks
 
 Orphans = Literal["merge", "global", "drop", "error"]
 """Treatment of orphans, content regions that the style lacks; see `match_regions`."""
@@ -33,7 +34,7 @@ class MatchedRegions:
 
 @dataclass(frozen=True, eq=False)
 class _PhotoRegions:
-    """The regions of one of the two photos, with the share of the photo that each covers."""
+    """The regions of one of the two photos, with the share of its visible pixels that each covers."""
 
     masks: Tensor  # (R, H, W)
     row: Mapping[str, int]  # name -> index into masks, in the order of the masks
@@ -41,12 +42,14 @@ class _PhotoRegions:
     minimum_share: float  # a smaller region counts as absent
 
     @staticmethod
-    def of(regions: RegionMasks, minimum_share: float) -> _PhotoRegions:
+    def of(regions: RegionMasks, minimum_share: float, alpha: Tensor | None) -> _PhotoRegions:
+        visible = visible_masks(torch.ones_like(regions.masks[:1]), alpha).sum()
+        shares = visible_masks(regions.masks, alpha).sum((1, 2)) / visible
         return _PhotoRegions(
             regions.masks,
             {name: row for row, name in enumerate(regions.names)},
-            dict(zip(regions.names, regions.masks.mean((1, 2)).tolist(), strict=True)),
-            max(minimum_share, 1 / regions.masks[0].numel()),
+            dict(zip(regions.names, shares.clamp(max=1).tolist(), strict=True)),
+            max(minimum_share, 1 / float(visible)),
         )
 
     @property
@@ -71,6 +74,8 @@ def match_regions(
     style_pixels: Tensor,
     orphans: Orphans = "merge",
     minimum_share: float = MINIMUM_SHARE,
+    content_alpha: Tensor | None = None,
+    style_alpha: Tensor | None = None,
 ) -> MatchedRegions:
     """Pair the regions of content and style by name.
 
@@ -87,7 +92,10 @@ def match_regions(
             "merge" adds its pixels to the shared region nearest in colour and position, and without any shared region
             makes the whole photo one region "all"; "global" gives it the whole style photo as its style; "drop" leaves
             its pixels without a region; "error" raises InputError.
-        minimum_share: share of a photo's pixels, in [0, 1]; a smaller region counts as absent.
+        minimum_share: share of a photo's visible pixels, in [0, 1]; a smaller region counts as absent.
+        content_alpha: alpha of the content, (H', W'), in [0, 1], of any size. None: nothing is hidden. What it hides
+            counts for no share, except in a region that it hides completely.
+        style_alpha: the same for the style.
 
     Returns:
         The matched regions, none of them empty. Their masks may share memory with `content` and `style`.
@@ -108,7 +116,8 @@ def match_regions(
     content, style = _named_alike(content, style)
     if len(content.names) == len(style.names) == 1 and (_is_whole(content) or _is_whole(style)):
         return _matched_whole(content, style)
-    in_content, in_style = _PhotoRegions.of(content, minimum_share), _PhotoRegions.of(style, minimum_share)
+    in_content = _PhotoRegions.of(content, minimum_share, content_alpha)
+    in_style = _PhotoRegions.of(style, minimum_share, style_alpha)
     shared = [name for name in in_content.large if name in in_style.large]
     orphan_names = tuple(name for name in in_content.large if name not in in_style.large)
     if orphan_names and orphans == "error":

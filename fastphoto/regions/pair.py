@@ -76,7 +76,15 @@ def prepare_pair(
             ("style", style, style_mask, style_pixels, content),
         )
     )
-    matched = match_regions(content_regions, style_regions, content_pixels, style_pixels, orphans)
+    matched = match_regions(
+        content_regions,
+        style_regions,
+        content_pixels,
+        style_pixels,
+        orphans,
+        content_alpha=content.alpha,
+        style_alpha=style.alpha,
+    )
     return PhotoPair(
         content_pixels,
         style_pixels,

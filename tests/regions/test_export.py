@@ -67,6 +67,11 @@ def written_masks(role: str, size: tuple[int, ...]) -> dict[str, Tensor]:
     return dict(zip(regions.names, regions.masks, strict=True))
 
 
+def agreement(found: Tensor, again: Tensor) -> float:
+    """The share of pixels in which masks that were found twice agree: rounding decides those between two regions."""
+    return float((found == again).float().mean())
+
+
 # Pictures
 
 
@@ -148,7 +153,7 @@ def test_regions_that_two_photos_share_are_written(folder):
     for role, regions in zip(("content", "style"), found, strict=True):
         masks = written_masks(role, regions.masks.shape[1:])
         for colour, mask in zip(names, regions.masks, strict=True):
-            assert torch.equal(masks[colour], mask), (role, colour)
+            assert agreement(masks[colour], mask) > 0.999, (role, colour)
         Image.open(f"out/{role}_overlay.jpg").load()
 
 
@@ -201,6 +206,33 @@ def test_what_alpha_hides_is_transparent_in_the_mask(folder):
     assert float(covered[:, :60].sum()) == 0 and float(covered[:, 60:].sum()) == 120 * 100
 
 
+@pytest.mark.parametrize(
+    "visible, kept",
+    [
+        # Nine pixels are less than a two-thousandth of the photo, but not of what shows of it.
+        pytest.param((slice(20, 80), slice(20, 80)), True, id="cut out"),
+        pytest.param((slice(0, 120), slice(32, 160)), False, id="all but two pixels of it hidden"),
+    ],
+)
+def test_written_masks_give_the_regions_that_they_were_written_from(folder, visible, kept):
+    region_map = CONTENT.region_map.copy()
+    region_map[30:33, 30:33] = 2
+    if not kept:
+        region_map[30:60, 30:33] = 2
+        region_map[32:60, 32] = 1
+    alpha = np.zeros((120, 160), np.uint8)
+    alpha[visible] = 255
+    Image.fromarray(np.dstack([CONTENT.array, alpha])).save("content.png")
+    Image.fromarray(region_map.astype(np.uint8) * 40).save("content_mask.png")
+    assert run("content.png", *MASKS[:2]) == 0
+    first = written_masks("content", (120, 160))
+    assert len(first) == (3 if kept else 2)
+    pair = fastphoto.prepare_pair(*[read_photo("content.png")] * 2, *["out/content_mask.png"] * 2, size=160)
+    assert set(pair.names) == set(first)
+    for name, mask in zip(pair.names, pair.content_masks, strict=True):
+        assert torch.equal(mask, first[name]), name
+
+
 def test_strokes_are_grown_in_their_colours(folder):
     assert run("content.png", "style.png", *STROKES) == 0
     assert written_names() == {"red": "red", "purple": "purple"}
@@ -214,7 +246,7 @@ def test_strokes_of_one_photo_are_grown_at_its_own_size(folder):
     grown = fastphoto.grow_scribbles(CONTENT.pixels, read_masks("content_strokes.png", (120, 160)))
     masks = written_masks("content", (120, 160))
     assert tuple(masks) == grown.names == ("red", "purple")
-    assert torch.equal(torch.stack(list(masks.values())), grown.masks)
+    assert agreement(torch.stack(list(masks.values())), grown.masks) > 0.999
 
 
 # Files that exist

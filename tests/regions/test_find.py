@@ -19,6 +19,8 @@ from fastphoto.regions.pair import PhotoPair, prepare_pair
 
 CONTENT, STYLE = day(120, 160), dusk(140, 120)
 CPU = torch.device("cpu")
+# Each step adds the rounding of float32 sums, 1e-6 of its length, and the next ones lead it on; a quarter of a level.
+AFTER_FEW_STEPS = {"atol": 1e-3, "rtol": 0}
 
 
 @pytest.fixture
@@ -125,7 +127,8 @@ def test_masks_have_the_photos_own_sizes_and_the_same_names():
 def test_a_transfer_with_the_masks_is_that_with_the_source():
     masks = find_regions(MOUNTAINS, DESERT)
     by_masks = fastphoto.transfer(MOUNTAINS, DESERT, *masks, steps=4)
-    assert torch.equal(by_masks, fastphoto.transfer(MOUNTAINS, DESERT, regions="auto", steps=4))
+    by_source = fastphoto.transfer(MOUNTAINS, DESERT, regions="auto", steps=4)
+    torch.testing.assert_close(by_masks, by_source, **AFTER_FEW_STEPS)
     assert not torch.equal(by_masks, fastphoto.transfer(MOUNTAINS, DESERT, regions="none", steps=4))
 
 
@@ -164,6 +167,15 @@ def test_given_masks_are_matched():
     assert torch.equal(content.masks, CONTENT.masks)
 
 
+def test_given_masks_keep_their_smallest_regions_whatever_the_size():
+    """Four pixels of a large photo are less than one at the size at which regions are found."""
+    small = CONTENT.region_map.copy()
+    small[60:64, 70:74] = 2  # 16 pixels, of which 10 would be a two-thousandth of the photo
+    content, _ = find_regions(CONTENT.pixels, content_mask=small, regions="masks", size=40)
+    assert content.names == ("0", "1", "2")
+    assert torch.equal(content.masks.argmax(0), torch.from_numpy(small).long())
+
+
 def test_a_mask_of_one_photo_warns_once():
     small = np.ascontiguousarray(CONTENT.mask_picture[::2, ::2])
     with pytest.warns(FastPhotoWarning) as caught:
@@ -197,4 +209,5 @@ def test_a_region_that_alpha_hides_is_that_of_a_transfer():
     for name, mask in zip((SKY, "green"), STYLE.masks, strict=True):
         assert torch.equal(style.masks[style.names.index(name)], mask), name
     direct = fastphoto.transfer(CONTENT.pixels, photo, CONTENT.mask_picture, STYLE.mask_picture, steps=3)
-    assert torch.equal(fastphoto.transfer(CONTENT.pixels, photo, content, style, steps=3), direct)
+    by_masks = fastphoto.transfer(CONTENT.pixels, photo, content, style, steps=3)
+    torch.testing.assert_close(by_masks, direct, **AFTER_FEW_STEPS)
