@@ -20,7 +20,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
@@ -37,10 +37,11 @@ from fastphoto.methods import METHODS, Method, apply_method
 from fastphoto.methods.ablations import QUESTIONS
 from fastphoto.photos.photo import MINIMUM_SIDE
 from fastphoto.photos.read import read_photo
-from fastphoto.photos.resize import enlarge, fit_size
+from fastphoto.photos.resize import enlarge, fit_size, same_aspect
 from fastphoto.regions.masks import region_map
 from fastphoto.regions.matching import Orphans
 from fastphoto.regions.pair import PhotoPair, prepare_pair
+from fastphoto.runtime.files import check_folder, check_target, write_text
 
 Row = dict[str, Any]
 """The "scores" and "measures" of one result, each by name, and its "seconds"."""
@@ -62,13 +63,15 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"--only: {', '.join(unknown)} unknown; give some of {', '.join(known)}")
     sizes = {folder: result_size(folder, options.size) for folder in pair_folders(options.pairs)}
     jobs = []
-    for name in names:
+    for name in known:  # those of other runs too: a table of both would mix sizes
         for folder, size in sizes.items():
             result = options.out / name / f"{folder.name}.png"
             if is_done(result):
                 check_size(result, size, options.size)
-            else:
+            elif name in names:
                 jobs.append((name, folder, result, options.size))
+    for _, _, result, _ in jobs:
+        check_folder(result.parent, [result.name, result.with_suffix(".json").name])
     os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that start now
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
         for _ in tqdm(pool.map(_make, jobs), total=len(jobs)):
@@ -82,7 +85,6 @@ def _make(job: tuple[str, Path, Path, int]) -> None:
     started = time.process_time()
     result = apply_method(candidates()[name], pair)
     seconds = time.process_time() - started
-    file.parent.mkdir(parents=True, exist_ok=True)
     pixels = result.mul(255).round().byte().permute(1, 2, 0).numpy()
     Image.fromarray(pixels).save(file)
     file.with_suffix(".json").write_text(json.dumps({"seconds": seconds}))  # last: it marks the result as complete
@@ -90,6 +92,8 @@ def _make(job: tuple[str, Path, Path, int]) -> None:
 
 def table(options: argparse.Namespace) -> None:
     """Score results, and print them as a table."""
+    if options.json:
+        check_target(options.json, options.out.glob("**/*.json"))
     encoders = [load_encoder(*judge.split("=", 1)) for judge in options.judge] or [load_encoder("embedded")]
     known = candidates()
     rows: dict[str, dict[str, Row]] = {name: {} for name in known}
@@ -107,7 +111,7 @@ def table(options: argparse.Namespace) -> None:
     for name, by_pair in rows.items():
         print(_line(f"{known[name].title} (`{name}`)", list(by_pair.values())))
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1))
+        write_text(options.json, json.dumps(rows, indent=1) + "\n")
 
 
 def _judged(folder: Path, results: Mapping[str, Path], size: int, encoders: Sequence[Encoder]) -> dict[str, Row]:
@@ -122,7 +126,12 @@ def _judged(folder: Path, results: Mapping[str, Path], size: int, encoders: Sequ
     def measured(file: Path) -> Measures:
         return reference_pair.measure(enlarge(read_photo(file).pixels, reference_pair.size))
 
-    reference = measured(folder / "published.png")
+    published = folder / "published.png"
+    size_of_published = read_photo(published).size
+    if not same_aspect(size_of_published, reference_pair.size):
+        (height, width), (own_height, own_width) = size_of_published, reference_pair.size
+        raise InputError(f"{published}: {width}x{height} pixels do not fit the content's {own_width}x{own_height}")
+    reference = measured(published)
     rows = {}
     for name, file in results.items():
         check_size(file, reference_pair.size, size)
@@ -226,7 +235,7 @@ def main() -> None:
     options = _parser().parse_args()
     try:
         options.action(options)
-    except (FastPhotoError, OSError) as error:
+    except (FastPhotoError, OSError, BrokenExecutor) as error:  # broken: a worker was killed, say for its memory
         print(f"score_methods: {error}", file=sys.stderr)
         raise SystemExit(2) from error
 

@@ -186,6 +186,39 @@ def test_results_of_different_sizes_in_one_folder_are_refused(call, pairs, tmp_p
     assert f"{METHOD}/{other}.png: 40x30 pixels, but --size 32 makes 32x24; give the --size" in line
 
 
+def test_results_of_another_size_by_another_method_are_refused_before_any_work(call, pairs, tmp_path, capsys):
+    write_result(tmp_path / "pitie" / "2.png", 30, 40)
+    line = refused(call, capsys, "run", "--pairs", pairs, "-o", tmp_path, "--only", METHOD, "--size", SIZE)
+    assert "pitie/2.png: 40x30 pixels, but --size 32 makes 32x24" in line
+    assert not (tmp_path / METHOD).exists()
+
+
+def test_a_published_result_of_another_aspect_is_refused(call, pairs, tmp_path, capsys):
+    write_results(tmp_path, pairs)
+    Image.new("RGB", (36, 48)).save(pairs / "2" / "published.png")
+    line = refused(call, capsys, "table", tmp_path, "--pairs", pairs, "--size", SIZE)
+    assert "published.png: 36x48 pixels do not fit the content's 32x24" in line
+
+
+def test_results_that_cannot_be_written_are_refused_before_any_work(call, pairs, tmp_path, capsys):
+    (tmp_path / "taken").write_text("mine")
+    (tmp_path / "new" / METHOD / "10.png").mkdir(parents=True)
+    words = ["run", "--pairs", pairs, "--only", METHOD, "--size", SIZE, "-o"]
+    assert f"taken/{METHOD}: cannot be made" in refused(call, capsys, *words, tmp_path / "taken")
+    assert "10.png: is a folder" in refused(call, capsys, *words, tmp_path / "new")
+    assert not (tmp_path / "new" / METHOD / "2.png").exists(), "a method ran before"
+
+
+@pytest.mark.parametrize("name", ["folder", "nowhere/all.json", f"{METHOD}/2.json"])
+def test_a_file_of_scores_that_cannot_be_written_is_refused_before_any_work(call, pairs, tmp_path, capsys, name):
+    write_results(tmp_path, pairs)
+    (tmp_path / "folder").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.glob(f"{METHOD}/*")}
+    words = ["table", tmp_path, "--pairs", pairs, "--size", SIZE, "--judge", "vgg19=absent", "--json", tmp_path / name]
+    assert f"{tmp_path / name}: " in refused(call, capsys, *words), "the judge was read before"
+    assert {path: path.read_bytes() for path in tmp_path.glob(f"{METHOD}/*")} == before
+
+
 @pytest.mark.parametrize(
     ("judge", "message"),
     [
