@@ -22,7 +22,8 @@ def test_it_is_a_transfer_with_the_preset_inversion(photos):
     options = {"preset": "inversion", "content_layers": "relu2_1", "steps": 30, "size": 350}
     transferred = fastphoto.transfer(photos["content"], photos["style"], **options)
     assert np.asarray(inverted).shape == (48, 64, 3)
-    np.testing.assert_array_equal(np.asarray(inverted), np.asarray(transferred))
+    # The rounding of float32 sums may move a value to the next level.
+    np.testing.assert_allclose(np.asarray(inverted, int), np.asarray(transferred, int), rtol=0, atol=1)
 
 
 def test_an_unknown_layer(photos, tmp_path, capsys):

@@ -177,7 +177,8 @@ def test_images_of_regions_are_those_that_are_blended():
     images = recolour_regions(content.muted, style.muted, masks, style.masks)
     assert images.shape == (2, 3, 48, 64) and images.min() > 0 and images.max() < 1
     blended = match_colours(content.muted, style.muted, masks, style.masks)
-    torch.testing.assert_close((images * masks[:, None]).sum(0), blended, atol=1e-6, rtol=0)
+    # Steep curves of tones amplify the rounding of float32.
+    torch.testing.assert_close((images * masks[:, None]).sum(0), blended, atol=1e-5, rtol=0)
 
 
 def test_the_image_of_a_region_does_not_depend_on_the_others():
@@ -185,7 +186,8 @@ def test_the_image_of_a_region_does_not_depend_on_the_others():
     together = recolour_regions(content.pixels, style.pixels, content.masks, style.masks)
     for r in (0, 1):
         alone = recolour_regions(content.pixels, style.pixels, content.masks[r : r + 1], style.masks[r : r + 1])
-        assert torch.equal(alone[0], together[r])
+        # Steep curves of tones amplify the rounding of float32.
+        torch.testing.assert_close(alone[0], together[r], atol=1e-5, rtol=0)
     assert together.min() >= 0 and together.max() <= 1
 
 

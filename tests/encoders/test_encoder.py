@@ -92,14 +92,15 @@ def test_only_requested_layers_are_returned():
     some = encoder(image, ("relu2_1", "relu1_1", "relu2_1"))
     assert list(some) == ["relu1_1", "relu2_1"]
     for layer, activation in some.items():
-        assert torch.equal(activation, every[layer]), layer
+        assert (activation - every[layer]).abs().max() < 1e-5 * every[layer].abs().max(), layer
 
 
 def test_layers_beyond_the_deepest_requested_one_are_not_computed():
     encoder = Encoder(random_weights())
     expected = encoder(day().pixels, ("relu2_2",))["relu2_2"]
     encoder.conv3_1_weight = torch.zeros(1, 1, 3, 3)  # would raise
-    assert torch.equal(encoder(day().pixels, ("relu2_2",))["relu2_2"], expected)
+    again = encoder(day().pixels, ("relu2_2",))["relu2_2"]
+    assert (again - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
 def test_a_batch_gives_what_its_images_give():

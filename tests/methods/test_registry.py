@@ -62,6 +62,15 @@ def painted(photo: Photo, colour: Sequence[float]) -> Photo:
     return replace(photo, pixels=torch.where(photo.alpha > 0, photo.pixels, torch.tensor(colour)[:, None, None]))
 
 
+def assert_same_result(got: Tensor, expected: Tensor) -> None:
+    """Compare the results of one method in a few steps, whose photos or masks came by another way.
+
+    Steps amplify the rounding of float32 sums: sums that are wrong by one last digit move a few pixels by 1e-3, about
+    a quarter of a level of 8 bits. Other photos or masks would move all of them by more than a level.
+    """
+    torch.testing.assert_close(got, expected, atol=5e-3, rtol=0)
+
+
 def half_hidden(name: str) -> tuple[Photo, Photo]:
     """Content and style of which only the 20 columns at the left show."""
     photos = (read_photo(photo.array, name) for photo in (CONTENT, STYLE))
@@ -116,7 +125,7 @@ def test_global_presets_take_what_alpha_shows_as_their_region(name):
     masks = [{"photo": alpha[0]} for alpha in (pair.content_alpha, pair.style_alpha)]
     preset = PRESET_OF[name]
     expected = fastphoto.transfer(CONTENT.pixels, STYLE.pixels, *masks, preset=preset, steps=STEPS[preset])
-    assert torch.equal(apply_method(quick(name), pair), expected)
+    assert_same_result(apply_method(quick(name), pair), expected)
 
 
 def test_fastphoto_is_the_first_method_and_titles_differ():
@@ -141,7 +150,7 @@ def test_presets_give_what_transfer_gives(name):
     expected = fastphoto.transfer(CONTENT.pixels, STYLE.pixels, *masks, preset=preset, steps=STEPS[preset])
     photos = read_photo(CONTENT.array), read_photo(STYLE.array)
     pair = prepare_pair(*photos, CONTENT.mask_picture, STYLE.mask_picture, 60)
-    assert torch.equal(apply_method(quick(name), pair), expected)
+    assert_same_result(apply_method(quick(name), pair), expected)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +160,10 @@ def test_transfers_of_colour_are_those_named(name, recolour):
     ones = [torch.ones(1, *photo.pixels.shape[1:]) for photo in (CONTENT, STYLE)]
     whole = recolour(CONTENT.pixels, STYLE.pixels, *ones)
     by_region = recolour(CONTENT.pixels, STYLE.pixels, CONTENT.masks, STYLE.masks)
-    torch.testing.assert_close(result_of(name), whole, rtol=0, atol=1e-6)  # float64, rounded to float32
-    torch.testing.assert_close(result_of(f"{name}-regions"), by_region, rtol=0, atol=1e-6)
+    # Reinhard's is linear. Pitié's quantiles amplify sums that are wrong by one last digit to 1e-3.
+    tolerance = {"atol": 1e-6 if name == "reinhard" else 5e-3, "rtol": 0}
+    torch.testing.assert_close(result_of(name), whole, **tolerance)
+    torch.testing.assert_close(result_of(f"{name}-regions"), by_region, **tolerance)
 
 
 def kantorovich_map(content: np.ndarray, style: np.ndarray) -> np.ndarray:

@@ -72,8 +72,8 @@ def test_where_colours_are_does_not_count_within_a_region_but_between_regions():
     masks[0, 22:], masks[1, :22] = 0, 0  # borders as straight as a mirror needs
     masks[0, :22], masks[1, 22:] = 1, 1
     loss = LookLoss(style.pixels, masks, masks)
-    assert float(loss(style.pixels)) == 0
-    assert float(loss(mirrored)) < 1e-6
+    # Quantiles of colours up to 100 round by 1e-5 in float32, which is squared.
+    assert float(loss(style.pixels)) < 1e-6 and float(loss(mirrored)) < 1e-6
     assert float(loss(upside_down)) > 0.5
 
 
@@ -86,7 +86,7 @@ def test_regions_count_by_their_area():
     assert float(part(photo)) == pytest.approx(float(alone(photo[:, :, :10].contiguous())) / 5, rel=1e-6)
     changed = photo.clone()
     changed[:, :, 10:] = 0.5
-    assert float(part(changed)) == float(part(photo)), "pixels outside of all regions count"
+    assert float(part(changed)) == pytest.approx(float(part(photo)), rel=1e-12), "pixels outside of all regions count"
 
 
 def test_colours_that_move_to_the_styles_lower_it():

@@ -19,8 +19,8 @@ from fastphoto.regions.pair import PhotoPair, prepare_pair
 
 CONTENT, STYLE = day(120, 160), dusk(140, 120)
 CPU = torch.device("cpu")
-# Each step adds the rounding of float32 sums, 1e-6 of its length, and the next ones lead it on; a quarter of a level.
-AFTER_FEW_STEPS = {"atol": 1e-3, "rtol": 0}
+# Steps amplify the rounding of float32 sums: sums that are wrong by one last digit move a few pixels by 1e-3.
+AFTER_FEW_STEPS = {"atol": 5e-3, "rtol": 0}
 
 
 @pytest.fixture

@@ -39,7 +39,8 @@ def test_a_border_moves_to_the_contents_edge(drawn, slant):
     matte = matte_masks(two_halves(x < edge + drawn), content, radius=6)
     wrong = (matte[0] - (x < edge).float()).abs()
     assert wrong.max() < 0.5 and wrong.mean() < 0.02
-    assert wrong[(x < edge + min(drawn, 0) - 12) | (x >= edge + max(drawn, 0) + 12)].max() == 0
+    # Shares are enlarged in float32, whose weights sum to one up to rounding.
+    assert wrong[(x < edge + min(drawn, 0) - 12) | (x >= edge + max(drawn, 0) + 12)].max() < 1e-6
 
 
 def test_a_border_moves_no_farther_than_the_radius():
@@ -99,7 +100,7 @@ def test_a_larger_photo_gets_mattes_at_its_own_size(size):
     wrong = (matte[0] - (x < edge).float()).abs()
     assert wrong.mean() < 0.01
     assert (wrong > 0.5).float().mean() < 1e-3
-    assert wrong[(x < edge - 20 * scale) | (x >= edge + 20 * scale)].max() == 0
+    assert wrong[(x < edge - 20 * scale) | (x >= edge + 20 * scale)].max() < 1e-6
 
 
 # ---- the sum of the masks
@@ -127,7 +128,7 @@ def covering(kind: str) -> tuple[Tensor, Tensor]:
 def test_mattes_add_up_to_what_the_masks_add_up_to(kind, radius):
     masks, expected = covering(kind)
     matte = matte_masks(masks, day(48, 64).pixels, radius)
-    assert matte.min() >= 0 and matte.max() <= 1
+    assert matte.min() >= 0 and matte.max() <= 1 + 1e-6
     torch.testing.assert_close(matte.sum(0), expected, atol=1e-5, rtol=0)
 
 

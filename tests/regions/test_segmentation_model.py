@@ -85,9 +85,13 @@ def test_a_network_of_one_input_size_gets_that(tmp_path):
     photos = day(48, 90).pixels, dusk(56, 48).pixels
     for photo, scores in zip(photos, score(tmp_path, photos=photos), strict=True):
         with torch.no_grad():
-            logits = model((resized(photo, (64, 64)) - 0.5) / 0.5).logits[0]
-        expected = torch.stack([logits[categories_of(kind)].logsumexp(0) for kind in KINDS])
-        torch.testing.assert_close(scores, expected, atol=2e-3, rtol=1e-4)
+            pixels = (resized(photo, (64, 64)) - 0.5) / 0.5
+            single, exact = model.float()(pixels).logits[0], model.double()(pixels.double()).logits[0]
+        expected = torch.stack([exact[categories_of(kind)].logsumexp(0) for kind in KINDS]).float()
+        # The network's weights are large, so that it amplifies the rounding of float32, here by as much as there.
+        rounding = float((single - exact).abs().max())
+        assert rounding < 0.05, "the example says nothing"
+        torch.testing.assert_close(scores, expected, atol=8 * rounding, rtol=0)
 
 
 @pytest.mark.parametrize("size", [16, 0, True, 64.0, None])

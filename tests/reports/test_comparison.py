@@ -14,6 +14,7 @@ from rendered_photos import day, dusk
 from fastphoto.errors import FastPhotoError, FastPhotoWarning, InputError
 from fastphoto.evaluation.scores import evaluate
 from fastphoto.methods.registry import METHODS, apply_method
+from fastphoto.optimisation import memory
 from fastphoto.optimisation.presets import PRESETS
 from fastphoto.optimisation.progress import Progress
 from fastphoto.photos.read import read_photo
@@ -79,7 +80,9 @@ def test_all_methods_get_the_same_prepared_pair(size, content_size, style_side):
     assert comparison.pair.content.shape[1:] == content_size and max(comparison.pair.style.shape) == style_side
     for name, result in comparison.results.items():
         assert result.method is METHODS[name]
-        assert torch.equal(result.pixels, apply_method(name, pair_of(size))), f"{name} got other photos or masks"
+        same = apply_method(name, pair_of(size))
+        # Pitié's quantiles amplify sums that are wrong by one last digit to 1e-3.
+        torch.testing.assert_close(result.pixels, same, atol=5e-3, rtol=0, msg=f"{name} got other photos or masks")
         assert result.seconds > 0
 
 
@@ -89,6 +92,18 @@ def test_all_methods_get_the_same_prepared_pair(size, content_size, style_side):
 def test_options_reach_the_transfer(option):
     with pytest.raises(FastPhotoError):
         quick_compare(["fastphoto"], **option)
+
+
+def test_what_a_later_method_cannot_run_with_is_refused_before_the_first_one_runs(monkeypatch):
+    begun = []
+    methods = find_methods(["reinhard"]) | {"deep": replace(METHODS["dpst"], settings={"content_layers": ("relu9_1",)})}
+    with pytest.raises(InputError, match="relu9_1"):
+        compare_methods(pair_of(), methods, report=lambda *job: begun.append(job))
+    monkeypatch.setattr(memory, "available_bytes", lambda device="cpu": 1000)
+    with pytest.raises(InputError, match="of memory on cpu"):
+        quick_compare(["reinhard", "fastphoto"], device="cpu", report=lambda *job: begun.append(job))
+    assert not begun
+    assert list(quick_compare(["reinhard"], device="cpu").results) == ["reinhard"], "memory that is not needed"
 
 
 def test_matched_frame_that_equals_the_style_leaves_the_content():
@@ -131,7 +146,8 @@ def test_methods_and_their_progress_are_reported_in_order():
 def test_report_cannot_stop_a_method(report):
     quick = {"quick": replace(METHODS["fastphoto"], settings={"steps": 8})}
     result = compare_methods(pair_of(), quick, report=report).results["quick"]
-    assert torch.equal(result.pixels, apply_method(quick["quick"], pair_of()))
+    # Eight steps amplify sums that are wrong by one last digit to 1e-3.
+    torch.testing.assert_close(result.pixels, apply_method(quick["quick"], pair_of()), atol=5e-3, rtol=0)
 
 
 # ---- measures ----------------------------------------------------------------------------------------------

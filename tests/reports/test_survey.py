@@ -152,7 +152,7 @@ def test_unrelated_pairs_are_contents_with_the_styles_of_other_pairs():
     pairs = survey._prepared_pairs(32)
     assert len(pairs["all"]) == len(pairs["unrelated"]) and len(pairs["first"]) == 1
     for own, unrelated in zip(pairs["all"], pairs["unrelated"], strict=True):
-        assert torch.equal(own.content, unrelated.content)
+        torch.testing.assert_close(own.content, unrelated.content, atol=1e-6, rtol=0)  # both were shrunk in float32
         assert own.style.shape != unrelated.style.shape or not torch.equal(own.style, unrelated.style)
         assert len(own.names) >= 2 and len(unrelated.names) == 1, "unrelated photos have masks"
 
