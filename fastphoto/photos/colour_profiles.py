@@ -48,6 +48,8 @@ def to_srgb(image: Image.Image, name: str) -> SrgbImage:
             alpha = straight.getchannel("A")
             image = straight.convert("L" if is_grey else "RGB")
         elif image.mode not in ("RGB", "L", "CMYK"):
+            if image.mode == "LAB":
+                icc = None  # CIELAB needs no profile, and that of the file may be for results in CIELAB
             image = image.convert("L" if image.mode == "1" else "RGB")
         image, icc, icc_is_srgb = _apply_profile(image, icc, name)
         if alpha is not None:

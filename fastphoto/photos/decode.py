@@ -6,7 +6,6 @@ import contextlib
 import io
 import logging
 import os
-import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -15,8 +14,10 @@ from typing import Any, BinaryIO, NamedTuple
 import PIL
 from PIL import Image
 
-from fastphoto.errors import FileError, InputError, error_text, printable, warn
+from fastphoto.errors import FileError, InputError, error_text, warn
 from fastphoto.photos.formats import READ_EXTENSIONS, READ_FORMATS, WIDE_GREY_MODES
+from fastphoto.photos.input_files import FileSource, opened_file, source_name
+from fastphoto.photos.tiff_tags import tiff_contents
 from fastphoto.runtime.memory import check_photo_fits
 
 PIXEL_LIMIT = 200_000_000  # pixels of one image; a file of a few kilobytes can claim billions
@@ -53,46 +54,53 @@ class DecodedImage(NamedTuple):
     has_more_bits: bool = False  # whether the file has more bits a channel than the 8 of `image`
 
 
-def decode(source: str | os.PathLike[str] | Image.Image, name: str) -> DecodedImage:
-    """Decode an image file or a PIL image, loaded or only opened, and turn it upright.
+def decode_image(image: Image.Image, name: str) -> DecodedImage:
+    """Decode a PIL image, loaded or only opened, and turn it upright.
 
     Args:
-        source: path or PIL image.
-        name: name of the source in messages.
-
-    Returns:
-        The image and its metadata.
+        image: PIL image.
+        name: name of the image in messages.
 
     Raises:
-        FileError: the file cannot be read, is damaged, is not an image, or has too many pixels.
-        InputError: the PIL image has too many pixels.
+        InputError: too many pixels.
+        FileError: the file of the image is damaged.
+    """
+    upright, exif = apply_orientation(load_image(image, name))
+    return DecodedImage(upright, exif, _resolution(upright), image.format)
+
+
+def decode_file(file: BinaryIO, name: str) -> DecodedImage:
+    """Decode an open image file, and turn it upright.
+
+    Args:
+        file: file that `opened_file` opened.
+        name: name of the file in messages.
+
+    Raises:
+        FileError: the file is damaged, is not an image that can be read, or has too many pixels.
 
     Warns with a FastPhotoWarning about a wrong extension, and about frames after the first, which are not used.
     """
-    if isinstance(source, Image.Image):
-        image, exif = apply_orientation(load_image(source, name))
-        return DecodedImage(image, exif, _resolution(image), source.format)
     try:
-        status = os.stat(source)
-        if stat.S_ISDIR(status.st_mode):
-            raise FileError(f"{name}: is a folder; give an image file")
-        if not stat.S_ISREG(status.st_mode):
-            raise FileError(f"{name}: is not a regular file; give an image file")
-        if status.st_size == 0:
-            raise FileError(f"{name}: the file is empty")
-        with open(source, "rb") as file:
-            return _decode_file(file, name)
-    except FileError:
-        raise
-    except FileNotFoundError:
-        raise FileError(f"{name}: no such file") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise FileError(f"{name}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        return _decode_stream(file, name)
+    except FileError as error:
+        if "PngImagePlugin.MAX_TEXT" not in str(error.__cause__):
+            raise
+    return _decode_stream(_without_text(file), name)
 
 
-def open_image(path: str | os.PathLike[str]) -> DecodedImage:
-    """Decode an image file, with its path as its name in messages; see `decode`."""
-    return decode(path, printable(path))
+def open_image(source: FileSource, role: str) -> DecodedImage:
+    """Open and decode an image file; `role` is its name in messages if it has no path."""
+    name = source_name(source, role)
+    with opened_file(source, name) as file:
+        return decode_file(file, name)
+
+
+def check_pixel_count(width: int, height: int, name: str) -> None:
+    """Raise FileError if an image file, not decoded yet, has too many pixels, or more than memory can hold."""
+    if width * height > PIXEL_LIMIT:
+        raise FileError(f"{name}: {width}x{height} pixels; at most {PIXEL_LIMIT // 10**6} million are accepted")
+    check_photo_fits(width, height, name)
 
 
 def load_image(image: Image.Image, role: str) -> Image.Image:
@@ -142,15 +150,6 @@ def _resolution(image: Image.Image) -> tuple[float, float] | None:
     return None
 
 
-def _decode_file(file: BinaryIO, name: str) -> DecodedImage:
-    try:
-        return _decode_stream(file, name)
-    except FileError as error:
-        if "PngImagePlugin.MAX_TEXT" not in str(error.__cause__):
-            raise
-    return _decode_stream(_without_text(file), name)
-
-
 def _without_text(file: BinaryIO) -> io.BytesIO:
     """Return a PNG file without its text chunks, because too much text is no reason to refuse the photo."""
     file.seek(0)
@@ -164,10 +163,7 @@ def _without_text(file: BinaryIO) -> io.BytesIO:
 
 def _decode_stream(file: BinaryIO, name: str) -> DecodedImage:
     image = _identify(file, name)
-    width, height = image.size
-    if width * height > PIXEL_LIMIT:
-        raise FileError(f"{name}: {width}x{height} pixels; at most {PIXEL_LIMIT // 10**6} million are accepted")
-    check_photo_fits(width, height, name)
+    check_pixel_count(*image.size, name)
     file_format = "JPEG" if image.format == "MPO" else image.format
     extension = os.path.splitext(name)[1].lower()
     if READ_EXTENSIONS.get(extension, file_format) != file_format:
@@ -198,6 +194,11 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
     except PIL.UnidentifiedImageError:
         if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
             raise FileError(f"{name}: HEIC files are not supported; convert it to JPEG or PNG") from None
+        if tiff := tiff_contents(file):
+            raise FileError(
+                f"{name}: a TIFF of {tiff.channels} {tiff.kind} channels of {tiff.bits} bits ({tiff.space}) cannot be "
+                "read; save it as RGB with 8 or 16 bits a channel"
+            ) from None
         raise FileError(f"{name}: not an image in one of the formats {', '.join(READ_FORMATS)}") from None
     except Image.DecompressionBombError:
         raise FileError(f"{name}: claims too many pixels (at most {PIXEL_LIMIT // 10**6} million)") from None

@@ -18,18 +18,18 @@ class FileFormat:
     sixteen_bits: bool = False
     """Whether fastphoto reads and writes it with 16 bits a channel, by libvips."""
     blurs_ids: bool = False
-    """Whether its grey pictures are lossy, so that they cannot hold class ids of a mask."""
+    """Whether its pictures may be lossy, so that a grey one may not hold class ids of a mask."""
 
 
 FORMATS = (
     FileFormat("PNG", (".png",), {}, sixteen_bits=True),
     FileFormat("JPEG", (".jpg", ".jpeg"), {"quality": 95, "subsampling": 0}, blurs_ids=True),
     FileFormat("TIFF", (".tif", ".tiff"), {}, sixteen_bits=True),  # Pillow cannot compress one that has EXIF data
-    FileFormat("WEBP", (".webp",), {"quality": 95}),
+    FileFormat("WEBP", (".webp",), {"quality": 95}, blurs_ids=True),
     FileFormat("BMP", (".bmp",)),
     FileFormat("PPM", (".ppm", ".pgm", ".pbm")),
     FileFormat("GIF", (".gif",)),
-    FileFormat("AVIF", (".avif",)),
+    FileFormat("AVIF", (".avif",), blurs_ids=True),
 )
 
 READ_FORMATS = tuple(each.name for each in FORMATS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from fastphoto.photos.input_files import FileSource
 
 MINIMUM_SIDE = 16  # pixels: four poolings precede conv5_1 of VGG-19, and each halves the sides
 
@@ -29,7 +30,7 @@ class Photo:
 
     pixels: Tensor  # (3, H, W) float32, sRGB in [0, 1]
     alpha: Tensor | None  # (H, W) float32 in [0, 1]; 0 is transparent
-    kind: Literal["path", "pil", "numpy", "tensor"]  # kind of source
+    kind: Literal["path", "pil", "numpy", "tensor"]  # kind of source; "path" also for bytes and streams
     name: str  # name in messages: the path, or the role
     bits: int = 8  # bits a channel of the source
     dtype: np.dtype[Any] | torch.dtype | None = None  # dtype of the array or tensor
@@ -46,5 +47,5 @@ class Photo:
         return self.pixels.shape[-2], self.pixels.shape[-1]
 
 
-PhotoSource = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor | Photo
+PhotoSource = FileSource | Image.Image | np.ndarray[Any, Any] | Tensor | Photo
 """Types that `read_photo` accepts; a `Photo` is returned as it is."""

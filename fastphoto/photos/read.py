@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from fastphoto.errors import InputError, printable
+from fastphoto.errors import InputError
 from fastphoto.photos.arrays import photo_of_array, photo_of_tensor, pixels_and_alpha
-from fastphoto.photos.colour_profiles import to_srgb
-from fastphoto.photos.decode import decode
+from fastphoto.photos.colour_profiles import SrgbImage, to_srgb
+from fastphoto.photos.decode import DecodedImage, decode_file, decode_image
+from fastphoto.photos.float_colours import read_float_colours
+from fastphoto.photos.input_files import FileSource, is_file_source, opened_file, source_name
 from fastphoto.photos.photo import MINIMUM_SIDE, Photo, PhotoSource
 from fastphoto.photos.sixteen_bits import sixteen_bit_values
+from fastphoto.photos.tiff_tags import tiff_contents
 
 
 def read_photo(source: PhotoSource, role: str = "content") -> Photo:
@@ -21,13 +24,13 @@ def read_photo(source: PhotoSource, role: str = "content") -> Photo:
 
     Files may be PNG, JPEG, TIFF, WebP, BMP, PPM, GIF (the first frame) or AVIF. The EXIF orientation is applied. Grey
     becomes colour; alpha is separated, and results get it back. Colour profiles other than sRGB, and CMYK, are
-    converted to sRGB; colours outside sRGB are clipped. 16 bits a channel are preserved; for colour files that needs
-    libvips (`pip install fastphoto[deep]`).
+    converted to sRGB; colours outside sRGB are clipped. 16 bits a channel are preserved, and floats in [0, 1] are read;
+    for colour files both need libvips (`pip install fastphoto[deep]`).
 
     Args:
-        source: path; PIL image; numpy array (H, W, 3), (H, W, 4), (H, W) or (H, W, 1) of uint8, uint16 or float in
-            [0, 1]; tensor (C, H, W) or (1, C, H, W) with C = 1, 3 or 4, of uint8 or float in [0, 1] (detached); or a
-            `Photo`, which is returned as it is.
+        source: path, content (bytes) or binary stream of a file; PIL image; numpy array (H, W, 3), (H, W, 4), (H, W) or
+            (H, W, 1) of uint8, uint16 or float in [0, 1]; tensor (C, H, W) or (1, C, H, W) with C = 1, 3 or 4, of uint8
+            or float in [0, 1] (detached); or a `Photo`, which is returned as it is.
         role: name in messages of a source that has no path.
 
     Returns:
@@ -47,7 +50,9 @@ def read_photo(source: PhotoSource, role: str = "content") -> Photo:
     """
     if isinstance(source, Photo):
         return source
-    if isinstance(source, (str, os.PathLike, Image.Image)):
+    if is_file_source(source):
+        photo = _read_file(source, role)
+    elif isinstance(source, Image.Image):
         photo = _read_image(source, role)
     elif isinstance(source, np.ndarray):
         photo = photo_of_array(source, role)
@@ -63,23 +68,37 @@ def read_photo(source: PhotoSource, role: str = "content") -> Photo:
     return photo
 
 
-def _read_image(source: str | os.PathLike[str] | Image.Image, role: str) -> Photo:
-    path = None if isinstance(source, Image.Image) else source
-    name = role if path is None else printable(path)
-    decoded = decode(source, name)
-    values, icc, icc_is_srgb = to_srgb(decoded.image, name)
-    if path is not None and decoded.has_more_bits:
-        values = sixteen_bit_values(path, name, decoded.format, values, convert=not icc_is_srgb)
-    pixels, alpha = pixels_and_alpha(values, name)
+def _read_image(image: Image.Image, role: str) -> Photo:
+    decoded = decode_image(image, role)
+    return _photo(decoded, to_srgb(decoded.image, role), "pil", role)
+
+
+def _read_file(source: FileSource, role: str) -> Photo:
+    name = source_name(source, role)
+    with opened_file(source, name) as file:
+        tiff = tiff_contents(file)
+        if tiff is not None and tiff.has_float_colours:
+            pixels, alpha = pixels_and_alpha(read_float_colours(file, name), name)
+            return Photo(pixels, alpha, "path", name, bits=32, format="TIFF")
+        decoded = decode_file(file, name)
+        converted = to_srgb(decoded.image, name)
+        if decoded.has_more_bits:
+            values = sixteen_bit_values(file, name, decoded.format, converted.values, convert=not converted.icc_is_srgb)
+            converted = converted._replace(values=values)
+    return _photo(decoded, converted, "path", name)
+
+
+def _photo(decoded: DecodedImage, converted: SrgbImage, kind: Literal["path", "pil"], name: str) -> Photo:
+    pixels, alpha = pixels_and_alpha(converted.values, name)
     return Photo(
         pixels,
         alpha,
-        "pil" if path is None else "path",
+        kind,
         name,
-        bits=values.dtype.itemsize * 8,
+        bits=converted.values.dtype.itemsize * 8,
         format=decoded.format,
-        icc=icc,
-        icc_is_srgb=icc_is_srgb,
+        icc=converted.icc,
+        icc_is_srgb=converted.icc_is_srgb,
         exif=decoded.exif,
         dpi=decoded.dpi,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,12 +20,12 @@ def can_read_sixteen_bits() -> bool:
 
 
 def sixteen_bit_values(
-    path: str | os.PathLike[str], name: str, file_format: str | None, eight_bit_values: _Values, convert: bool
+    file: BinaryIO, name: str, file_format: str | None, eight_bit_values: _Values, convert: bool
 ) -> _Values:
     """Return the 16-bit pixels of a file, or its 8-bit pixels with a warning.
 
     Args:
-        path: file whose colours have more than 8 bits a channel.
+        file: open file whose colours have more than 8 bits a channel.
         name: name of the file in messages.
         file_format: format of the file; only "PNG" and "TIFF" can have 16 bits here.
         eight_bit_values: pixels decoded by Pillow, (H, W) or (H, W, C) uint8, returned if 16 bits cannot be read.
@@ -41,17 +41,17 @@ def sixteen_bit_values(
         hint = "; pip install fastphoto[deep] reads and writes 16" if file_format in SIXTEEN_BIT_FORMATS else ""
         warn(f"{name}: more than 8 bits per colour channel; read with 8 bits{hint}")
         return eight_bit_values
-    values = read_sixteen_bits(path, name, convert)
+    values = read_sixteen_bits(file, name, convert)
     if values.shape[2] == 3 and eight_bit_values.shape[2:] == (4,):  # alpha that only Pillow reads
         values = np.dstack([values, eight_bit_values[..., 3].astype(np.uint16) * 257])
     return values
 
 
-def read_sixteen_bits(path: str | os.PathLike[str], name: str, convert: bool) -> _Values:
+def read_sixteen_bits(file: BinaryIO, name: str, convert: bool) -> _Values:
     """Read the pixels of a PNG or TIFF file that Pillow has decoded without an error.
 
     Args:
-        path: path of the file.
+        file: open file.
         name: name of the file in messages.
         convert: whether to convert from the colour profile of the file to sRGB; else its values are taken as sRGB.
 
@@ -61,10 +61,10 @@ def read_sixteen_bits(path: str | os.PathLike[str], name: str, convert: bool) ->
     Raises:
         FileError: libvips refuses the file.
     """
-    pyvips = _libvips()
+    pyvips = libvips()
     try:
-        with open(path, "rb") as file:
-            image = pyvips.Image.new_from_buffer(file.read(), "", fail_on="truncated").autorot()
+        file.seek(0)
+        image = pyvips.Image.new_from_buffer(file.read(), "", fail_on="truncated").autorot()
         alpha = image[image.bands - 1] if image.hasalpha() else None
         colour = image[: image.bands - 1] if image.hasalpha() else image
         if colour.bands == 1:
@@ -102,7 +102,7 @@ def encode_sixteen_bits(
     Returns:
         The content of the file.
     """
-    pyvips = _libvips()
+    pyvips = libvips()
     image = pyvips.Image.new_from_array(np.ascontiguousarray(values), interpretation="rgb16")
     if convert:
         colour = image[:3].icc_import(input_profile="srgb", intent="relative", black_point_compensation=True)
@@ -120,7 +120,8 @@ def encode_sixteen_bits(
     return encoded
 
 
-def _libvips() -> Any:
+def libvips() -> Any:
+    """Return the module `pyvips`."""
     os.environ.setdefault("VIPS_WARNING", "0")  # libvips would print warnings to stderr and also raise errors
     import pyvips
 

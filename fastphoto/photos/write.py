@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -12,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from fastphoto.errors import InputError, printable, warn
+from fastphoto.errors import FileError, InputError, error_text, printable, warn
 from fastphoto.photos.colour_profiles import from_srgb
 from fastphoto.photos.formats import SAVE_OPTIONS, SIXTEEN_BIT_FORMATS, WRITE_FORMATS
 from fastphoto.photos.photo import Photo
@@ -85,14 +86,35 @@ def write_photo(path: str | os.PathLike[str], photo: Photo, pixels: Tensor) -> N
         ...     read_photo(f"{folder}/brighter.png").size
         (16, 20)
     """
-    name, file_format = printable(path), check_output(path)
+    file_format = check_output(path)
+    data = encode_photo(photo, pixels, file_format, printable(path))
+    write_file(path, lambda file: file.write(data))
+
+
+def encode_photo(photo: Photo, pixels: Tensor, file_format: str, name: str = "result") -> bytes:
+    """Return the content of the file that `write_photo` writes.
+
+    Args:
+        photo: photo that the result belongs to.
+        pixels: result (3, H, W), float, sRGB; values are clamped to [0, 1].
+        file_format: "PNG", "JPEG", "TIFF" or "WEBP".
+        name: name of the result in messages.
+
+    Raises:
+        InputError: a wrong shape, or pixels that are NaN or infinite.
+        FileError: the format cannot hold the result.
+
+    Example:
+        >>> from fastphoto.photos.read import read_photo
+        >>> photo = read_photo(np.zeros((16, 20, 3), np.uint8))
+        >>> encode_photo(photo, photo.pixels, "PNG")[1:4]
+        b'PNG'
+    """
     pixels = _checked(photo, pixels)
     if photo.kind == "path" and photo.bits > 8 and file_format in SIXTEEN_BIT_FORMATS and can_read_sixteen_bits():
         exif = photo.exif if file_format == "PNG" else None
         values = _channels_last(_quantised(_with_alpha(photo, pixels), 65535), np.dtype(np.uint16))
-        data = encode_sixteen_bits(values, file_format, photo.icc, not photo.icc_is_srgb, photo.dpi, exif)
-        write_file(path, lambda file: file.write(data))
-        return
+        return encode_sixteen_bits(values, file_format, photo.icc, not photo.icc_is_srgb, photo.dpi, exif)
     image = _image_of(photo, pixels)
     options = dict(SAVE_OPTIONS[file_format]) | {
         k: image.info[k] for k in ("icc_profile", "exif", "dpi") if k in image.info
@@ -100,7 +122,12 @@ def write_photo(path: str | os.PathLike[str], photo: Photo, pixels: Tensor) -> N
     if file_format == "JPEG" and image.mode == "RGBA":
         warn(f"{name}: JPEG has no transparency; flattened on white")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    write_image(path, image, file_format, options)
+    data = io.BytesIO()
+    try:
+        image.save(data, format=file_format, **options)
+    except Exception as error:  # Pillow raises several kinds, such as ValueError for a size too large
+        raise FileError(f"{name}: cannot be written ({error_text(error)})") from error
+    return data.getvalue()
 
 
 def write_image(path: str | os.PathLike[str], image: Image.Image, file_format: str, options: dict[str, Any]) -> None:

@@ -79,7 +79,7 @@ def read_masks(
         return RegionMasks(("all",), torch.ones(1, *(shrunk or size)))
     if isinstance(source, (str, os.PathLike)):
         name = f"{role} {kind} {printable(source)}"
-        opened = open_image(source)
+        opened = open_image(source, name)
         names, values = _read_image(opened.image, name, opened.format)
     elif isinstance(source, Image.Image):
         names, values = _read_image(apply_orientation(load_image(source, name))[0], name, source.format)
@@ -281,7 +281,7 @@ def _read_mapping(source: Mapping[str, OneMask], name: str) -> _NamedValues:
 def _read_one_mask(source: OneMask, name: str) -> np.ndarray:
     """Return the values of one mask; a picture's values are scaled to [0, 1]."""
     if isinstance(source, (str, os.PathLike)):
-        source = open_image(source).image
+        source = open_image(source, name).image
     elif isinstance(source, Image.Image):
         source = apply_orientation(load_image(source, name))[0]
     if isinstance(source, Image.Image):

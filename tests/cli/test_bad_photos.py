@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +86,27 @@ def make_socket(path: Path) -> None:
         os.chdir(folder)
 
 
+def piped(chunks: Callable[[], Iterable[bytes]]) -> Callable[[Path], object]:
+    """Return a function that makes a pipe, into which another thread writes chunks until there is no reader."""
+
+    def make(path: Path) -> None:
+        os.mkfifo(path)
+
+        def write() -> None:
+            with contextlib.suppress(BrokenPipeError), path.open("wb") as pipe:
+                pipe.writelines(chunks())
+
+        threading.Thread(target=write, daemon=True).start()
+
+    return make
+
+
+def photo_bytes() -> Iterable[bytes]:
+    data = io.BytesIO()
+    Image.fromarray(CONTENT.array).save(data, "PNG")
+    return [data.getvalue()]
+
+
 def link_to_itself(path: Path) -> None:
     path.symlink_to(path.name)
 
@@ -136,7 +160,7 @@ REFUSED = [
     Refused(30, "side of 15", photo_file("low.png", noise(15, 60)), error="at least 16"),
     Refused(30, "side of 3", photo_file("thin.png", noise(60, 3)), error="at least 16"),
     Refused(31, "sliver", photo_file("sliver.png", noise(20, 1200)), error="shrink to .* use at least"),
-    Refused(33, "FIFO", photo_file("pipe.png", os.mkfifo), error="not a regular file"),
+    Refused(33, "empty pipe", photo_file("pipe", piped(list)), error="the file is empty"),
     Refused(33, "endless device", lambda folder: {"content": Path("/dev/zero")}, error="not a regular file"),
     Refused(33, "socket", photo_file("socket.png", make_socket), error="not a regular file"),
     Refused(35, "NUL in the name", lambda folder: {"content": f"{folder}/a\0b.png"}, error="null|no such file"),
@@ -186,6 +210,7 @@ ACCEPTED = [
         27, "garbage profile", photo_file("i.png", saved(icc_profile=b"none" * 99)), warning="profile is unusable"
     ),
     Accepted(30, "side of 16", photo_file("edge.png", noise(16, 40))),
+    Accepted(33, "pipe", photo_file("pipe", piped(photo_bytes))),
     Accepted(35, "newline in the name", named("a\nb.png")),
     Accepted(35, "leading dash in the name", named("-rf.png")),
     Accepted(35, "other scripts in the name", named("é 写真.png")),

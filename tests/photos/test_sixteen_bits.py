@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -141,7 +142,8 @@ def test_alpha_that_only_pillow_reads_is_carried(tmp_path):
     save_png(tmp_path / "p.png", gradients())
     alpha = np.arange(256, dtype=np.uint8).repeat(3).reshape(24, 32)
     eight_bit_values = np.dstack([np.zeros((24, 32, 3), np.uint8), alpha])
-    values = sixteen_bit_values(tmp_path / "p.png", "p.png", "PNG", eight_bit_values, convert=False)
+    with (tmp_path / "p.png").open("rb") as file:
+        values = sixteen_bit_values(file, "p.png", "PNG", eight_bit_values, convert=False)
     np.testing.assert_array_equal(values[..., :3], gradients())
     expected, result = (pixels_and_alpha(each, "p.png")[1] for each in (eight_bit_values, values))
     assert torch.equal(result, expected), "alpha of 8 bits changed in 16"
@@ -166,12 +168,14 @@ def test_without_libvips_a_png_is_read_with_8_bits_and_a_hint(tmp_path, monkeypa
 
 def test_a_colour_space_that_libvips_cannot_read_is_one_line(tmp_path):
     Image.new("CMYK", (20, 20)).save(tmp_path / "p.tif")
-    with pytest.raises(FileError, match=r"p.tif: cannot be read with 16 bits \(4 channels of uchar\)"):
-        read_sixteen_bits(tmp_path / "p.tif", "p.tif", convert=False)
+    with (
+        (tmp_path / "p.tif").open("rb") as file,
+        pytest.raises(FileError, match=r"p.tif: cannot be read with 16 bits \(4 channels of uchar\)"),
+    ):
+        read_sixteen_bits(file, "p.tif", convert=False)
 
 
-def test_a_file_that_libvips_refuses_is_one_line(tmp_path):
-    (tmp_path / "p.png").write_bytes(b"nothing")
+def test_a_file_that_libvips_refuses_is_one_line():
     with pytest.raises(FileError, match="cannot be read with 16 bits") as error:
-        read_sixteen_bits(tmp_path / "p.png", "p.png", convert=False)
+        read_sixteen_bits(io.BytesIO(b"nothing"), "p.png", convert=False)
     assert "\n" not in str(error.value)

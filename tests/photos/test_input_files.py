@@ -1,0 +1,69 @@
+"""What image files are read from besides paths of regular files: bytes, streams and descriptors."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from smooth_pictures import smooth_picture
+
+from fastphoto.errors import FileError, InputError
+from fastphoto.photos.read import read_photo
+
+
+def png(array: np.ndarray) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(array).save(data, "PNG")
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("source", [bytes, io.BytesIO], ids=["bytes", "stream"])
+def test_a_file_without_a_path_is_the_same_photo(source, tmp_path):
+    array = smooth_picture(40, 48)
+    (tmp_path / "p.png").write_bytes(png(array))
+    photo = read_photo(source(png(array)), "content")
+    assert photo.name == "content" and torch.equal(photo.pixels, read_photo(tmp_path / "p.png").pixels)
+
+
+def test_a_photo_is_read_from_a_descriptor():
+    array = smooth_picture(40, 48)
+    reader, writer = os.pipe()
+    data = png(array)
+
+    def write() -> None:
+        with open(writer, "wb") as pipe:
+            pipe.write(data)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    photo = read_photo(f"/dev/fd/{reader}")
+    thread.join()
+    os.close(reader)
+    assert photo.size == (40, 48)
+
+
+def test_an_endless_pipe_is_refused():
+    with subprocess.Popen(["cat", "/dev/zero"], stdout=subprocess.PIPE) as endless:
+        assert endless.stdout is not None
+        with pytest.raises(FileError, match="^content: more than 512 MiB; give the path of a file of this size$"):
+            read_photo(endless.stdout)
+        endless.kill()
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        pytest.param(b"", FileError, "^content: the file is empty$", id="empty"),
+        pytest.param(b"no picture", FileError, "^content: not an image", id="no picture"),
+        pytest.param(io.StringIO("text"), InputError, "^content: a stream of text; open it in binary mode$", id="text"),
+    ],
+)
+def test_what_a_stream_cannot_give_is_one_line(source, error, message):
+    with pytest.raises(error, match=message):
+        read_photo(source)

@@ -1,0 +1,104 @@
+"""TIFF files beyond what Pillow reads: float colours by libvips, CIELAB, and what is refused by its name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from smooth_pictures import as_pixels, smooth_picture
+
+from fastphoto.errors import FileError, InputError
+from fastphoto.photos import float_colours
+from fastphoto.photos.read import read_photo
+from fastphoto.photos.write import write_photo
+
+pytestmark = pytest.mark.filterwarnings("error::fastphoto.errors.FastPhotoWarning")
+
+
+def save_tiff(path, values: np.ndarray, **options) -> None:
+    pyvips = pytest.importorskip("pyvips", reason="such files need libvips, fastphoto[deep]")
+    interpretation = options.pop("interpretation", "rgb")
+    pyvips.Image.new_from_array(values).copy(interpretation=interpretation).tiffsave(str(path), **options)
+
+
+FLOATS = np.random.default_rng(0).random((24, 32, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize("channels", [3, 4], ids=["opaque", "alpha"])
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"tile": True, "compression": "deflate"}], ids=str)
+def test_float_colours_are_read_to_the_last_bit(channels, options, tmp_path):
+    values = FLOATS[..., :channels].copy()
+    save_tiff(tmp_path / "f.tif", values, **options)
+    photo = read_photo(tmp_path / "f.tif")
+    np.testing.assert_array_equal(photo.pixels.permute(1, 2, 0), values[..., :3])
+    assert (photo.alpha is None) == (channels == 3)
+    if photo.alpha is not None:
+        np.testing.assert_array_equal(photo.alpha, values[..., -1])
+
+
+def test_a_result_of_float_colours_has_16_bits(tmp_path):
+    save_tiff(tmp_path / "f.tif", FLOATS[..., :3].copy())
+    photo = read_photo(tmp_path / "f.tif")
+    write_photo(tmp_path / "r.tif", photo, photo.pixels)
+    again = read_photo(tmp_path / "r.tif")
+    assert again.bits == 16 and (again.pixels - photo.pixels).abs().max() <= 0.5 / 65535 + 1e-7
+
+
+def test_float_colours_beyond_1_are_refused(tmp_path):
+    save_tiff(tmp_path / "f.tif", FLOATS[..., :3] * 255)
+    with pytest.raises(InputError, match=r"f.tif: float values must be in \[0, 1\].*divide by 255"):
+        read_photo(tmp_path / "f.tif")
+
+
+def test_float_colours_cut_short_are_damaged(tmp_path):
+    save_tiff(tmp_path / "f.tif", FLOATS[..., :3].copy())
+    data = bytearray((tmp_path / "f.tif").read_bytes())
+    (tmp_path / "f.tif").write_bytes(data[:8] + data[3000:])  # the directory lies after the pixels
+    with pytest.raises(FileError, match=r"f.tif: ") as caught:
+        read_photo(tmp_path / "f.tif")
+    assert "\n" not in str(caught.value)
+
+
+def test_without_libvips_a_line_says_what_reads_float_colours(tmp_path, monkeypatch):
+    save_tiff(tmp_path / "f.tif", FLOATS[..., :3].copy())
+    monkeypatch.setattr(float_colours, "can_read_sixteen_bits", lambda: False)
+    with pytest.raises(FileError, match=r"f.tif: a TIFF of float colours; pip install fastphoto\[deep\] reads it$"):
+        read_photo(tmp_path / "f.tif")
+
+
+@pytest.mark.parametrize(
+    ("values", "interpretation", "line"),
+    [
+        pytest.param((FLOATS[..., :3] * 2**31).astype(np.uint32), "rgb", "3 unsigned channels of 32 bits", id="uint32"),
+        pytest.param(FLOATS[..., :3].astype(np.float64), "rgb", "3 float channels of 64 bits", id="float64"),
+        pytest.param((FLOATS[..., :3] * 100).astype(np.float32), "lab", "3 float channels of 32 bits", id="float Lab"),
+    ],
+)
+def test_a_tiff_that_cannot_be_read_is_called_one(values, interpretation, line, tmp_path):
+    save_tiff(tmp_path / "t.tif", values, interpretation=interpretation)
+    with pytest.raises(
+        FileError, match=rf"t.tif: a TIFF of {line} \(\w+\) cannot be read; save it as RGB with 8 or 16"
+    ):
+        read_photo(tmp_path / "t.tif")
+
+
+@pytest.mark.parametrize("profile", ["LAB", "sRGB", None])
+def test_cielab_is_converted_whatever_profile_comes_with_it(profile, tmp_path):
+    array = smooth_picture(40, 48)
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    lab = ImageCms.applyTransform(Image.fromarray(array), to_lab)
+    icc = profile and ImageCms.ImageCmsProfile(ImageCms.createProfile(profile)).tobytes()
+    lab.save(tmp_path / "lab.tif", icc_profile=icc)
+    photo = read_photo(tmp_path / "lab.tif")
+    assert photo.icc is None
+    # 8 bits of L, a and b: a step of one moves a channel by up to 10 of 255, most channels by 1 or 2.
+    difference = (photo.pixels - as_pixels(array)).abs()
+    assert difference.mean() < 3 / 255 and difference.max() < 20 / 255
+
+
+def test_a_mask_of_float_colours_is_refused(tmp_path):
+    from fastphoto.regions.reading import read_masks
+
+    save_tiff(tmp_path / "m.tif", FLOATS[..., :3].copy())
+    with pytest.raises(FileError, match="m.tif: a TIFF of 3 float channels of 32 bits"):
+        read_masks(tmp_path / "m.tif", (24, 32))
