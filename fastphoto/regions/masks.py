@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-OneMask = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor
+from fastphoto.photos.input_files import FileSource
+
+OneMask = FileSource | Image.Image | np.ndarray[Any, Any] | Tensor
 
 MAXIMUM_REGIONS = 64  # by eye; a photo given as a mask has more
 

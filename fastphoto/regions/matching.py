@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -113,7 +113,6 @@ def match_regions(
         ('sky', 'sea')
     """
     _check_arguments(content, style, content_pixels, style_pixels, orphans)
-    content, style = _named_alike(content, style)
     if len(content.names) == len(style.names) == 1 and (_is_whole(content) or _is_whole(style)):
         return _matched_whole(content, style)
     in_content = _PhotoRegions.of(content, minimum_share, content_alpha)
@@ -160,23 +159,6 @@ def _check_arguments(
     ):
         if regions.names == ("all",) and len(other.names) > 1 and bool((regions.masks == 1).all()):
             raise InputError(f"{role} mask: missing, but the {other_role} has one; give both or neither")
-
-
-def _named_alike(content: RegionMasks, style: RegionMasks) -> tuple[RegionMasks, RegionMasks]:
-    """Rename black, grey and white to the ids 0, 128 and 255 where the other photo has ids.
-
-    A picture of ids that happens to hold only these values is read as one in palette colours.
-    """
-    ids = {"black": "0", "grey": "128", "white": "255"}
-
-    def renamed(names: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-        are_ids = all(name.isdecimal() for name in other) and all(name in ids for name in names)
-        return tuple(ids[name] for name in names) if are_ids else names
-
-    return (
-        replace(content, names=renamed(content.names, style.names)),
-        replace(style, names=renamed(style.names, content.names)),
-    )
 
 
 def _is_whole(regions: RegionMasks) -> bool:

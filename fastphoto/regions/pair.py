@@ -13,7 +13,7 @@ from fastphoto.photos.photo import MINIMUM_SIDE, Photo
 from fastphoto.photos.resize import fit_size, resize
 from fastphoto.regions.masks import MaskSource
 from fastphoto.regions.matching import Orphans, match_regions
-from fastphoto.regions.reading import read_masks
+from fastphoto.regions.reading import read_mask_pair
 from fastphoto.regions.resizing import visible_masks
 
 _ONE_COLOUR = 1 / 255  # largest deviation of a channel of sRGB that nobody sees as contrast
@@ -69,12 +69,10 @@ def prepare_pair(
     if isinstance(size, bool) or not isinstance(size, Integral) or size < MINIMUM_SIDE:
         raise InputError(f"size: must be a whole number of {MINIMUM_SIDE} pixels or more, got {size!r}")
     content_pixels, style_pixels = (_shrunk_pixels(photo, int(size)) for photo in (content, style))
-    content_regions, style_regions = (
-        read_masks(mask, photo.size, role, other.size, shrunk=(pixels.shape[1], pixels.shape[2]))
-        for role, photo, mask, pixels, other in (
-            ("content", content, content_mask, content_pixels, style),
-            ("style", style, style_mask, style_pixels, content),
-        )
+    content_regions, style_regions = read_mask_pair(
+        (content_mask, style_mask),
+        (content.size, style.size),
+        (tuple(content_pixels.shape[1:]), tuple(style_pixels.shape[1:])),
     )
     matched = match_regions(
         content_regions,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fastphoto.errors import InputError, warn
@@ -18,6 +20,9 @@ PALETTE: dict[str, tuple[int, int, int]] = {
     "purple": (255, 0, 255),
 }
 """Name -> (red, green, blue) of the nine colours of Luan et al. (2017), in the order in which regions are listed."""
+
+CSS_COLOURS = {"green": (0, 128, 0), "lightblue": (173, 216, 230), "purple": (128, 0, 128)}
+"""Other colours of the same names: those of CSS and of many paint programs."""
 
 MINIMUM_SHARE = 5e-4  # of the photo's pixels (13x13 of 700x466): a smaller area has no style of its own; by eye
 TOLERANCE = 25  # of 255, largest channel: the paper's own tolerance of 0.1
@@ -47,8 +52,9 @@ def extreme_3x3(values: np.ndarray, pick: np.ufunc) -> np.ndarray:
 def snap_to_palette(rgb: np.ndarray, name: str) -> tuple[tuple[str, ...], np.ndarray]:
     """Give each pixel the palette colour of its region in a picture with blended edges and compression artefacts.
 
-    A colour is in use if it fills 3x3 areas. A pixel near a used colour and near one of its areas takes it; any other
-    pixel (a blend on an edge, an artefact) takes the colour of the nearest area.
+    A colour is in use if it fills 3x3 areas; one of `CSS_COLOURS`, if it fills painted ones. A pixel near a used colour
+    and near one of its areas takes it; any other pixel (a blend on an edge, an artefact) takes the colour of the
+    nearest area.
 
     Args:
         rgb: picture, (H, W, 3) uint8.
@@ -58,14 +64,15 @@ def snap_to_palette(rgb: np.ndarray, name: str) -> tuple[tuple[str, ...], np.nda
         The names of the palette, and the number of each pixel's colour, (H, W) int16.
 
     Raises:
-        InputError: more than 5 % of the pixels are off the palette, or no colour is in use.
+        InputError: more than 5 % of the pixels are off the palette, no colour is in use, or two of one name.
     """
-    names = tuple(PALETTE)
-    nearest, distance = _nearest_colour(rgb)
+    colours = _colours_in_use(rgb, name)
+    numbers, names = np.array([number for number, _ in colours], np.int16), tuple(PALETTE)
+    nearest, distance = _nearest_colour(rgb, [colour for _, colour in colours])
     if int(distance.max()) <= 1:  # exact, up to the rounding of mid grey: thin lines count too
-        return names, nearest.astype(np.int16)
+        return names, numbers[nearest]
     spread = _range_3x3(rgb)
-    solid, used = _solid_areas(nearest, distance, spread)
+    solid, used = _solid_areas(nearest, distance, spread, len(colours))
     accepted = _near_its_area(nearest, distance, solid, used)
     off = extreme_3x3((spread <= _PAINTED_RANGE) & (distance > TOLERANCE), np.maximum) & (distance > TOLERANCE)
     region_map = nearest.astype(np.int16)
@@ -76,20 +83,57 @@ def snap_to_palette(rgb: np.ndarray, name: str) -> tuple[tuple[str, ...], np.nda
         off |= far
     share = off.mean()
     if share > _MAXIMUM_OFF_SHARE or not used.any():
+        known = ", ".join(f"{each} {PALETTE[each]}" for each in names)
         raise InputError(
-            f"{name}: {share:.0%} of the pixels are far from the palette ({', '.join(names)}); most common: "
-            f"{_common_colours(rgb[off], nearest.size)}"
+            f"{name}: {share:.0%} of the pixels are far from the palette; most common: "
+            f"{_common_colours(rgb[off], nearest.size)}; paint in {known}, or save class numbers as a grey PNG"
         )
     if share > _WARNING_SHARE:
         warn(f"{name}: {share:.1%} of the pixels are far from the palette; they join the nearest region")
-    return names, region_map
+    return names, numbers[region_map]
 
 
-def _nearest_colour(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of each pixel's nearest palette colour, and the largest channel difference to it (uint8)."""
+def is_exact(rgb: np.ndarray) -> bool:
+    """Return whether all pixels (H, W, 3) uint8 have colours of the palette or of `CSS_COLOURS`, up to rounding."""
+    _, distance = _nearest_colour(rgb, [*PALETTE.values(), *CSS_COLOURS.values()])
+    return int(distance.max()) <= 1
+
+
+def names_distinct_colours(colours: np.ndarray) -> bool:
+    """Return whether colours (N, 3) are all near the palette or `CSS_COLOURS`, each with a name of its own."""
+    if not len(colours):
+        return True
+    names = [*PALETTE, *CSS_COLOURS]
+    nearest, distance = _nearest_colour(colours[None].astype(np.uint8), [*PALETTE.values(), *CSS_COLOURS.values()])
+    return int(distance.max()) <= TOLERANCE and len({names[number] for number in nearest[0]}) == len(colours)
+
+
+def _colours_in_use(rgb: np.ndarray, name: str) -> list[tuple[int, tuple[int, int, int]]]:
+    """Return the nine colours with their numbers, and those of `CSS_COLOURS` that fill painted areas."""
+    colours = list(enumerate(PALETTE.values()))
+    painted: np.ndarray | None = None
+    for alias, colour in CSS_COLOURS.items():
+        if _nearest_colour(rgb[::3, ::3], [colour])[1].min(initial=255) > TOLERANCE:  # no area of 3x3 pixels
+            continue
+        near = _nearest_colour(rgb, [colour])[1] <= TOLERANCE
+        painted = _range_3x3(rgb) <= _PAINTED_RANGE if painted is None else painted
+        if (near & painted).sum() < minimum_area(near.size):
+            continue
+        plain = _nearest_colour(rgb, [PALETTE[alias]])[1] <= TOLERANCE
+        if (plain & painted).sum() >= minimum_area(near.size):
+            raise InputError(
+                f"{name}: both {PALETTE[alias]} and {colour} are {alias}; paint one of them in another colour, or save "
+                "class numbers as a grey PNG"
+            )
+        colours.append((list(PALETTE).index(alias), colour))
+    return colours
+
+
+def _nearest_colour(rgb: np.ndarray, colours: Sequence[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of each pixel's nearest colour, and the largest channel difference to it (uint8)."""
     nearest = np.zeros(rgb.shape[:2], np.uint8)
     distance = np.full(rgb.shape[:2], 255, np.uint8)
-    for number, colour in enumerate(PALETTE.values()):
+    for number, colour in enumerate(colours):
         gap = np.zeros(rgb.shape[:2], np.uint8)
         for channel, value in enumerate(colour):
             values = rgb[..., channel]
@@ -108,18 +152,21 @@ def _range_3x3(rgb: np.ndarray) -> np.ndarray:
     return spread
 
 
-def _solid_areas(nearest: np.ndarray, distance: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where 3x3 pixels show one used colour, (H, W) bool, and which colours are used, (9,) bool."""
+def _solid_areas(
+    nearest: np.ndarray, distance: np.ndarray, spread: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where 3x3 pixels show one used colour, (H, W) bool, and which of the colours are used, (count,) bool."""
     solid = (spread <= _FLAT_RANGE) & (extreme_3x3(distance, np.maximum) <= _SNAP_DISTANCE)
     solid &= extreme_3x3(nearest, np.minimum) == extreme_3x3(nearest, np.maximum)
-    used = np.bincount(nearest[solid], minlength=len(PALETTE)) >= minimum_area(nearest.size)
+    used = np.bincount(nearest[solid], minlength=count) >= minimum_area(nearest.size)
     return solid & used[nearest], used
 
 
 def _near_its_area(nearest: np.ndarray, distance: np.ndarray, solid: np.ndarray, used: np.ndarray) -> np.ndarray:
     """Return which pixels keep their nearest colour: those close to it, and less close ones beside an area of it."""
-    # Grey is also the blend of black and white, so its pixels must lie beside a grey area.
-    accepted = solid | ((distance <= TOLERANCE) & used[nearest] & (nearest != list(PALETTE).index("grey")))
+    # Grey is also the blend of black and white, and CSS colours are blends too: they must lie beside an area of theirs.
+    is_blend = (nearest == list(PALETTE).index("grey")) | (nearest >= len(PALETTE))
+    accepted = solid | ((distance <= TOLERANCE) & used[nearest] & ~is_blend)
     for number in np.flatnonzero(used):
         around = solid & (nearest == number)
         for _ in range(_REACH):

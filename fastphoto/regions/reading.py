@@ -13,18 +13,21 @@ from torch import Tensor
 
 from fastphoto.errors import InputError, printable, warn
 from fastphoto.photos.decode import apply_orientation, load_image, open_image
-from fastphoto.photos.formats import ID_BLURRING_FORMATS
+from fastphoto.photos.input_files import is_file_source
 from fastphoto.photos.resize import same_aspect
+from fastphoto.regions.mask_forms import (
+    NAMES,
+    NUMBERS,
+    TWO_VALUES,
+    Forms,
+    NamedValues,
+    forms_of_numbers,
+    forms_of_picture,
+)
 from fastphoto.regions.masks import MAXIMUM_REGIONS, MaskSource, OneMask, RegionMasks
-from fastphoto.regions.palette import PALETTE, TOLERANCE, extreme_3x3, minimum_area, snap_to_palette
 from fastphoto.regions.resizing import fit_masks
 
-_OPAQUE = 128  # of 255: a pixel of less alpha belongs to no region
-_CLEARLY_TRANSPARENT, _CLEARLY_OPAQUE = 12, 243  # of 255: alpha between them is partly transparent; by eye
-_PARTLY_SHARE = 0.01  # of the pixels; more partly transparent ones than on rims of strokes cause a warning; by eye
-
-# The names of the regions, and either a region map (H, W) int16, or soft masks (R, H, W) float32.
-_NamedValues = tuple[tuple[str, ...], np.ndarray]
+Size = tuple[int, int]
 
 
 def read_masks(
@@ -41,7 +44,8 @@ def read_masks(
 
     - None: one region "all" of the whole photo.
     - A picture in the nine palette colours (`PALETTE`), lossless or altered by JPEG, WebP or resizing: a path, a PIL
-      image, or an array or tensor (H, W, 3) of uint8 or of float in [0, 1].
+      image, bytes or a binary stream, or an array or tensor (H, W, 3) of uint8 or of float in [0, 1].
+    - A lossless picture in the colours of Pascal VOC, Cityscapes or ADE20K; the classes are the names.
     - Class ids: a grey, 16-bit or indexed picture, or an integer array (H, W). The ids as text are the names; negative
       ids belong to no region.
     - Soft masks: an array (R, H, W) of uint8 or of float in [0, 1], named "0" to "R-1"; or a mapping from names to
@@ -73,26 +77,103 @@ def read_masks(
         tensor([[0., 0., 1.],
                 [0., 1., 1.]])
     """
-    name = f"{role} {kind}"
-    size = size[0], size[1]
     if source is None:
         return RegionMasks(("all",), torch.ones(1, *(shrunk or size)))
-    if isinstance(source, (str, os.PathLike)):
-        name = f"{role} {kind} {printable(source)}"
+    name, forms = _forms(source, size, f"{role} {kind}")
+    return _fitted(next(iter(forms.values())), size, name, other_size, shrunk)
+
+
+def read_mask_pair(
+    sources: tuple[MaskSource, MaskSource], sizes: tuple[Size, Size], shrunk: tuple[Size, Size]
+) -> tuple[RegionMasks, RegionMasks]:
+    """Read the masks of content and style in one form, so that class numbers never meet colours.
+
+    A picture may be read as class numbers, in the nine colours or in those of a data set, and each of content and
+    style alone may look like something else than both together: classes 0 and 7 in the colours of Pascal VOC are
+    black and grey, beside a class 15 they are not. Both are read in the form that is the most likely of those that
+    both have. A mask of names takes the form of the other that has most of these names.
+
+    Args:
+        sources: masks of content and style, as `read_masks` takes them.
+        sizes: sizes of the photos, (H, W).
+        shrunk: sizes of the masks to return, (h, w).
+
+    Returns:
+        The masks of content and style.
+
+    Raises:
+        InputError: as `read_masks`, and masks that have no form in common.
+        FileError: a file that cannot be read.
+
+    Example:
+        >>> on_and_off = np.array([[0, 1], [1, 1]]), np.array([[255, 0], [0, 0]])
+        >>> content, style = read_mask_pair(on_and_off, ((2, 2), (2, 2)), ((2, 2), (2, 2)))
+        >>> content.names, style.names
+        (('0', '1'), ('0', '1'))
+    """
+    content, style = sources
+    if content is None or style is None:
+        return (
+            read_masks(content, sizes[0], "content", sizes[1], shrunk[0]),
+            read_masks(style, sizes[1], "style", sizes[0], shrunk[1]),
+        )
+    content_name, content_forms = _forms(content, sizes[0], "content mask")
+    style_name, style_forms = _forms(style, sizes[1], "style mask")
+    for name, forms in ((content_name, content_forms), (style_name, style_forms)):
+        _check_count(min(len(names) for names, _ in forms.values()), name)
+    content_form, style_form = _forms_in_common(content_forms, style_forms)
+    return (
+        _fitted(content_forms[content_form], sizes[0], content_name, sizes[1], shrunk[0]),
+        _fitted(style_forms[style_form], sizes[1], style_name, sizes[0], shrunk[1]),
+    )
+
+
+def _forms_in_common(content: Forms, style: Forms) -> tuple[str, str]:
+    """Return the forms to read content and style in."""
+    if NAMES in content or NAMES in style:
+        pairs = [(one, other) for one in content for other in style]
+        # max() takes the first of equal ones, so the most likely.
+        return max(pairs, key=lambda pair: len(set(content[pair[0]][0]) & set(style[pair[1]][0])))
+    rank = {form: list(content).index(form) + list(style).index(form) for form in content if form in style}
+    if rank:
+        form = min(rank, key=rank.__getitem__)
+        form = TWO_VALUES if form == NUMBERS and TWO_VALUES in rank else form
+        return form, form
+    if all(len(names) == 1 for forms in (content, style) for names, _ in forms.values()):
+        return next(iter(content)), next(iter(style))  # whole photos pair whatever their names
+    raise InputError(
+        f"masks: that of the content is in {' or '.join(content)}, that of the style in {' or '.join(style)}; "
+        "save both in one form, for example as class numbers in a grey PNG"
+    )
+
+
+def _forms(source: OneMask | Mapping[str, OneMask] | RegionMasks, size: Size, name: str) -> tuple[str, Forms]:
+    """Return the name of a source in messages, and its forms."""
+    if is_file_source(source):
+        name = f"{name} {printable(source)}" if isinstance(source, (str, os.PathLike)) else name
         opened = open_image(source, name)
-        names, values = _read_image(opened.image, name, opened.format)
-    elif isinstance(source, Image.Image):
-        names, values = _read_image(apply_orientation(load_image(source, name))[0], name, source.format)
-    elif isinstance(source, RegionMasks):
-        names, values = _read_mapping(_by_name(source, name), name)
-    elif isinstance(source, Mapping):
-        names, values = _read_mapping(source, name)
-    elif isinstance(source, (np.ndarray, Tensor)):
-        names, values = _read_array(_as_array(source), size, name)
-    else:
-        raise InputError(f"{name}: cannot read a mask from {type(source).__name__}")
-    if len(names) > MAXIMUM_REGIONS:
-        raise InputError(f"{name}: {len(names)} regions; at most {MAXIMUM_REGIONS} (is it a photo?)")
+        return name, forms_of_picture(opened.image, opened.format, name)
+    if isinstance(source, Image.Image):
+        return name, forms_of_picture(apply_orientation(load_image(source, name))[0], source.format, name)
+    if isinstance(source, RegionMasks):
+        source = _by_name(source, name)
+    if isinstance(source, Mapping):
+        return name, {NAMES: _read_mapping(source, name)}
+    if isinstance(source, (np.ndarray, Tensor)):
+        return name, _forms_of_array(_as_array(source), (size[0], size[1]), name)
+    raise InputError(f"{name}: cannot read a mask from {type(source).__name__}")
+
+
+def _check_count(count: int, name: str) -> None:
+    if count > MAXIMUM_REGIONS:
+        raise InputError(f"{name}: {count} regions; at most {MAXIMUM_REGIONS} (is it a photo?)")
+
+
+def _fitted(regions: NamedValues, size: Size, name: str, other_size: Size | None, shrunk: Size | None) -> RegionMasks:
+    """Return named values as masks of a photo's size, or of the size `shrunk`."""
+    names, values = regions
+    size = size[0], size[1]
+    _check_count(len(names), name)
     if not names:
         raise InputError(f"{name}: no pixel belongs to a region")
     _check_size((values.shape[-2], values.shape[-1]), size, name, other_size)
@@ -122,89 +203,6 @@ def _by_name(regions: RegionMasks, name: str) -> dict[str, Tensor]:
     return dict(zip(names, masks, strict=True))
 
 
-def _read_image(image: Image.Image, name: str, file_format: str | None) -> _NamedValues:
-    if image.mode == "F":
-        raise InputError(f"{name}: a float picture is no mask; give soft masks as an array (R, H, W) or by name")
-    transparent = None
-    if image.has_transparency_data:
-        alpha = np.asarray(_with_straight_alpha(image).getchannel("A"))
-        transparent = alpha < _OPAQUE
-        if ((alpha > _CLEARLY_TRANSPARENT) & (alpha < _CLEARLY_OPAQUE)).mean() > _PARTLY_SHARE:
-            warn(f"{name}: partly transparent pixels; half or more counts as part of the region")
-    if image.mode.startswith("I"):
-        names, region_map = _class_ids(np.asarray(image).astype(np.int64))
-    elif _may_hold_ids(image, file_format) and _holds_ids(image, transparent):
-        names, region_map = _class_ids(np.asarray(image))
-    else:
-        names, region_map = _snapped(_rgb(image), transparent, name)
-    return _visible_regions(names, region_map, transparent)
-
-
-def _with_straight_alpha(image: Image.Image) -> Image.Image:
-    """Return an image that has an alpha channel, with colours that are not multiplied by it."""
-    return image.convert({"La": "LA", "RGBa": "RGBA"}.get(image.mode, "RGBA"))
-
-
-def _rgb(image: Image.Image) -> np.ndarray:
-    if image.has_transparency_data:
-        image = _with_straight_alpha(image).convert("RGBA")
-    return np.asarray(image.convert("RGB"))
-
-
-def _may_hold_ids(image: Image.Image, file_format: str | None) -> bool:
-    return image.mode == "P" or (image.mode == "L" and file_format not in ID_BLURRING_FORMATS)
-
-
-def _holds_ids(image: Image.Image, transparent: np.ndarray | None) -> bool:
-    """Return whether a grey or indexed picture holds class ids: its areas are not all distinct palette colours."""
-    values = np.asarray(image)
-    flat = extreme_3x3(values, np.minimum) == extreme_3x3(values, np.maximum)
-    counts = np.bincount(values[flat if transparent is None else flat & ~transparent], minlength=256)
-    areas = np.flatnonzero(counts >= minimum_area(values.size))
-    if not len(areas):
-        areas = np.unique(values if transparent is None else values[~transparent])
-    if image.mode == "L":
-        return not set(areas.tolist()) <= {0, 127, 128, 255}
-    table = np.zeros((256, 3), int)
-    colours = np.asarray(image.getpalette("RGB") or [], int).reshape(-1, 3)
-    table[: len(colours)] = colours
-    distance = np.abs(table[areas, None] - np.array(list(PALETTE.values()))).max(-1)
-    return bool((distance.min(1) > TOLERANCE).any() or len(set(distance.argmin(1).tolist())) < len(areas))
-
-
-def _snapped(rgb: np.ndarray, transparent: np.ndarray | None, name: str) -> _NamedValues:
-    """Snap a picture to the palette; each transparent pixel takes the colour of the nearest opaque pixel."""
-    if transparent is not None and transparent.any() and not transparent.all():
-        from scipy.ndimage import distance_transform_edt  # here, because it loads slowly and few calls need it
-
-        rows, columns = distance_transform_edt(transparent, return_distances=False, return_indices=True)
-        rgb = rgb[rows, columns]
-    elif transparent is not None and transparent.all():
-        rgb = np.zeros_like(rgb)
-    return snap_to_palette(rgb, name)
-
-
-def _class_ids(values: np.ndarray) -> _NamedValues:
-    ids, numbers = np.unique(values, return_inverse=True)
-    if len(ids) > np.iinfo(np.int16).max:  # the caller refuses so many; int16 would overflow
-        return tuple(map(str, ids.tolist())), np.zeros(values.shape, np.int16)
-    negative = int((ids < 0).sum())
-    region_map = np.maximum(numbers.reshape(values.shape) - negative, -1)
-    return tuple(map(str, ids[negative:].tolist())), region_map.astype(np.int16)
-
-
-def _visible_regions(names: tuple[str, ...], region_map: np.ndarray, transparent: np.ndarray | None) -> _NamedValues:
-    """Return the regions with at least one opaque pixel, renumbered."""
-    if transparent is not None:
-        region_map = np.where(transparent, np.int16(-1), region_map)
-    present = np.flatnonzero(np.bincount((region_map + 1).ravel(), minlength=len(names) + 1)[1:])
-    if len(present) == len(names):
-        return names, region_map
-    renumbered = np.full(len(names) + 1, -1, np.int16)
-    renumbered[present + 1] = np.arange(len(present))
-    return tuple(names[number] for number in present), renumbered[region_map + 1]
-
-
 def _as_array(source: np.ndarray | Tensor) -> np.ndarray:
     if isinstance(source, Tensor):
         source = source.detach().cpu()
@@ -212,7 +210,7 @@ def _as_array(source: np.ndarray | Tensor) -> np.ndarray:
     return source
 
 
-def _read_array(array: np.ndarray, size: tuple[int, int], name: str) -> _NamedValues:
+def _forms_of_array(array: np.ndarray, size: tuple[int, int], name: str) -> Forms:
     shape = "x".join(map(str, array.shape))
     if array.dtype.kind not in "buif":
         raise InputError(f"{name}: array of {array.dtype}; give integers, or float in [0, 1]")
@@ -227,25 +225,23 @@ def _read_array(array: np.ndarray, size: tuple[int, int], name: str) -> _NamedVa
             raise InputError(
                 f"{name}: one float array {shape}; give integer labels (H, W), or soft masks (R, H, W) or by name"
             )
-        return _class_ids(array.astype(np.uint8) if array.dtype.kind == "b" else array)
+        return forms_of_numbers(array.astype(np.uint8) if array.dtype.kind == "b" else array)
     if array.ndim != 3:
         raise InputError(f"{name}: array of shape {shape}; give (H, W), (H, W, 3) or (R, H, W)")
     if array.shape[-1] in (3, 4) and (array.shape[:2] == size or array.shape[1:] != size):
-        return _read_colours(array, name)
+        return _forms_of_coloured(array, name)
     if array.shape[0] > MAXIMUM_REGIONS:
         raise InputError(f"{name}: array of shape {shape} has {array.shape[0]} regions; at most {MAXIMUM_REGIONS}")
-    return tuple(map(str, range(array.shape[0]))), _soft_values(array, name)
+    return {NAMES: (tuple(map(str, range(array.shape[0]))), _soft_values(array, name))}
 
 
-def _read_colours(array: np.ndarray, name: str) -> _NamedValues:
+def _forms_of_coloured(array: np.ndarray, name: str) -> Forms:
     if array.dtype.kind == "f":
         array = (_soft_values(array, name) * 255).round()
     elif array.min() < 0 or array.max() > 255:
         raise InputError(f"{name}: colours from {array.min()} to {array.max()}; expected 0 to 255")
     array = array.astype(np.uint8)
-    transparent = array[..., 3] < _OPAQUE if array.shape[-1] == 4 else None
-    names, region_map = _snapped(array[..., :3], transparent, name)
-    return _visible_regions(names, region_map, transparent)
+    return forms_of_picture(Image.fromarray(array), None, name)
 
 
 def _soft_values(array: np.ndarray, name: str) -> np.ndarray:
@@ -261,7 +257,7 @@ def _soft_values(array: np.ndarray, name: str) -> np.ndarray:
     return values.clip(0, 1)
 
 
-def _read_mapping(source: Mapping[str, OneMask], name: str) -> _NamedValues:
+def _read_mapping(source: Mapping[str, OneMask], name: str) -> NamedValues:
     if not source:
         raise InputError(f"{name}: the mapping is empty; give name -> mask")
     if len(source) > MAXIMUM_REGIONS:
@@ -280,7 +276,7 @@ def _read_mapping(source: Mapping[str, OneMask], name: str) -> _NamedValues:
 
 def _read_one_mask(source: OneMask, name: str) -> np.ndarray:
     """Return the values of one mask; a picture's values are scaled to [0, 1]."""
-    if isinstance(source, (str, os.PathLike)):
+    if is_file_source(source):
         source = open_image(source, name).image
     elif isinstance(source, Image.Image):
         source = apply_orientation(load_image(source, name))[0]

@@ -61,6 +61,7 @@ def swapped(folder: Path) -> Call:
 NOISE = picture(np.random.default_rng(1).integers(30, 220, (40, 48, 3)).astype(np.uint8))
 SKY_ALONE = picture(painted(STYLE.region_map * 0, "lightblue"))
 BLACK = [picture(np.zeros((*size, 3), np.uint8)) for size in ((40, 48), (48, 40))]
+ADE20K = np.array([(6, 230, 230), (140, 140, 140)], np.uint8)  # sky and road
 EIGHTY = (np.arange(40)[:, None] // 2 * 4 + np.arange(48)[None] // 12 + 3).astype(np.uint8)  # as many numbers
 SOFT = np.dstack([CONTENT.mask_picture, np.full((40, 48), 255, np.uint8)])
 SOFT[10:20, :, 3] = 100
@@ -74,6 +75,7 @@ CASES = [
     Refused(38, "another aspect", masks(resized((40, 40))), error="do not fit the photo's 48x40"),
     Accepted(38, "same aspect", masks(resized((96, 80))), warning="resized to the photo's"),
     Refused(39, "unknown colours", masks(NOISE), error=r"\(\d+, \d+, \d+\) \d"),
+    Accepted(39, "colours of ADE20K", masks(*(picture(ADE20K[photo.region_map]) for photo in (CONTENT, STYLE)))),
     Accepted(
         40,
         "smeared by JPEG",
@@ -85,6 +87,17 @@ CASES = [
         43,
         "class numbers",
         masks(*(picture((photo.region_map * 7 + 3).astype(np.uint8)) for photo in (CONTENT, STYLE))),
+    ),
+    Accepted(
+        43,
+        "two values, 0 and 1 or 255",
+        masks(picture(CONTENT.region_map.astype(np.uint8)), picture((STYLE.region_map * 255).astype(np.uint8))),
+    ),
+    Refused(
+        43,
+        "class numbers beside colours",
+        masks(picture((CONTENT.region_map * 7 + 3).astype(np.uint8))),
+        error="content is in class numbers, that of the style in the nine colours; save both in one form",
     ),
     Accepted(
         44,

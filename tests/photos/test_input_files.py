@@ -15,6 +15,7 @@ from smooth_pictures import smooth_picture
 
 from fastphoto.errors import FileError, InputError
 from fastphoto.photos.read import read_photo
+from fastphoto.regions.reading import read_masks
 
 
 def png(array: np.ndarray) -> bytes:
@@ -46,6 +47,12 @@ def test_a_photo_is_read_from_a_descriptor():
     thread.join()
     os.close(reader)
     assert photo.size == (40, 48)
+
+
+def test_a_mask_is_read_from_a_stream():
+    picture = np.zeros((40, 48, 3), np.uint8)
+    picture[:20] = 255
+    assert read_masks(io.BytesIO(png(picture)), (40, 48)).names == ("black", "white")
 
 
 def test_an_endless_pipe_is_refused():

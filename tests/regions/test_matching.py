@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import warnings
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from fastphoto.errors import FastPhotoWarning, InputError
 from fastphoto.regions.masks import RegionMasks
@@ -211,17 +209,6 @@ def test_whole_photos_pair_whatever_their_names():
     none = read_masks(None, (100, 100))
     assert match_regions(none, none, GREY, GREY).names == ("all",)
     assert match_regions(bands(black=100), bands(white=100), GREY, GREY).names == ("all",)
-
-
-def test_ids_that_look_like_grey_palette_colours_still_pair():
-    ids = np.zeros((100, 100), np.uint8)
-    ids[:, 60:] = 255
-    picture = read_masks(Image.fromarray(ids), (100, 100))
-    ids[80:, :30] = 7
-    numbers = read_masks(ids, (100, 100))
-    assert picture.names == ("black", "white") and numbers.names == ("0", "7", "255")
-    with pytest.warns(FastPhotoWarning, match="the content has no region for 7"):
-        assert match_regions(picture, numbers, GREY, GREY).names == ("0", "255")
 
 
 def test_masks_and_photos_of_different_sizes_are_refused():
