@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 
-from fastphoto.cli.messages import say_written
 from fastphoto.cli.options import (
     Commands,
     image_output_options,
@@ -17,9 +16,9 @@ from fastphoto.cli.options import (
     size_options,
 )
 from fastphoto.cli.setting_values import parse_settings
+from fastphoto.cli.standard_streams import check_result, input_files, write_result
 from fastphoto.cli.transfer import SIZE_HELP
 from fastphoto.photos.read import read_photo
-from fastphoto.photos.write import check_output, write_photo
 from fastphoto.pipeline import invert
 
 
@@ -32,17 +31,17 @@ def add_parser(commands: Commands) -> None:
         help="make an image from what one layer of the encoder keeps of a photo",
     )
     parser.set_defaults(run=run)
-    parser.add_argument("photo", metavar="PHOTO", help="photo to invert")
+    parser.add_argument("photo", metavar="PHOTO", help="photo to invert; - reads it from standard input")
     parser.add_argument("--layer", default="relu4_1", help="layer to match, relu1_1 to relu5_1 (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Run `fastphoto invert`."""
-    check_output(args.output, [args.photo])
+    inputs = input_files(args, ["photo"])
+    check_result(args, inputs)
     started = time.perf_counter()
-    photo = read_photo(args.photo, "photo")
+    photo = read_photo(inputs[0], "photo")
     named = run_arguments(args) | parse_settings(args.set)
     with progress_report(args) as report:
         pixels = invert(photo, args.layer, size=args.size, callback=report, **named)
-    write_photo(args.output, photo, pixels)
-    say_written(args, args.output, started)
+    write_result(args, photo, pixels, started)

@@ -23,7 +23,11 @@ def image_output_options() -> argparse.ArgumentParser:
     """Return a parser of --output, the image file to write."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
-        "-o", "--output", required=True, metavar="OUT", help="image file to write: .png, .jpg, .tif or .webp"
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="image file to write: .png, .jpg, .tif or .webp; - writes a PNG to standard output",
     )
     return parser
 

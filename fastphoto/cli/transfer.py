@@ -10,7 +10,6 @@ from typing import Any
 
 from torch import Tensor
 
-from fastphoto.cli.messages import say_written
 from fastphoto.cli.options import (
     Commands,
     image_output_options,
@@ -26,10 +25,10 @@ from fastphoto.cli.options import (
 )
 from fastphoto.cli.setting_values import parse_settings
 from fastphoto.cli.signals import defer_signals
+from fastphoto.cli.standard_streams import check_result, input_files, write_result
 from fastphoto.optimisation.presets import PRESETS
 from fastphoto.optimisation.progress import Progress
 from fastphoto.photos.read import read_photo
-from fastphoto.photos.write import check_output, write_photo
 from fastphoto.pipeline import transfer
 from fastphoto.regions.find import REGION_SOURCES
 
@@ -65,8 +64,8 @@ def add_parser(commands: Commands) -> None:
     parents = [image_output_options(), *transfer_options(), mask_options(), segmentation_options()]
     parser = commands.add_parser("transfer", parents=parents, help="make one photo take on the look of another")
     parser.set_defaults(run=run)
-    parser.add_argument("content", metavar="CONTENT", help="photo to change")
-    parser.add_argument("style", metavar="STYLE", help="photo whose look it takes on")
+    parser.add_argument("content", metavar="CONTENT", help="photo to change; - reads it from standard input")
+    parser.add_argument("style", metavar="STYLE", help="photo whose look it takes on; or -")
     parser.add_argument(
         "--regions",
         choices=REGION_SOURCES,
@@ -82,23 +81,22 @@ def add_parser(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run `fastphoto transfer`."""
-    check_output(args.output, (args.content, args.style, args.content_mask, args.style_mask))
+    inputs = input_files(args, ("content", "style", "content_mask", "style_mask"))
+    check_result(args, inputs)
     started = time.perf_counter()
-    content, style = read_photo(args.content, "content"), read_photo(args.style, "style")
+    content, style = read_photo(inputs[0], "content"), read_photo(inputs[1], "style")
     with defer_signals() if args.save_partial else contextlib.nullcontext() as interrupted:
         with progress_report(args) as report:
             pixels: Tensor = transfer(
                 content,
                 style,
-                args.content_mask,
-                args.style_mask,
+                *inputs[2:],
                 regions=args.regions,
                 segmentation_model=args.segmentation_model,
                 callback=_stop_when(interrupted, report) if interrupted else report,
                 **transfer_arguments(args),
             )
-        write_photo(args.output, content, pixels)
-        say_written(args, args.output, started)
+        write_result(args, content, pixels, started)
 
 
 def _stop_when(
