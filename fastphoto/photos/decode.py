@@ -7,12 +7,12 @@ import io
 import logging
 import os
 import threading
-import warnings
 from collections.abc import Iterator
+from struct import error as StructError
 from typing import Any, BinaryIO, NamedTuple
 
 import PIL
-from PIL import Image
+from PIL import Image, ImageFile
 
 from fastphoto.errors import FileError, InputError, error_text, warn
 from fastphoto.photos.formats import READ_EXTENSIONS, READ_FORMATS, WIDE_GREY_MODES
@@ -21,7 +21,7 @@ from fastphoto.photos.tiff_tags import tiff_contents
 from fastphoto.runtime.memory import check_photo_fits
 
 PIXEL_LIMIT = 200_000_000  # pixels of one image; a file of a few kilobytes can claim billions
-_STDERR_LOCK = threading.Lock()
+_STDERR_LOCK, _PILLOW_LOCK = threading.Lock(), threading.Lock()
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 _PNG_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _ORIENTATION = 0x0112
@@ -109,7 +109,8 @@ def load_image(image: Image.Image, role: str) -> Image.Image:
     if width * height > PIXEL_LIMIT:
         raise InputError(f"{role}: {width}x{height} pixels; at most {PIXEL_LIMIT // 10**6} million are accepted")
     try:
-        image.load()
+        with _whole_files_only():
+            image.load()
     except Exception as error:  # an image that was only opened reads its file here
         raise FileError(f"{role}: the image cannot be decoded ({error_text(error)})") from error
     return image
@@ -171,7 +172,7 @@ def _decode_stream(file: BinaryIO, name: str) -> DecodedImage:
     has_more_bits = _has_more_bits(image)
     try:
         frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
-        with _silent_libtiff() if image.format == "TIFF" else contextlib.nullcontext():
+        with _whole_files_only(), _silent_libtiff() if image.format == "TIFF" else contextlib.nullcontext():
             image.load()
         upright, exif = apply_orientation(image)
     except Exception as error:
@@ -187,10 +188,8 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
     head = file.read(16)
     file.seek(0)
     try:
-        with warnings.catch_warnings():
-            # PIXEL_LIMIT decides; Pillow's own limit is a global that any other code may have changed.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(file, formats=READ_FORMATS)
+        with _whole_files_only():
+            return _opened(file, head)
     except PIL.UnidentifiedImageError:
         if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
             raise FileError(f"{name}: HEIC files are not supported; convert it to JPEG or PNG") from None
@@ -206,6 +205,26 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
         raise FileError(f"{name}: damaged image file ({error_text(error)})") from error
 
 
+def _opened(file: BinaryIO, head: bytes) -> Image.Image:
+    """Do what `Image.open` does, but for Pillow's limit of pixels.
+
+    PIXEL_LIMIT decides. Pillow's own limit is a global that any other code may have changed, and its warning could only
+    be silenced for all threads.
+    """
+    Image.init()
+    for file_format in READ_FORMATS:
+        if file_format not in Image.OPEN:  # Pillow was built without it
+            continue
+        factory, accept = Image.OPEN[file_format]
+        accepted = accept is None or accept(head)
+        if not accepted or isinstance(accepted, str):  # a string says why not
+            continue
+        file.seek(0)
+        with contextlib.suppress(SyntaxError, IndexError, TypeError, StructError):  # a file of another format
+            return factory(file, "")
+    raise PIL.UnidentifiedImageError
+
+
 def _has_more_bits(image: Image.Image) -> bool:
     """Return whether a file has more bits a channel than Pillow decodes; its image must not be loaded yet."""
     tiles: Any = getattr(image, "tile", None)
@@ -215,6 +234,31 @@ def _has_more_bits(image: Image.Image) -> bool:
     arguments = arguments if isinstance(arguments, tuple) else (arguments,)
     sixteen = any(isinstance(a, str) and ";16" in a for a in arguments)
     return sixteen or (image.format == "PPM" and any(isinstance(a, int) and a > 255 for a in arguments))
+
+
+class _OffInOneThread:
+    """A flag of Pillow's that is off in the thread that made it, and what it was before in all others."""
+
+    def __init__(self, before: bool) -> None:
+        self.before, self.thread = before, threading.get_ident()
+
+    def __bool__(self) -> bool:
+        return self.before and threading.get_ident() != self.thread
+
+
+@contextlib.contextmanager
+def _whole_files_only() -> Iterator[None]:
+    """Refuse files that are cut short, also where other code lets Pillow fill in what is missing."""
+    if not ImageFile.LOAD_TRUNCATED_IMAGES:
+        yield
+        return
+    with _PILLOW_LOCK:
+        before = ImageFile.LOAD_TRUNCATED_IMAGES
+        ImageFile.LOAD_TRUNCATED_IMAGES = _OffInOneThread(before)  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 @contextlib.contextmanager
