@@ -2,7 +2,7 @@
 
 Images have shape (H, W, 3), and quantities on their pixels (H, W, K). Memory is planar: views such as
 ``planes.permute(1, 2, 0)`` of (K, H, W) tensors are used without a copy, and other layouts are copied first. Results
-are such views too. The dtypes float32 and float64 are supported.
+are such views too. The dtypes float32 and float64 are supported; under autocast, others are cast to float32.
 
 A wrong shape, dtype or number raises ``RuntimeError``. Its message is one line with the operator, the argument, the
 value given and the value expected. All operators work under ``torch.compile(fullgraph=True)``, where `masked_gram`

@@ -30,6 +30,12 @@ except (ModuleNotFoundError, StopIteration) as error:
         raise
     raise ImportError("fastphoto's native library is not built: run pip install --no-build-isolation -e .") from error
 
+# Under autocast, layers of the host's network return bfloat16 or float16, which most operators refuse.
+for _name in torch._C._dispatch_get_all_op_names():
+    if _name.startswith("fastphoto::"):
+        for _kind in ("cpu", "cuda"):
+            torch.library.register_autocast(_name, _kind, torch.float32)
+
 native = torch.ops.fastphoto  # the operators as registered, without the defaults and checks of their wrappers
 
 
