@@ -25,7 +25,10 @@ from fastphoto.regions.pair import PhotoPair, prepare_pair
 from fastphoto.regions.reading import read_masks
 from fastphoto.regions.scribbles import grow_scribbles
 from fastphoto.reports.comparison import compare
+from fastphoto.runtime.forks import prepare_for_forks
 from fastphoto.runtime.memory import keep_freed_memory
+
+prepare_for_forks()
 
 __version__: str = ops.build_info()["version"]
 

@@ -25,6 +25,7 @@ from fastphoto.regions.find import RegionSource, region_finder
 from fastphoto.regions.masks import MaskSource
 from fastphoto.regions.pair import prepare_pair, warn_of_one_colour
 from fastphoto.runtime.device import choose_device
+from fastphoto.runtime.host_state import apart_from_host
 
 _TENSOR_CORE_CHANNELS = 8  # convolutions on a GPU are fast for multiples of this many channels
 
@@ -88,7 +89,7 @@ def transfer(
 ) -> Kind: ...
 
 
-@torch.inference_mode(False)  # a caller's inference mode would leave no gradients to optimise with
+@apart_from_host
 def transfer(
     content: PhotoSource,
     style: PhotoSource,

@@ -65,8 +65,9 @@ class BilateralGrid(nn.Module):
         """
         products = (self.colours[:, None] * self.colours).flatten(0, 1)  # (16, H, W)
         values = (image[:, None] * self.colours).flatten(0, 1)  # (12, H, W)
-        identity = torch.eye(3, 4).to(image)
-        normal = self._splat(products).unflatten(-1, (4, 4)) + ridge * torch.eye(4).to(image)
+        identity = torch.eye(3, 4, dtype=image.dtype, device=image.device)
+        ridges = ridge * torch.eye(4, dtype=image.dtype, device=image.device)
+        normal = self._splat(products).unflatten(-1, (4, 4)) + ridges
         right = self._splat(values).unflatten(-1, (3, 4)) + ridge * identity
         maps: Tensor = torch.linalg.solve(normal, right.mT).mT
         return maps.flatten(-2).permute(3, 0, 1, 2).contiguous()

@@ -137,7 +137,8 @@ def _transport_map(
     """Return the affine map (3, 4) from one normal distribution to another, with limited gains."""
     space = space.to(content_cov)
     content_cov, style_cov = space @ content_cov @ space.T, space @ style_cov @ space.T
-    root = _square_root(content_cov + 1e-9 * torch.eye(3).to(content_cov))  # invertible even for a region of one colour
+    identity = torch.eye(3, dtype=content_cov.dtype, device=content_cov.device)
+    root = _square_root(content_cov + 1e-9 * identity)  # invertible even for a region of one colour
     inverse = torch.linalg.inv(root)
     matrix = inverse @ _square_root(root @ style_cov @ root) @ inverse
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)

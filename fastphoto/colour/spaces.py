@@ -15,14 +15,19 @@ LUMA = (0.299, 0.587, 0.114)
 # Rows: luma, red against green, yellow against blue; the colour differences have length 1. Monge-Kantorovich maps
 # measure movement along these axes. In plain RGB, a channel with hardly any contrast, such as red in a yellow flower,
 # would be stretched to the contrast of another. Luma has weight 4, by eye, so that light colours stay light.
-OPPONENT = torch.tensor([[4 * weight for weight in LUMA], [0.5**0.5, -(0.5**0.5), 0], [6**-0.5, 6**-0.5, -2 * 6**-0.5]])
+OPPONENT = torch.tensor(
+    [[4 * weight for weight in LUMA], [0.5**0.5, -(0.5**0.5), 0], [6**-0.5, 6**-0.5, -2 * 6**-0.5]],
+    dtype=torch.float32,
+    device="cpu",
+)
 """(3, 3), the axes of an opponent space in gamma-encoded sRGB, one per row."""
 
 # Linear sRGB to XYZ (the primaries of IEC 61966-2-1, to seven digits) over the white point D65 (2 degrees).
 _SRGB_TO_XYZ = torch.tensor(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]],
     dtype=torch.float64,
-) / torch.tensor([[0.95047], [1.0], [1.08883]], dtype=torch.float64)
+    device="cpu",
+) / torch.tensor([[0.95047], [1.0], [1.08883]], dtype=torch.float64, device="cpu")
 _XYZ_TO_SRGB = torch.linalg.inv(_SRGB_TO_XYZ)
 _LINEAR_BELOW = 216 / 24389  # CIE 15: (6/29)^3, and the slope (29/3)^3 / 116 of the straight part below it
 

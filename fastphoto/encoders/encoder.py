@@ -15,9 +15,10 @@ from torch.autograd.function import once_differentiable
 
 from fastphoto.encoders.download import DownloadProgress
 from fastphoto.encoders.layers import Layer
-from fastphoto.encoders.weights import CAFFE_MEAN, CAFFE_SCALE, EncoderWeights, load_weights, read_weights
+from fastphoto.encoders.weights import EncoderWeights, caffe_normalisation, load_weights, read_weights
 from fastphoto.errors import InputError
 from fastphoto.ops import convolution, convolution_weights, max_pool, max_pool_backward
+from fastphoto.runtime.host_state import apart_from_host
 
 ENCODERS = ("embedded", "vgg19-16x", "vgg19")
 """Names that `load_encoder` accepts."""
@@ -63,9 +64,8 @@ class Encoder(nn.Module):
         self.names = tuple(weights.convolutions)
         self.channels = {Layer.parse(name).activation: len(bias) for name, (_, bias) in weights.convolutions.items()}
         matrix, offset = weights.normalise
-        self.published_scale = torch.allclose(matrix, CAFFE_SCALE * torch.eye(3).flip(0), rtol=1e-4) and torch.allclose(
-            offset, -torch.tensor(CAFFE_MEAN), rtol=1e-4
-        )
+        same = functools.partial(torch.allclose, rtol=1e-4)
+        self.published_scale = all(map(same, weights.normalise, caffe_normalisation()))
         fill = functools.partial(_with_zero_channels, multiple=channel_multiple)
         self.register_buffer("matrix", fill(matrix).clone())
         self.register_buffer("offset", fill(offset).clone())
@@ -202,7 +202,7 @@ class Encoder(nn.Module):
                 total = torch.ops.aten.threshold_backward.grad_input(total, x, 0, grad_input=total)
             total = self._convolution_gradient(total, name)
         if total is None:
-            return torch.zeros(())
+            return torch.zeros((), dtype=torch.float32)
         colours = total.permute(0, 2, 3, 1)
         pixels = colours.reshape(-1, colours.shape[3]).to(self.matrix.dtype) @ self.matrix
         return pixels.view(*colours.shape[:3], 3).permute(0, 3, 1, 2)
@@ -275,6 +275,7 @@ def _add(total: Tensor | None, grad: Tensor, like: Tensor) -> Tensor:
     return total
 
 
+@apart_from_host
 def load_encoder(
     name: str,
     weights: str | os.PathLike[str] | None = None,

@@ -242,6 +242,12 @@ def _read_tensors(path: Path) -> tuple[Mapping[str, Any], dict[str, str]]:
 # ---- named tensors into networks
 
 
+def caffe_normalisation() -> tuple[Tensor, Tensor]:
+    """Return the matrix (3, 3) and the offset (3,) that prepare RGB in [0, 1] for Caffe's VGG-19."""
+    matrix = CAFFE_SCALE * torch.eye(3, dtype=torch.float32, device="cpu").flip(0)
+    return matrix, -matrix.new_tensor(CAFFE_MEAN)
+
+
 def _native_network(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> _Network:
     padding, pooling = metadata.get("padding", "reflect"), metadata.get("pooling", "max_floor")
     if padding not in ("zeros", "reflect") or pooling not in ("max_ceil", "max_floor"):
@@ -265,10 +271,9 @@ def _sequential_network(
     if encoding is None and known and known.format != "collaborative-distillation":
         encoding = known.format
     if (encoding or _recognise(path, convolutions["conv1_1"][0])) == "caffe":
-        matrix, offset = CAFFE_SCALE * torch.eye(3).flip(0), -torch.tensor(CAFFE_MEAN)
-        return _Network(convolutions, (matrix, offset), "zeros", "max_ceil")
-    std = torch.tensor(TORCHVISION_STD)
-    matrix, offset = torch.diag(1 / std), -torch.tensor(TORCHVISION_MEAN) / std
+        return _Network(convolutions, caffe_normalisation(), "zeros", "max_ceil")
+    std = torch.tensor(TORCHVISION_STD, dtype=torch.float32)
+    matrix, offset = torch.diag(1 / std), -std.new_tensor(TORCHVISION_MEAN) / std
     return _Network(convolutions, (matrix, offset), "zeros", "max_floor")
 
 
@@ -322,7 +327,7 @@ def _recognise(path: Path, weight: Tensor) -> Encoding:
     """Recognise the encoding by the first kernel of conv1_1 (out, 3, 3, 3), or else by the file name."""
     kernel = weight[0, 0].flatten()
     for encoding, fingerprint in _FINGERPRINTS.items():
-        if torch.nn.functional.cosine_similarity(kernel, torch.tensor(fingerprint), dim=0) > 0.9999:
+        if torch.nn.functional.cosine_similarity(kernel, kernel.new_tensor(fingerprint), dim=0) > 0.9999:
             return encoding
     name = path.name.lower()
     hinted = [encoding for encoding, hints in _FILE_NAME_HINTS.items() if any(hint in name for hint in hints)]

@@ -23,6 +23,7 @@ from fastphoto.photos.resize import enlarge, same_aspect
 from fastphoto.regions.masks import MaskSource, region_map
 from fastphoto.regions.pair import prepare_pair
 from fastphoto.regions.resizing import resize_masks
+from fastphoto.runtime.host_state import apart_from_host
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ def _distances(measures: Measures) -> dict[str, float]:
     }
 
 
+@apart_from_host
 def evaluate(
     content: PhotoSource,
     style: PhotoSource,

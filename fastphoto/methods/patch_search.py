@@ -180,9 +180,9 @@ class _Search:
         """Return each pixel's part (P,) of the sum in `correspondence`, at positions of these indices (P,)."""
         positions = self._positions(indices)
         cost = (self.patches - self.frame_patches[indices]).square_().sum(1).reshape(self.size)
-        cost += _DISPLACEMENT_COST * (positions - self.own).square().sum(-1) / max(self.size) ** 2
+        cost += _DISPLACEMENT_COST * (positions - self.own).float().square().sum(-1) / max(self.size) ** 2
         for neighbour in suggested:
-            distance = (positions - neighbour).square().sum(-1).sqrt() / max(self.size)
+            distance = (positions - neighbour).float().square().sum(-1).sqrt() / max(self.size)
             cost += (_NEIGHBOUR_COST * distance).clamp_max_(_NEIGHBOUR_LIMIT)
         return cost.flatten()
 
@@ -226,7 +226,7 @@ def _stretched(positions: Tensor, size: tuple[int, int], frame_size: tuple[int, 
     displacements = F.interpolate(displacements[None], size, mode="nearest-exact")[0].permute(1, 2, 0)
     scale = displacements.new_tensor([frame_size[0] / size[0], frame_size[1] / size[1]])
     growth = displacements.new_tensor([frame_size[0] / small[0], frame_size[1] / small[1]])
-    stretched = (_own_positions(size) + 0.5) * scale - 0.5 + displacements * growth
+    stretched = (_own_positions(size).float() + 0.5) * scale - 0.5 + displacements * growth
     return torch.minimum(stretched.clamp_min_(0), stretched.new_tensor([frame_size[0] - 1, frame_size[1] - 1]))
 
 

@@ -33,6 +33,7 @@ from fastphoto.optimisation.progress import Callback
 from fastphoto.pipeline import checked_seed, load_network, transfer
 from fastphoto.regions.pair import PhotoPair
 from fastphoto.runtime.device import choose_device
+from fastphoto.runtime.host_state import apart_from_host
 
 Recolour = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """A transfer of colour: (content (3, h, w), style (3, h', w'), content masks (R, h, w), style masks (R, h', w')) ->
@@ -102,6 +103,7 @@ class Method:
         return described | {"preset": self.preset} | asdict(preset_settings(self.preset, **self.settings))
 
 
+@apart_from_host
 def apply_method(
     method: str | Method,
     pair: PhotoPair,
@@ -229,7 +231,8 @@ _REINHARD = "Reinhard, Ashikhmin, Gooch and Shirley, Color Transfer between Imag
 _PITIE = "Pitié, Kokaram and Dahyot, Automated colour grading using colour distribution transfer, 2007"
 _KANTOROVICH = "Pitié and Kokaram, The linear Monge-Kantorovitch linear colour mapping, 2007"
 _GATYS = "Gatys, Ecker and Bethge, Image Style Transfer Using Convolutional Neural Networks, CVPR 2016"
-_published_kantorovich = partial(monge_kantorovich, gain=math.inf, space=torch.eye(3))
+_RGB = torch.eye(3, dtype=torch.float32, device="cpu")
+_published_kantorovich = partial(monge_kantorovich, gain=math.inf, space=_RGB)
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {

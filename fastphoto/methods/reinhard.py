@@ -9,9 +9,11 @@ from fastphoto.colour.statistics import blend_regions, moments
 
 # Reinhard et al. 2001: RGB to LMS, and log LMS to the axes of Ruderman et al. 1998.
 _TO_LMS = torch.tensor(
-    [[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]], dtype=torch.float64
+    [[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]],
+    dtype=torch.float64,
+    device="cpu",
 )
-_OPPONENT = torch.tensor([[1.0, 1, 1], [1, 1, -2], [1, -1, 0]], dtype=torch.float64)
+_OPPONENT = torch.tensor([[1.0, 1, 1], [1, 1, -2], [1, -1, 0]], dtype=torch.float64, device="cpu")
 _TO_AXES = _OPPONENT / _OPPONENT.norm(dim=1, keepdim=True)
 
 _DARKEST = 1 / 255  # added to L, M and S, because black has no logarithm

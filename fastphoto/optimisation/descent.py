@@ -70,7 +70,7 @@ class Descent:
         self.x, self.best, self.gradient = x.clone(), x.clone(), torch.zeros_like(x)
         self.lowest = torch.full((), math.inf, device=x.device, dtype=x.dtype)
         self.finite = torch.ones((), dtype=torch.bool, device=x.device)
-        self.restarts = torch.zeros((), device=x.device)
+        self.restarts = torch.zeros((), dtype=torch.float32, device=x.device)
         self.parts: dict[str, Tensor] = {}
         self.evaluate()
 

@@ -33,8 +33,9 @@ def start_image(pair: PhotoPair, settings: Settings, seed: int = 0) -> Tensor:
         return pair.content
     if settings.start == "noise":
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(pair.content.shape, generator=generator) * (settings.noise * 256)
-        return ((torch.tensor(CAFFE_MEAN[::-1])[:, None, None] + noise) / 256).to(pair.content)
+        noise = torch.randn(pair.content.shape, generator=generator, dtype=torch.float32, device="cpu")
+        mean = noise.new_tensor(CAFFE_MEAN[::-1])[:, None, None]
+        return ((mean + noise * (settings.noise * 256)) / 256).to(pair.content)
     masks = region_weights(pair, settings)
     return match_colours(pair.content, pair.style, masks, pair.style_masks, settings.colour_gain, settings.curve_slope)
 

@@ -354,5 +354,5 @@ def _random_directions(channels: int) -> Tensor:
     """Return directions (K, C) of length 1, orthogonal in groups of C, the same at each call."""
     generator = torch.Generator().manual_seed(channels)
     groups = -(-_DIRECTIONS // channels)
-    noise = torch.randn(groups, channels, channels, generator=generator)
+    noise = torch.randn(groups, channels, channels, generator=generator, dtype=torch.float32, device="cpu")
     return torch.linalg.qr(noise)[0].flatten(0, 1)[: max(_DIRECTIONS, channels)]

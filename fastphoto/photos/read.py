@@ -17,8 +17,10 @@ from fastphoto.photos.input_files import FileSource, is_file_source, opened_file
 from fastphoto.photos.photo import MINIMUM_SIDE, Photo, PhotoSource
 from fastphoto.photos.sixteen_bits import sixteen_bit_values
 from fastphoto.photos.tiff_tags import tiff_contents
+from fastphoto.runtime.host_state import apart_from_host
 
 
+@apart_from_host
 def read_photo(source: PhotoSource, role: str = "content") -> Photo:
     """Read one photograph.
 

@@ -19,8 +19,10 @@ from fastphoto.photos.formats import SAVE_OPTIONS, SIXTEEN_BIT_FORMATS, WRITE_FO
 from fastphoto.photos.photo import Photo
 from fastphoto.photos.sixteen_bits import can_read_sixteen_bits, encode_sixteen_bits
 from fastphoto.runtime.files import check_target, write_file
+from fastphoto.runtime.host_state import apart_from_host
 
 
+@apart_from_host
 def to_source_kind(photo: Photo, pixels: Tensor) -> Image.Image | np.ndarray[Any, Any] | Tensor:
     """Return a result as the kind of object that its photo was read from.
 
@@ -61,6 +63,7 @@ def to_source_kind(photo: Photo, pixels: Tensor) -> Image.Image | np.ndarray[Any
     return _image_of(photo, pixels)
 
 
+@apart_from_host
 def write_photo(path: str | os.PathLike[str], photo: Photo, pixels: Tensor) -> None:
     """Write a result to a file, so that the file is complete or untouched.
 

@@ -53,5 +53,8 @@ def without_islands(region_map: Tensor) -> Tensor:
 
 def resized_map(region_map: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the region map (H', W') at another size, by nearest neighbours."""
-    rows, columns = ((torch.arange(n) + 0.5).mul(old / n).long() for n, old in zip(size, region_map.shape, strict=True))
+    rows, columns = (
+        (torch.arange(n, dtype=torch.float32) + 0.5).mul(old / n).long()
+        for n, old in zip(size, region_map.shape, strict=True)
+    )
     return region_map[rows][:, columns]

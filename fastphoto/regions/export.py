@@ -68,7 +68,7 @@ def mask_picture(regions: RegionMasks, colours: Sequence[str]) -> Image.Image:
     `fastphoto.regions.read_masks` reads it back. Pixels without a region are transparent.
     """
     region_map = marked_map(regions.masks)
-    table = torch.tensor([len(PALETTE), *(list(PALETTE).index(colour) for colour in colours)])
+    table = torch.tensor([len(PALETTE), *(list(PALETTE).index(colour) for colour in colours)], dtype=torch.int64)
     picture = Image.fromarray(table[region_map + 1].to(torch.uint8).numpy(), "P")
     has_holes = bool((region_map < 0).any())
     picture.putpalette([value for colour in (*PALETTE.values(), *[_NO_REGION_COLOUR] * has_holes) for value in colour])

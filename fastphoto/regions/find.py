@@ -23,6 +23,7 @@ from fastphoto.regions.reading import read_masks
 from fastphoto.regions.resizing import enlarge_masks
 from fastphoto.regions.scenes import scene_regions
 from fastphoto.runtime.device import choose_device
+from fastphoto.runtime.host_state import apart_from_host
 
 RegionSource = Literal["masks", "auto", "semantic", "none"]
 REGION_SOURCES: tuple[RegionSource, ...] = get_args(RegionSource)
@@ -97,7 +98,7 @@ def _log_regions(pair: PhotoPair) -> None:
     _logger.info(f"regions: {listed}, found automatically; `fastphoto regions` shows them, regions none turns them off")
 
 
-@torch.inference_mode(False)
+@apart_from_host
 def find_regions(
     content: PhotoSource,
     style: PhotoSource | None = None,

@@ -85,7 +85,7 @@ def masks_of_map(regions: Tensor, count: int) -> Tensor:
         <BLANKLINE>
                 [[0., 1., 0.]]])
     """
-    masks = torch.empty(count, *regions.shape, device=regions.device)
+    masks = torch.empty(count, *regions.shape, dtype=torch.float32, device=regions.device)
     for number in range(count):  # one by one: a mask of 12 megapixels takes 48 MB
         masks[number] = regions == number
     return masks

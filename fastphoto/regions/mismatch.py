@@ -12,6 +12,7 @@ from fastphoto.photos.photo import MINIMUM_SIDE
 from fastphoto.photos.resize import resize, shrunk_size
 from fastphoto.regions.pair import PhotoPair
 from fastphoto.regions.resizing import resize_masks
+from fastphoto.runtime.host_state import apart_from_host
 
 UNLIKENESS_LIMIT = 0.036
 """Overall unlikeness above which `warn_of_mismatch` warns.
@@ -26,6 +27,7 @@ _LONG_SIDE = 350  # pixels, of the photos that are compared; by eye
 _LAYER = "relu5_1"  # of the embedded encoder: it responds to the kind of object more than to its colour
 
 
+@apart_from_host
 def region_unlikeness(content: Tensor, style: Tensor, content_masks: Tensor, style_masks: Tensor) -> Tensor:
     """Return the unlikeness of content and style in each matched region.
 

@@ -15,6 +15,7 @@ from fastphoto.regions.masks import MaskSource
 from fastphoto.regions.matching import Orphans, match_regions
 from fastphoto.regions.reading import read_mask_pair
 from fastphoto.regions.resizing import visible_masks
+from fastphoto.runtime.host_state import apart_from_host
 
 _ONE_COLOUR = 1 / 255  # largest deviation of a channel of sRGB that nobody sees as contrast
 
@@ -33,7 +34,7 @@ class PhotoPair:
     style_alpha: Tensor | None = None  # (1, h', w'), [0, 1]
 
 
-@torch.inference_mode(False)  # an optimisation cannot use inference tensors
+@apart_from_host
 def prepare_pair(
     content: Photo,
     style: Photo,

@@ -26,10 +26,12 @@ from fastphoto.regions.mask_forms import (
 )
 from fastphoto.regions.masks import MAXIMUM_REGIONS, MaskSource, OneMask, RegionMasks
 from fastphoto.regions.resizing import fit_masks
+from fastphoto.runtime.host_state import apart_from_host
 
 Size = tuple[int, int]
 
 
+@apart_from_host
 def read_masks(
     source: MaskSource,
     size: tuple[int, int],
@@ -78,7 +80,7 @@ def read_masks(
                 [0., 1., 1.]])
     """
     if source is None:
-        return RegionMasks(("all",), torch.ones(1, *(shrunk or size)))
+        return RegionMasks(("all",), torch.ones(1, *(shrunk or size), dtype=torch.float32))
     name, forms = _forms(source, size, f"{role} {kind}")
     return _fitted(next(iter(forms.values())), size, name, other_size, shrunk)
 

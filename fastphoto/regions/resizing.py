@@ -79,7 +79,7 @@ def fit_masks(values: np.ndarray[Any, Any], count: int, photo_size: tuple[int, i
             ((np.arange(n) + 0.5) * given / n).astype(int) for n, given in zip(photo_size, given_size, strict=True)
         )
         values = values[rows][:, columns]
-    masks = torch.empty(count, *size)
+    masks = torch.empty(count, *size, dtype=torch.float32)
     for number in range(count):  # one by one: a mask of 12 megapixels takes 48 MB
         masks[number] = resize_masks(torch.from_numpy(values == number).float()[None], size)[0]
     return masks

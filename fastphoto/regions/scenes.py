@@ -13,6 +13,7 @@ from fastphoto.regions.borders import refined_map, resized_map
 from fastphoto.regions.masks import masks_of_map
 from fastphoto.regions.pair import PhotoPair
 from fastphoto.regions.segmenter import SCENE_CLASSES, scene_scores
+from fastphoto.runtime.host_state import apart_from_host
 
 SCENE_KINDS = {
     # The source of light outdoors, with smooth gradients that nothing else has.
@@ -77,6 +78,7 @@ class ScenePlan:
     whole: frozenset[str]  # names of regions that take the look of the whole style
 
 
+@apart_from_host
 def scene_regions(pair: PhotoPair) -> PhotoPair:
     """Return the pair with the regions that both photos surely show, or with one region if that is safer.
 
@@ -157,7 +159,7 @@ def _border_contrasts(photo: Tensor, masks: Tensor) -> list[tuple[float, int, in
     long_side = max(photo.shape[1:])
     across = max(1, round(_ACROSS * long_side))
     lab = torch.from_numpy(srgb_to_lab(photo.cpu().numpy()))
-    numbers = masks.argmax(0).where(masks.sum(0) > 0, torch.tensor(-1))  # -1: hidden
+    numbers = masks.argmax(0).where(masks.sum(0) > 0, torch.tensor(-1, dtype=torch.int64))  # -1: hidden
     regions, differences = [], []
     for colours, region_map in ((lab, numbers), (lab.transpose(1, 2), numbers.T)):
         before, behind = region_map[:-across], region_map[across:]
@@ -208,7 +210,7 @@ def plan_regions(content: Tensor, style: Tensor) -> ScenePlan:
         return ScenePlan((), (), (), frozenset())
     names, whole = list(shared), set()
     region = {kind: _region_of(kind, shared) for kind in _KINDS}
-    left_in_style = torch.tensor([kind not in shared for kind in _KINDS])
+    left_in_style = torch.tensor([kind not in shared for kind in _KINDS], dtype=torch.bool)
     style_rest = float(style_shares[left_in_style].sum())
     water = _KINDS.index("water")
     is_water = content_sureness[water] >= _SURE_OF_CONTENT and content_shares[water] >= _CONTENT_SHARE
@@ -216,7 +218,7 @@ def plan_regions(content: Tensor, style: Tensor) -> ScenePlan:
         region["water"] = "water"
         names.append("water")
         whole.add("water")
-    left = torch.tensor([region[kind] == REST for kind in _KINDS])
+    left = torch.tensor([region[kind] == REST for kind in _KINDS], dtype=torch.bool)
     rest_share, rest_sureness = _share_and_sureness_of(content, left)
     has_counterpart = style_rest >= _STYLE_REST
     if rest_sureness >= _SURE_OF_REST and rest_share >= (_CONTENT_REST if has_counterpart else _LARGE_REST):
@@ -247,7 +249,7 @@ def _group(shares: Tensor) -> int:
 def _shares_and_sureness(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Return the share of the photo in which each kind (K,) is the best, and its mean probability there."""
     each = [_share_and_sureness_of(scores, row) for row in torch.eye(len(scores), dtype=torch.bool)]
-    shares, sureness = torch.tensor(each).T
+    shares, sureness = torch.tensor(each, dtype=torch.float32).T
     return shares, sureness
 
 

@@ -14,6 +14,7 @@ from fastphoto.photos.photo import MINIMUM_SIDE
 from fastphoto.photos.resize import resize, shrunk_size
 from fastphoto.regions.masks import MAXIMUM_REGIONS, RegionMasks, marked_map, masks_of_map
 from fastphoto.regions.resizing import resize_masks
+from fastphoto.runtime.host_state import apart_from_host
 
 # By eye. tools/score_scribbles.py scores the method on 22 photos, see docs/regions.md.
 _LONG_SIDES = (125, 250)  # pixels: each solution is the start of the next
@@ -27,6 +28,7 @@ _KERNEL_WIDTH, _RIDGE = 1.2, 0.1  # for features (colour and position) of standa
 _BORDER_RADIUS = 2  # pixels at the last of `_LONG_SIDES`, within which borders move to the photo's edges
 
 
+@apart_from_host
 def grow_scribbles(photo: Tensor, strokes: Tensor | RegionMasks) -> RegionMasks:
     """Find the region of each pixel, from strokes that mark a few pixels of each region.
 
@@ -129,7 +131,7 @@ def _likeness(pixels: Tensor, marks: Tensor) -> Tensor:
     """Return the likeness of each pixel to each region's strokes in colour and position, (R, h, w), with sums of 1."""
     height, width = pixels.shape[1:]
     red, green, blue = pixels
-    x, y = torch.meshgrid(torch.arange(width) * 1.0, torch.arange(height) * 1.0, indexing="xy")
+    x, y = torch.meshgrid(torch.arange(width).float(), torch.arange(height).float(), indexing="xy")
     colour = torch.stack([(red + green + blue) / 3, (red - green) / 2, (red + green) / 4 - blue / 2])
     columns = []
     for values in (colour, torch.stack([x, y])):  # each scaled to standard deviation 1
@@ -139,7 +141,8 @@ def _likeness(pixels: Tensor, marks: Tensor) -> Tensor:
     chosen = []
     for mark in marks.flatten(1):
         marked = mark.nonzero()[:, 0]
-        chosen.append(marked[torch.linspace(0, len(marked) - 1, min(_SAMPLES, len(marked))).long()])
+        count = min(_SAMPLES, len(marked))
+        chosen.append(marked[torch.linspace(0, len(marked) - 1, count, dtype=torch.float32).long()])
     samples = features[torch.cat(chosen)]
     targets = marks.flatten(1).T[torch.cat(chosen)]
     ridge = _RIDGE * torch.eye(len(samples), dtype=torch.float64)

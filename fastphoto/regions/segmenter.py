@@ -82,8 +82,8 @@ class Convolution(nn.Module):
     ) -> None:
         super().__init__()
         self.stride, self.dilation, self.groups = stride, dilation, groups
-        self.register_buffer("weight", torch.empty(outputs, inputs // groups, kernel, kernel))
-        self.register_buffer("bias", torch.empty(outputs))
+        self.register_buffer("weight", torch.empty(outputs, inputs // groups, kernel, kernel, dtype=torch.float32))
+        self.register_buffer("bias", torch.empty(outputs, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of x, (B, inputs, H, W), at 1/stride of its size, rounded up."""
@@ -233,7 +233,7 @@ def enlarge_from_corner(x: Tensor, size: tuple[int, int]) -> Tensor:
     """
     for dim, m in zip((-2, -1), size, strict=True):
         n = x.shape[dim]
-        position = torch.arange(m) * (n / m)
+        position = torch.arange(m, dtype=torch.float32) * (n / m)
         low = position.long()
         share = (position - low).to(x).reshape(-1, *(1,) * (-1 - dim))
         x = torch.lerp(x.index_select(dim, low), x.index_select(dim, (low + 1).clamp(max=n - 1)), share)

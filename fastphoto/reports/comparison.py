@@ -43,6 +43,7 @@ from fastphoto.reports.results import (
 )
 from fastphoto.runtime.device import choose_device
 from fastphoto.runtime.files import check_folder, text_writer, write_files
+from fastphoto.runtime.host_state import apart_from_host
 
 SIZE = PUBLISHED_SIZE
 """Default long side, in pixels, of the photos that methods are compared on: the size at which results are measured."""
@@ -154,6 +155,7 @@ class Comparison:
         }
 
 
+@apart_from_host
 def compare(
     content: PhotoSource,
     style: PhotoSource,
@@ -228,6 +230,7 @@ def compare(
     return compare_methods(pair, chosen, matched_frame=frame, options=options, report=report)
 
 
+@apart_from_host
 def compare_methods(
     pair: PhotoPair,
     methods: Mapping[str, Method],

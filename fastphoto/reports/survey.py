@@ -18,11 +18,13 @@ from fastphoto.reports.page import Page
 from fastphoto.reports.results import SCORES_EXPLAINED, reference_explained
 from fastphoto.reports.survey_figures import FIGURES, PairChoice
 from fastphoto.runtime.files import check_folder
+from fastphoto.runtime.host_state import apart_from_host
 
 SIZE = 200
 """Default long side of the photos, in pixels."""
 
 
+@apart_from_host
 def make_survey(
     folder: str | os.PathLike[str],
     figures: Sequence[str] | None = None,
