@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fastphoto.cli import compare, demo, evaluate, info, invert, regions, study, survey, transfer
 from fastphoto.cli.messages import OneLineParser, one_line, print_remarks, print_warnings, say
@@ -35,6 +36,11 @@ def main(words: Sequence[str] | None = None) -> int:
         >>> main(["transfer", "no-such-photo.jpg", "style.jpg", "--output", "no-such-folder/out.png"])
         2
     """
+    with _streams():
+        return _run(words)
+
+
+def _run(words: Sequence[str] | None) -> int:
     args = _parser().parse_args(words)
     keep_freed_memory()
     try:
@@ -53,6 +59,17 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         return _report_failure(error, args.debug)
+
+
+@contextlib.contextmanager
+def _streams() -> Iterator[None]:
+    """Give messages somewhere to go in a process without a console, such as pythonw's, where the streams are None."""
+    with open(os.devnull, "w") as nowhere, contextlib.ExitStack() as stack:
+        if sys.stdout is None:
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+        if sys.stderr is None:
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        yield
 
 
 def _parser() -> argparse.ArgumentParser:
