@@ -185,6 +185,13 @@ def test_a_transform_of_torch_func_is_refused():
         torch.func.vmap(lambda photo: fastphoto.transfer(photo, STYLE.pixels, **SHORT))(photos)
 
 
+@pytest.mark.usefixtures("one_thread")
+def test_a_compiled_function_calls_without_compiling_fastphoto():
+    options = {**SHORT, "regions": "none"}
+    compiled = torch.compile(lambda photo: fastphoto.transfer(photo * 1, STYLE.pixels, **options) * 1, backend="eager")
+    assert torch.equal(compiled(CONTENT.pixels), fastphoto.transfer(CONTENT.pixels, STYLE.pixels, **options))
+
+
 def test_every_public_function_runs_apart_from_its_host():
     needless = {"demo_pairs", "keep_freed_memory", "preset_settings"}  # they compute nothing
     inner = {"invert"}  # calls transfer

@@ -50,6 +50,8 @@ def apart_from_host(function: Callable[Arguments, Returned]) -> Callable[Argumen
 
     @functools.wraps(function)
     def apart(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
+        if torch.compiler.is_compiling():  # a break in the host's graph: compiling all of fastphoto takes minutes
+            return torch.compiler.disable(apart)(*args, **kwargs)
         if torch._C._functorch.peek_interpreter_stack() is not None:
             raise InputError(
                 f"{function.__name__}: called inside a transform of torch.func (vmap, grad, ...), which has no pixels "
