@@ -104,7 +104,7 @@ def test_inversion_with_more_total_variation_varies_less(power, weights):
 
 
 def test_gatys_goes_from_style_to_content_with_alpha():
-    results = [transferred(preset="gatys", content_weight=alpha, steps=50) for alpha in (1e-3, 1e-1, 10)]
+    results = [transferred(preset="gatys", content_weight=alpha, steps=50) for alpha in (0.1, 1.0, 10.0)]
     target = activations(CONTENT.pixels, "relu4_2")
     style = [gram_distance(result) for result in results]
     content = [mean_square(activations(result, "relu4_2"), target) for result in results]

@@ -131,7 +131,11 @@ print("done")
 
 def test_where_openmp_cannot_end_its_threads_a_child_computes_with_one_and_says_so():
     # GNU's OpenMP before version 9 lacks the function; an object without it takes the place of the loaded library.
-    without = "import ctypes, torch\nctypes.CDLL, loading = lambda name: object(), ctypes.CDLL\n"
+    without = (
+        "import ctypes, torch\n"
+        "load = ctypes.CDLL\n"
+        "ctypes.CDLL = lambda name: object() if name == torch._C.__file__ else load(name)\n"
+    )
     script = """
 alone = digest()
 assert forked(lambda: (torch.get_num_threads(), digest())) == str((1, alone))
