@@ -14,6 +14,7 @@
 #include <optional>
 #include <vector>
 
+#include "parallel.h"
 #include "winograd.h"
 
 namespace fastphoto {
@@ -32,7 +33,7 @@ Tensor transformed_weights(const Tensor& weight) {
   const Tensor out = torch::stable::new_empty(weight, {size.data(), size.size()});
   const T* data = weight.const_data_ptr<T>();
   T* out_data = out.mutable_data_ptr<T>();
-  torch::stable::parallel_for(0, panels * kPanelChannels, 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, panels * kPanelChannels, 1, [&](int64_t begin, int64_t end) {
     for (int64_t o = begin; o < end; ++o)
       for (int64_t i = 0; i < inputs; ++i) {
         double rows[kPatch][3] = {}, filter[kPatch][kPatch] = {};
@@ -74,7 +75,7 @@ int64_t block_tiles(int64_t tiles, int64_t numbers_per_tile, int64_t size_of_num
   constexpr int64_t kCacheBytes = 1 << 20, kFewest = 36, kMost = 240;  // by eye
   const int64_t fitting = kCacheBytes / (numbers_per_tile * size_of_number);
   const int64_t most = std::min(std::max(fitting, kFewest), kMost);
-  const int64_t blocks = round_up((tiles + most - 1) / most, torch::stable::get_num_threads());
+  const int64_t blocks = round_up((tiles + most - 1) / most, number_of_threads());
   return round_up((tiles + blocks - 1) / blocks, rows);
 }
 
@@ -106,7 +107,7 @@ Tensor convolution_value(const Tensor& x, const Tensor& any_weights, const T* bi
   const int64_t block = block_tiles(tiles, kPoints * (pitch + out_pitch), sizeof(T), rows);
   const int64_t blocks = (tiles + block - 1) / block;
   const std::vector<T> zeros(channels, T(0));
-  torch::stable::parallel_for(0, images * blocks, 1, [&](int64_t first, int64_t last) {
+  parallel_for(0, images * blocks, 1, [&](int64_t first, int64_t last) {
     // The last rows of the buffers may belong to no tile. They are multiplied too, and the products not read.
     std::unique_ptr<T[]> transformed(new T[kPoints * block * pitch]);
     std::unique_ptr<T[]> products(new T[kPoints * block * out_pitch]);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "parallel.h"
 #include "vector.h"
 
 namespace fastphoto {
@@ -36,7 +37,7 @@ Tensor inner_products_value(const Tensor& any_a, const Tensor& any_b) {
   const int64_t pieces = (length + kPieceLength - 1) / kPieceLength;
   const T *a_data = a.const_data_ptr<T>(), *b_data = b.const_data_ptr<T>();
   std::vector<double> sums(pieces * rows * columns);
-  torch::stable::parallel_for(0, pieces, 4, [&](int64_t first, int64_t last) {
+  parallel_for(0, pieces, 4, [&](int64_t first, int64_t last) {
     vectorised([&]() FASTPHOTO_INLINED_LAMBDA {
       for (int64_t n = first; n < last; ++n) {
         const int64_t begin = n * kPieceLength, count = std::min(kPieceLength, length - begin);

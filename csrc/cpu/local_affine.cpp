@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "layout.h"
+#include "parallel.h"
 #include "sliding_sums.h"
 #include "vector.h"
 #include "window_arguments.h"
@@ -216,7 +217,7 @@ Tensor apply_value(const Tensor& any_maps, const Tensor& content) {
   T* out_data = out.mutable_data_ptr<T>();
   std::vector<Between> columns(width);
   for (int64_t x = 0; x < width; ++x) columns[x] = between(x, width, map_width);
-  torch::stable::parallel_for(0, height, 8, [&](int64_t begin, int64_t end) {
+  parallel_for(0, height, 8, [&](int64_t begin, int64_t end) {
     std::vector<T> blended(12 * map_width);
     vectorised([&]() FASTPHOTO_INLINED_LAMBDA {
       for (int64_t y = begin; y < end; ++y) {

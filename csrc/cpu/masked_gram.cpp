@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "gram_tile.h"
+#include "parallel.h"
 
 namespace fastphoto {
 namespace {
@@ -146,7 +147,7 @@ Tensor gram_value(const Checks& checks, const Tensor& any_features, const Tensor
 
   // Multiply, chunk by chunk.
   const std::unique_ptr<T[]> partials(shared.empty() ? nullptr : new T[chunks.size() * padded * padded]);
-  torch::stable::parallel_for(0, static_cast<int64_t>(chunks.size()), 1, [&](int64_t begin, int64_t end) {
+  parallel_for(0, static_cast<int64_t>(chunks.size()), 1, [&](int64_t begin, int64_t end) {
     std::unique_ptr<T[]> own;
     for (int64_t i = begin; i < end; ++i) {
       const Chunk& chunk = chunks[i];
@@ -163,14 +164,13 @@ Tensor gram_value(const Checks& checks, const Tensor& any_features, const Tensor
   });
 
   // Add up the partial matrices of each shared region, panel by panel.
-  torch::stable::parallel_for(
-      0, static_cast<int64_t>(shared.size()) * column_panels, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t task = begin; task < end; ++task) {
-          const int64_t r = shared[task / column_panels];
-          finish_panel(partials.get() + first_chunk[r] * padded * padded, chunks_of(r),
-                       task % column_panels * panel, panel, channels, out_data + r * channels * channels);
-        }
-      });
+  parallel_for(0, static_cast<int64_t>(shared.size()) * column_panels, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t r = shared[task / column_panels];
+      finish_panel(partials.get() + first_chunk[r] * padded * padded, chunks_of(r),
+                   task % column_panels * panel, panel, channels, out_data + r * channels * channels);
+    }
+  });
   return out;
 }
 
@@ -221,7 +221,7 @@ Tensor gram_gradient(const Checks& checks, const Tensor& any_grad, const Tensor&
   // dG + dG^T of every region, in panels of columns as the inner loops read them.
   const std::unique_ptr<T[]> symmetric(new T[pixels.regions * padded * padded]);
   const T* grad_data = grad.const_data_ptr<T>();
-  torch::stable::parallel_for(0, pixels.regions * padded / panel, 1, [&](int64_t first, int64_t last) {
+  parallel_for(0, pixels.regions * padded / panel, 1, [&](int64_t first, int64_t last) {
     for (int64_t task = first; task < last; ++task) {
       const T* g = grad_data + task / (padded / panel) * channels * channels;
       const int64_t column = task % (padded / panel) * panel;
@@ -232,7 +232,7 @@ Tensor gram_gradient(const Checks& checks, const Tensor& any_grad, const Tensor&
   // A task owns a range of pixels and adds the regions in their order, so that no two tasks write to one
   // pixel. There are about 32 ranges, as there are chunks above.
   const int64_t range = std::max<int64_t>(kBlockPixels, round_up(area / 32, kBlockPixels));
-  torch::stable::parallel_for(0, (area + range - 1) / range, 1, [&](int64_t first, int64_t last) {
+  parallel_for(0, (area + range - 1) / range, 1, [&](int64_t first, int64_t last) {
     std::vector<T> panels(kBlockPixels * padded, T(0));
     for (int64_t task = first; task < last; ++task) {
       const int64_t begin = task * range, end = std::min(begin + range, area);

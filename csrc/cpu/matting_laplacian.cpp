@@ -16,6 +16,7 @@
 
 #include "layout.h"
 #include "matting_arguments.h"
+#include "parallel.h"
 #include "vector.h"
 
 namespace fastphoto {
@@ -204,7 +205,7 @@ FASTPHOTO_INLINE void stencil_band(const T* image, int64_t height, int64_t width
 template <class F>
 void over_bands(int64_t height, const F& band) {
   const int64_t bands = (height + kBandRows - 1) / kBandRows;
-  torch::stable::parallel_for(0, bands, 1, [&](int64_t first, int64_t last) {
+  parallel_for(0, bands, 1, [&](int64_t first, int64_t last) {
     vectorised([&]() FASTPHOTO_INLINED_LAMBDA {
       for (int64_t i = first; i < last; ++i) band(i * kBandRows, std::min(height, (i + 1) * kBandRows));
     });

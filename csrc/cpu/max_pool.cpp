@@ -11,6 +11,7 @@
 #include <array>
 #include <vector>
 
+#include "parallel.h"
 #include "vector.h"
 
 namespace fastphoto {
@@ -71,7 +72,7 @@ Tensor pool_value(const Tensor& x, bool ceil) {
   const Tensor out = empty_activations(x, rows, columns);
   const T* data = x.const_data_ptr<T>();
   T* out_data = out.mutable_data_ptr<T>();
-  torch::stable::parallel_for(0, x.size(0) * rows, 4, [&](int64_t begin, int64_t end) {
+  parallel_for(0, x.size(0) * rows, 4, [&](int64_t begin, int64_t end) {
     vectorised([&]() FASTPHOTO_INLINED_LAMBDA {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t image = i / rows, y = i % rows * 2;
@@ -99,7 +100,7 @@ Tensor pool_gradient(const Tensor& grad, const Tensor& x) {
   const T* data = x.const_data_ptr<T>();
   T* out_data = out.mutable_data_ptr<T>();
   const int64_t pairs = (height + 1) / 2;  // of rows; the last one may have no windows
-  torch::stable::parallel_for(0, x.size(0) * pairs, 4, [&](int64_t begin, int64_t end) {
+  parallel_for(0, x.size(0) * pairs, 4, [&](int64_t begin, int64_t end) {
     std::vector<T> unused(3 * channels);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t image = i / pairs, y = i % pairs * 2, row = (image * height + y) * width * channels;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "parallel.h"
 #include "vector.h"
 
 namespace fastphoto {
@@ -20,7 +21,7 @@ inline int64_t sliding_band_rows(int64_t radius) { return std::max<int64_t>(64, 
 template <class F>
 void over_sliding_bands(int64_t height, int64_t radius, const F& band) {
   const int64_t rows = sliding_band_rows(radius);
-  torch::stable::parallel_for(0, (height + rows - 1) / rows, 1, [&](int64_t first, int64_t last) {
+  parallel_for(0, (height + rows - 1) / rows, 1, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) band(i * rows, std::min(height, (i + 1) * rows));
   });
 }

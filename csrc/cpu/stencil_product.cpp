@@ -13,6 +13,7 @@
 #include "layout.h"
 #include "matting_arguments.h"
 #include "matting_laplacian.h"
+#include "parallel.h"
 #include "vector.h"
 
 namespace fastphoto {
@@ -136,7 +137,7 @@ Tensor stencil_value(const Tensor& stencil, const Tensor& x, double* energy) {
   T* out_data = out.mutable_data_ptr<T>();
   std::vector<double> row_energy(energy ? planes * height : 0, 0.0);
   const std::vector<T> zeros(width, T(0));
-  torch::stable::parallel_for(0, height, 8, [&](int64_t begin, int64_t end) {
+  parallel_for(0, height, 8, [&](int64_t begin, int64_t end) {
     // The last three planes may overlap the ones before: every plane of a call goes through the same machine
     // code, so that its bits do not depend on the planes beside it.
     const bool three = planes >= 3;

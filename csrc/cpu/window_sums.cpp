@@ -10,6 +10,7 @@
 
 #include "fast_exp.h"
 #include "layout.h"
+#include "parallel.h"
 #include "sliding_sums.h"
 #include "vector.h"
 #include "window_arguments.h"
@@ -115,7 +116,7 @@ Tensor bilateral_value(const Tensor& guide, const Tensor& x, int64_t radius, dou
                        radius,
                        1.0 / (2 * sigma_space * sigma_space),
                        1.0 / (6 * sigma_colour * sigma_colour)};
-  torch::stable::parallel_for(0, height, 4, [&](int64_t first, int64_t last) {
+  parallel_for(0, height, 4, [&](int64_t first, int64_t last) {
     std::vector<T> sums(planes * kStrip);
     vectorised([&]() FASTPHOTO_INLINED_LAMBDA {
       for (int64_t y = first; y < last; ++y)

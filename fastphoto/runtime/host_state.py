@@ -22,6 +22,7 @@ import torch
 
 from fastphoto.errors import InputError
 from fastphoto.runtime.forks import call_in_progress
+from fastphoto.runtime.operator_threads import one_thread_for_torch
 from fastphoto.runtime.precision import exact_products
 
 Arguments = ParamSpec("Arguments")
@@ -57,7 +58,7 @@ def apart_from_host(function: Callable[Arguments, Returned]) -> Callable[Argumen
                 f"{function.__name__}: called inside a transform of torch.func (vmap, grad, ...), which has no pixels "
                 "to read; call it outside"
             )
-        with call_in_progress(), exact_products(), _own_state():
+        with call_in_progress(), exact_products(), one_thread_for_torch(), _own_state():
             return function(*args, **kwargs)
 
     return apart
