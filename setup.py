@@ -47,7 +47,7 @@ STABLE_ABI = "-DTORCH_TARGET_VERSION=0x020a000000000000"
 DEFAULT_ARCHITECTURES = "8.0;8.6;8.9;9.0+PTX"
 # Without contraction, the same values give the same bits wherever they lie, see csrc/cpu/vector.h.
 FLAGS = (
-    ["/O2", "/fp:precise", "/DNOMINMAX"]
+    ["/O2", "/clang:-ffp-contract=off", "/DNOMINMAX"]  # of clang-cl: Microsoft's own compiler lacks GNU vectors
     if sys.platform == "win32"
     else ["-O3", "-g0", "-ffp-contract=off", "-Wall", "-fvisibility=hidden"]
 )

@@ -28,8 +28,9 @@ STABLE_TORCH_LIBRARY(fastphoto, m) {
   m.def(
       "convolution(Tensor x, Tensor weights, Tensor? bias, int out_channels, int padding, bool reflect, "
       "bool relu) -> Tensor");
-  // How many threads kernels use on the CPU where PyTorch's own operators use one; 0 for as many as these.
-  m.def("use_threads(int threads) -> ()");
+  // Sets how many threads kernels use on the CPU where PyTorch's own operators use one, 0 for as many as
+  // these; returns the number that they use now.
+  m.def("use_threads(int threads) -> int");
   // x (H, W, K) -> (H, W, K)
   m.def("box_sum(Tensor x, int radius) -> Tensor");
   m.def("bilateral_sum(Tensor guide, Tensor x, int radius, float sigma_space, float sigma_colour) -> Tensor");

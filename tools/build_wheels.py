@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -43,13 +44,16 @@ def asked(python: str) -> Interpreter:
     """Return what an interpreter says of itself."""
     script = (
         "import json, sys, sysconfig as s; print(json.dumps(['cp%d%d' % sys.version_info[:2],"
-        " s.get_config_var('EXT_SUFFIX'), s.get_path('include')]))"
+        " s.get_config_var('EXT_SUFFIX'), s.get_path('include'), s.get_config_var('Py_GIL_DISABLED')]))"
     )
     try:
         answer = subprocess.run([python, "-c", script], check=True, capture_output=True, text=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        sys.exit(f"build_wheels: {python}: does not run: {error}; give the interpreters that --python names")
-    interpreter = Interpreter(*json.loads(answer))
+        sys.exit(f"build_wheels: {python}: does not run: {error}; name an interpreter that is installed")
+    *fields, free_threaded = json.loads(answer)
+    if free_threaded:
+        sys.exit(f"build_wheels: {python}: is free-threaded, for which there is no wheel; name an ordinary interpreter")
+    interpreter = Interpreter(*fields)
     if not (Path(interpreter.include) / "Python.h").exists():
         sys.exit(f"build_wheels: {python}: no Python.h in {interpreter.include}; install its headers")
     return interpreter
@@ -66,10 +70,10 @@ def run(*command: str | Path, cwd: Path = ROOT) -> None:
 def compile_host_functions(interpreter: Interpreter, version: str, target: Path) -> None:
     """Compile the pybind11 module for one Python."""
     includes = [ROOT / "csrc", pybind11.get_include(), *include_paths(), interpreter.include]
-    compiler = os.environ.get("CXX", "c++")
+    compiler = shlex.split(os.environ.get("CXX", "c++"))
     defines = f'-DFASTPHOTO_VERSION="{version}"'
     sources = [f"-I{path}" for path in includes] + ["host_functions.cpp", "-o", str(target)]
-    run(compiler, *FLAGS, *HIDDEN, defines, *sources, cwd=ROOT / "csrc")
+    run(*compiler, *FLAGS, *HIDDEN, defines, *sources, cwd=ROOT / "csrc")
 
 
 def build_wheel(folder: Path, interpreters: list[Interpreter]) -> Path:
@@ -100,7 +104,7 @@ def empty(folder: Path) -> None:
     """Delete what an earlier run left in a folder; end if it holds anything else."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
-        if not path.name.startswith("fastphoto-") and path.name != "SHA256SUMS":
+        if not path.is_file() or not (path.name.startswith("fastphoto-") or path.name == "SHA256SUMS"):
             sys.exit(f"build_wheels: {folder}: holds {path.name}, which is not of this program; give another folder")
         path.unlink()
 

@@ -6,7 +6,10 @@
 namespace fastphoto {
 namespace {
 
-void use_threads(int64_t threads) { threads_of_kernels = static_cast<int>(threads); }
+int64_t use_threads(int64_t threads) {
+  threads_of_kernels = static_cast<int>(threads);
+  return number_of_threads();
+}
 
 }  // namespace
 

@@ -13,6 +13,7 @@ add what PyTorch needs in Python. For each operator:
 
 from __future__ import annotations
 
+import sysconfig
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -28,7 +29,10 @@ try:
 except (ModuleNotFoundError, StopIteration) as error:
     if isinstance(error, ModuleNotFoundError) and error.name != "fastphoto.ops._C":
         raise
-    raise ImportError("fastphoto's native library is not built: run pip install --no-build-isolation -e .") from error
+    raise ImportError(
+        f"fastphoto's native library is not built for this Python ({sysconfig.get_config_var('SOABI')}): install a "
+        "wheel for it, or run pip install --no-build-isolation -e . in the sources"
+    ) from error
 
 # Under autocast, layers of the host's network return bfloat16 or float16, which most operators refuse.
 for _name in torch._C._dispatch_get_all_op_names():

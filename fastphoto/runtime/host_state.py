@@ -34,8 +34,9 @@ _CPU = torch.device("cpu")
 def apart_from_host(function: Callable[Arguments, Returned]) -> Callable[Arguments, Returned]:
     """Let a function run apart from the state of its caller's thread; a decorator.
 
-    Gradients are not recorded, autocast and inference mode are off, new tensors are on the CPU, and NumPy treats
-    overflow and division by zero as it does by default. Callbacks run in the same state.
+    Gradients are not recorded, autocast and inference mode are off, new tensors are on the CPU, PyTorch's own operators
+    run on one thread, and NumPy treats overflow and division by zero as it does by default. Callbacks run in the same
+    state.
 
     Raises:
         InputError: the function is called inside a transform of `torch.func`, such as vmap.
@@ -51,7 +52,9 @@ def apart_from_host(function: Callable[Arguments, Returned]) -> Callable[Argumen
 
     @functools.wraps(function)
     def apart(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
-        if torch.compiler.is_compiling():  # a break in the host's graph: compiling all of fastphoto takes minutes
+        if (
+            torch.compiler.is_dynamo_compiling()
+        ):  # a break in the host's graph: compiling all of fastphoto takes minutes
             return torch.compiler.disable(apart)(*args, **kwargs)
         if torch._C._functorch.peek_interpreter_stack() is not None:
             raise InputError(

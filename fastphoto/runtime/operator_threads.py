@@ -1,8 +1,8 @@
 """Inside a call of fastphoto, PyTorch's own operators run on one thread and fastphoto's kernels on all of them.
 
-Results of many operators of PyTorch depend on the number of threads in their last digits: sums are split differently, the
-ends of vectorised loops lie elsewhere, convolutions and matrix products choose other methods. An optimisation makes
-visible differences of them. fastphoto's kernels give the same bits with any number, and they do nearly all of the work.
+The last digits of many of PyTorch's operators depend on the number of threads: sums are split differently, vectorised
+loops end elsewhere, convolutions and matrix products choose other methods. An optimisation makes visible differences of
+them. fastphoto's kernels give the same bits with any number, and they do nearly all of the work.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ def exact_products() -> Iterator[None]:
     """
     global _calls
     with _lock:
-        _calls += 1
-        if _calls == 1:
+        if _calls == 0:
             _restoring.extend(_make_exact())
+        _calls += 1
     try:
         yield
     finally:
@@ -46,11 +46,16 @@ def _make_exact() -> Iterator[Callable[[], None]]:
     if overall != "highest":
         # All backends at once: if only one changed, this function would raise an error in other threads.
         torch.set_float32_matmul_precision("highest")
-        yield lambda: torch.set_float32_matmul_precision(overall)
+        yield lambda: _restore_overall(overall)
     onednn: Any = torch.backends.mkldnn
     for backend in (onednn.matmul, onednn.conv, torch.backends.cuda.matmul):
         if backend.fp32_precision not in _EXACT:
             yield _make_backend_exact(backend)
+
+
+def _restore_overall(before: str) -> None:
+    if torch.get_float32_matmul_precision() == "highest":  # otherwise the host has chosen another one meanwhile
+        torch.set_float32_matmul_precision(before)
 
 
 def _make_backend_exact(backend: Any) -> Callable[[], None]:
@@ -58,6 +63,8 @@ def _make_backend_exact(backend: Any) -> Callable[[], None]:
     backend.fp32_precision = "ieee"
 
     def restore() -> None:
+        if backend.fp32_precision != "ieee":  # chosen by the host meanwhile
+            return
         backend.fp32_precision = "none"  # what the host has set for several backends at once
         if backend.fp32_precision != before:
             backend.fp32_precision = before

@@ -35,7 +35,8 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-san
 def build(folder: Path, sanitize: bool) -> None:
     """Compile what has changed since the last call, link it, and copy the package beside it."""
     # On a GPU cuDNN computes convolutions, and fastphoto has no kernel; here its CPU kernel stands in.
-    sources = [ROOT / "csrc" / "library.cpp", ROOT / "csrc" / "cpu" / "convolution.cpp", HERE / "runtime.cpp"]
+    on_cpu = [ROOT / "csrc" / "cpu" / f"{name}.cpp" for name in ("convolution", "parallel")]
+    sources = [ROOT / "csrc" / "library.cpp", *on_cpu, HERE / "runtime.cpp"]
     sources += sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
     host_functions = ROOT / "csrc" / "host_functions.cpp"
     headers = [*ROOT.glob("csrc/**/*.*h"), *HERE.rglob("*.h"), Path(__file__)]

@@ -61,10 +61,17 @@ print(transfer_bytes(560 * 840, load_encoder("embedded"), preset_settings(sys.ar
 @needs_proc
 @pytest.mark.parametrize(("preset", "regions"), [("fast", 1), ("fast", 9), ("painterly", 1)])
 def test_the_estimate_is_near_the_measured_peak(preset, regions):
-    done = run(ESTIMATE_AND_PEAK, preset, regions)
-    assert done.returncode == 0, done.stderr
-    estimate, measured = map(int, done.stdout.split())
-    assert 0.5 < measured / estimate < 1.5
+    """A first transfer leaves memory that the measured one may use, so that a peak can look too low, never too high."""
+    ratios = []
+    for _ in range(3):
+        done = run(ESTIMATE_AND_PEAK, preset, regions)
+        assert done.returncode == 0, done.stderr
+        estimate, measured = map(int, done.stdout.split())
+        ratios.append(measured / estimate)
+        assert ratios[-1] < 1.5
+        if ratios[-1] > 0.5:
+            return
+    raise AssertionError(f"measured / estimated: {ratios}")
 
 
 # Refusals
