@@ -47,11 +47,13 @@ def read_masks(
     - None: one region "all" of the whole photo.
     - A picture in the nine palette colours (`PALETTE`), lossless or altered by JPEG, WebP or resizing: a path, a PIL
       image, bytes or a binary stream, or an array or tensor (H, W, 3) of uint8 or of float in [0, 1].
-    - A lossless picture in the colours of Pascal VOC, Cityscapes or ADE20K; the classes are the names.
+    - A lossless picture whose areas have colours of Pascal VOC, Cityscapes or ADE20K, with or without blends on edges;
+      the classes are the names.
     - Class ids: a grey, 16-bit or indexed picture, or an integer array (H, W). The ids as text are the names; negative
       ids belong to no region.
     - Soft masks: an array (R, H, W) of uint8 or of float in [0, 1], named "0" to "R-1"; or a mapping from names to
-      arrays (H, W), or to paths or PIL images of grey masks.
+      arrays (H, W), or to paths or PIL images of masks: grey, float, or indexed with two values. Values that are all
+      0 or 1 are not scaled.
     - `RegionMasks`.
 
     Args:
@@ -86,7 +88,10 @@ def read_masks(
 
 
 def read_mask_pair(
-    sources: tuple[MaskSource, MaskSource], sizes: tuple[Size, Size], shrunk: tuple[Size, Size]
+    sources: tuple[MaskSource, MaskSource],
+    sizes: tuple[Size, Size],
+    shrunk: tuple[Size, Size],
+    kind: Literal["mask", "strokes"] = "mask",
 ) -> tuple[RegionMasks, RegionMasks]:
     """Read the masks of content and style in one form, so that class numbers never meet colours.
 
@@ -99,6 +104,7 @@ def read_mask_pair(
         sources: masks of content and style, as `read_masks` takes them.
         sizes: sizes of the photos, (H, W).
         shrunk: sizes of the masks to return, (h, w).
+        kind: kind of the sources in messages.
 
     Returns:
         The masks of content and style.
@@ -116,21 +122,21 @@ def read_mask_pair(
     content, style = sources
     if content is None or style is None:
         return (
-            read_masks(content, sizes[0], "content", sizes[1], shrunk[0]),
-            read_masks(style, sizes[1], "style", sizes[0], shrunk[1]),
+            read_masks(content, sizes[0], "content", sizes[1], shrunk[0], kind),
+            read_masks(style, sizes[1], "style", sizes[0], shrunk[1], kind),
         )
-    content_name, content_forms = _forms(content, sizes[0], "content mask")
-    style_name, style_forms = _forms(style, sizes[1], "style mask")
+    content_name, content_forms = _forms(content, sizes[0], f"content {kind}")
+    style_name, style_forms = _forms(style, sizes[1], f"style {kind}")
     for name, forms in ((content_name, content_forms), (style_name, style_forms)):
         _check_count(min(len(names) for names, _ in forms.values()), name)
-    content_form, style_form = _forms_in_common(content_forms, style_forms)
+    content_form, style_form = _forms_in_common(content_forms, style_forms, kind)
     return (
         _fitted(content_forms[content_form], sizes[0], content_name, sizes[1], shrunk[0]),
         _fitted(style_forms[style_form], sizes[1], style_name, sizes[0], shrunk[1]),
     )
 
 
-def _forms_in_common(content: Forms, style: Forms) -> tuple[str, str]:
+def _forms_in_common(content: Forms, style: Forms, kind: str) -> tuple[str, str]:
     """Return the forms to read content and style in."""
     if NAMES in content or NAMES in style:
         pairs = [(one, other) for one in content for other in style]
@@ -143,8 +149,9 @@ def _forms_in_common(content: Forms, style: Forms) -> tuple[str, str]:
         return form, form
     if all(len(names) == 1 for forms in (content, style) for names, _ in forms.values()):
         return next(iter(content)), next(iter(style))  # whole photos pair whatever their names
+    pictures = "masks" if kind == "mask" else "pictures of strokes"
     raise InputError(
-        f"masks: that of the content is in {' or '.join(content)}, that of the style in {' or '.join(style)}; "
+        f"{pictures}: that of the content is in {' or '.join(content)}, that of the style in {' or '.join(style)}; "
         "save both in one form, for example as class numbers in a grey PNG"
     )
 
@@ -283,9 +290,27 @@ def _read_one_mask(source: OneMask, name: str) -> np.ndarray:
     elif isinstance(source, Image.Image):
         source = apply_orientation(load_image(source, name))[0]
     if isinstance(source, Image.Image):
-        if source.mode.startswith("I"):
-            return np.asarray(source).astype(np.float32) / 65535
-        return np.asarray(source.convert("L")) / np.float32(255)
+        return _values_of_picture(source, name)
     if isinstance(source, (np.ndarray, Tensor)):
         return _as_array(source)
     raise InputError(f"{name}: cannot read a mask from {type(source).__name__}")
+
+
+def _values_of_picture(image: Image.Image, name: str) -> np.ndarray:
+    """Return the values (H, W) of one mask; if none is above 1, they are 0 and 1 or float."""
+    if image.mode == "F":
+        return np.asarray(image)
+    if image.mode == "P" and not _has_grey_table(image):
+        numbers = np.asarray(image)
+        count = len(np.unique(numbers))
+        if count > 2:
+            raise InputError(f"{name}: an indexed picture of {count} values; give a grey picture of this region alone")
+        return (numbers == numbers.max()) & (numbers > 0)
+    deep = image.mode.startswith("I")
+    values = np.asarray(image if deep else image.convert("L")).astype(np.float32)
+    return values if values.max(initial=0) <= 1 else values / np.float32(65535 if deep else 255)
+
+
+def _has_grey_table(image: Image.Image) -> bool:
+    table = np.asarray(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    return bool((table == table[:, :1]).all())

@@ -230,6 +230,46 @@ def test_named_masks_are_read_from_every_kind(tmp_path):
         np.testing.assert_allclose(mask, values, atol=error, err_msg=name)
 
 
+HALF = np.repeat(np.arange(SIZE[1])[None] < 60, SIZE[0], 0)
+
+
+def indexed_picture(values: np.ndarray, table: list[int]) -> Image.Image:
+    picture = Image.fromarray(values.astype(np.uint8), "P")
+    picture.putpalette(table)
+    return picture
+
+
+VOC_TABLE = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0]
+ONE_MASK = {
+    "grey of 0 and 1": Image.fromarray(HALF.astype(np.uint8)),
+    "grey of 0 and 255": Image.fromarray(HALF.astype(np.uint8) * 255),
+    "16 bits of 0 and 1": Image.fromarray(HALF.astype(np.uint16)),
+    "16 bits of 0 and 65535": Image.fromarray(HALF.astype(np.uint16) * 65535),
+    "one bit": Image.fromarray(HALF.astype(np.uint8) * 255).convert("1"),
+    "indexed, in colours": indexed_picture(HALF * 3, VOC_TABLE),
+    "indexed, in greys": indexed_picture(1 - HALF, [255, 255, 255, 0, 0, 0]),
+}
+
+
+@pytest.mark.parametrize("picture", ONE_MASK.values(), ids=ONE_MASK)
+def test_named_pictures_of_two_values_are_0_and_1(picture, tmp_path):
+    picture.save(tmp_path / "mask.png")
+    for source in (picture, tmp_path / "mask.png"):
+        np.testing.assert_array_equal(read_masks({"sky": source}, SIZE).masks[0], HALF)
+
+
+@pytest.mark.parametrize("shade", [1, 0.5])
+def test_a_named_float_picture_keeps_its_values(shade, tmp_path):
+    Image.fromarray(HALF.astype(np.float32) * shade).save(tmp_path / "mask.tif")
+    for source in (Image.open(tmp_path / "mask.tif"), tmp_path / "mask.tif"):
+        np.testing.assert_array_equal(read_masks({"sky": source}, SIZE).masks[0], HALF * shade)
+
+
+def test_a_named_indexed_picture_in_greys_is_soft():
+    picture = indexed_picture(HALF * 2, [0, 0, 0, 51, 51, 51, 102, 102, 102])
+    np.testing.assert_allclose(read_masks({"sky": picture}, SIZE).masks[0], HALF * 0.4, atol=1e-6)
+
+
 def test_region_masks_are_read_as_they_are():
     regions = RegionMasks(("sky", "sea", "sand"), torch.from_numpy(SOFT))
     again = read_masks(regions, SIZE)
@@ -306,6 +346,10 @@ def test_masks_are_shrunk_to_means_over_areas(shrunk):
         pytest.param({"sky": np.zeros((3, *SIZE))}, "3x90x120", id="named mask of three axes"),
         pytest.param({"sky": np.zeros(SIZE), "sea": np.zeros((45, 60))}, "'sea'.*60x45", id="two sizes"),
         pytest.param({"sky": 1}, "int", id="named number"),
+        pytest.param(
+            {"sky": indexed_picture(painted()[0], VOC_TABLE)}, "'sky'.* indexed .* 4 values", id="named map of classes"
+        ),
+        pytest.param({"sky": Image.new("F", SIZE[::-1], 255)}, "'sky'.*255", id="named float picture above 1"),
         pytest.param(np.full((2, *SIZE), -1.0), "-1", id="negative values"),
         pytest.param(np.zeros(SIZE), "float", id="one float mask"),
         pytest.param(np.zeros(SIZE, complex), "complex", id="complex"),
