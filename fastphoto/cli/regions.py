@@ -25,7 +25,7 @@ from fastphoto.regions.export import check_targets, write_regions
 from fastphoto.regions.find import REGION_SOURCES, find_regions
 from fastphoto.regions.masks import RegionMasks
 from fastphoto.regions.mismatch import match_in_words, region_unlikeness
-from fastphoto.regions.reading import read_masks
+from fastphoto.regions.reading import read_mask_pair, read_masks
 from fastphoto.regions.scribbles import grow_scribbles
 from fastphoto.runtime.files import output_folder
 
@@ -122,7 +122,11 @@ def _check(sides: Sequence[Side], regions: str | None) -> None:
 def _find(args: argparse.Namespace, sides: Sequence[Side], photos: Sequence[Photo]) -> list[RegionMasks]:
     """Return the regions of each photo: those that are drawn, or else those that --regions finds."""
     drawn = sides[0].drawn
-    masks = [_grow(photo, side) if side.strokes else side.mask for side, photo in zip(sides, photos, strict=True)]
+    strokes = _read_strokes(sides, photos)
+    masks = [
+        _grow(photo, side, marked) if marked else side.mask
+        for side, photo, marked in zip(sides, photos, strokes, strict=True)
+    ]
     found = find_regions(
         photos[0],
         photos[1] if len(photos) == 2 else None,
@@ -136,11 +140,21 @@ def _find(args: argparse.Namespace, sides: Sequence[Side], photos: Sequence[Phot
     return list(found[: len(photos)])
 
 
-def _grow(photo: Photo, side: Side) -> RegionMasks:
+def _read_strokes(sides: Sequence[Side], photos: Sequence[Photo]) -> list[RegionMasks | None]:
+    """Return the strokes of each photo, None without; those of two photos are read in one form."""
+    if all(side.strokes for side in sides) and len(sides) == 2:
+        sizes = photos[0].size, photos[1].size
+        return list(read_mask_pair((sides[0].strokes, sides[1].strokes), sizes, sizes, kind="strokes"))
+    return [
+        read_masks(side.strokes, photo.size, side.role, kind="strokes") if side.strokes else None
+        for side, photo in zip(sides, photos, strict=True)
+    ]
+
+
+def _grow(photo: Photo, side: Side, strokes: RegionMasks) -> RegionMasks:
     """Return the regions that grow from the strokes of one photo."""
     assert side.strokes is not None
     name = f"{side.strokes_option} {printable(side.strokes)}"
-    strokes = read_masks(side.strokes, photo.size, side.role, kind="strokes")
     if bool(strokes.masks.amax(0).all()):
         raise InputError(f"{name}: every pixel is painted; leave all but the strokes transparent")
     try:

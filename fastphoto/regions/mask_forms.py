@@ -7,8 +7,9 @@ from PIL import Image
 
 from fastphoto.errors import InputError, warn
 from fastphoto.photos.formats import ID_BLURRING_FORMATS
+from fastphoto.regions.blends import areas_of, taken_from_nearest, without_blends
 from fastphoto.regions.dataset_colours import DATASET_COLOURS
-from fastphoto.regions.palette import extreme_3x3, is_exact, minimum_area, names_distinct_colours, snap_to_palette
+from fastphoto.regions.palette import is_exact, names_distinct_colours, snap_to_palette
 
 NamedValues = tuple[tuple[str, ...], np.ndarray]
 """The names of the regions, and either a region map (H, W) int16, or soft masks (R, H, W) float32."""
@@ -21,7 +22,6 @@ NAMES, COLOURS, NUMBERS, TWO_VALUES = "names", "the nine colours", "class number
 _OPAQUE = 128  # of 255: a pixel of less alpha belongs to no region
 _CLEARLY_TRANSPARENT, _CLEARLY_OPAQUE = 12, 243  # of 255: alpha between them is partly transparent; by eye
 _PARTLY_SHARE = 0.01  # of the pixels; more partly transparent ones than on rims of strokes cause a warning; by eye
-_DATASET_SHARE = 0.95  # of the pixels; the others are blends on edges; by eye
 _SAMPLED = 8  # pixels: distance of those that are looked at first
 _PALETTE_GREYS = {0, 127, 128, 255}
 _OFF_AND_ON = (("0", "1"), ("0", "255"), ("0", "65535"), ("black", "white"))
@@ -47,7 +47,8 @@ def forms_of_picture(image: Image.Image, file_format: str | None, name: str) -> 
         if ((alpha > _CLEARLY_TRANSPARENT) & (alpha < _CLEARLY_OPAQUE)).mean() > _PARTLY_SHARE:
             warn(f"{name}: partly transparent pixels; half or more counts as part of the region")
     if image.mode.startswith("I"):
-        return forms_of_numbers(np.asarray(image).astype(np.int64), transparent)
+        values = np.asarray(image).astype(np.int64)
+        return forms_of_numbers(without_blends(values, values[..., None]), transparent)
     if image.mode == "P":
         return _forms_of_indexed(image, transparent, name)
     lossy = file_format in ID_BLURRING_FORMATS
@@ -63,25 +64,41 @@ def forms_of_numbers(values: np.ndarray, transparent: np.ndarray | None = None) 
 
 def _forms_of_grey(rgb: np.ndarray, transparent: np.ndarray | None, name: str) -> Forms:
     """Return the forms of a grey picture: its numbers, before them palette colours if its areas are exactly those."""
+    visible = _filled(rgb, transparent)
+    numbers = visible[..., 0]
     forms: Forms = {}
-    if set(_areas(rgb[..., 0], transparent).tolist()) <= _PALETTE_GREYS:
-        forms[COLOURS] = _snapped(_filled(rgb, transparent), transparent, name)
-    return _with_two_values(forms | forms_of_numbers(rgb[..., 0], transparent))
+    if set(areas_of(numbers).tolist()) <= _PALETTE_GREYS:
+        forms[COLOURS] = _snapped(visible, transparent, name)
+    return _with_two_values(forms | forms_of_numbers(without_blends(numbers, visible), transparent))
 
 
 def _forms_of_colours(rgb: np.ndarray, transparent: np.ndarray | None, name: str, lossy: bool) -> Forms:
     """Return the forms of colours (H, W, 3) uint8; `lossy`: compression may have changed them."""
     visible = _filled(rgb, transparent)
-    forms = {} if lossy else _forms_of_datasets(visible, transparent)
+    if lossy:
+        return _with_two_values({COLOURS: _snapped(visible, transparent, name)})
+    codes = without_blends(_codes(visible), visible)
+    forms = _forms_of_datasets(codes, transparent)
     numbers: Forms = {}
-    if not lossy and _is_grey(rgb):  # some programs save class numbers in three equal channels
-        numbers = forms_of_numbers(rgb[..., 0], transparent)
-        areas = np.repeat(_areas(rgb[..., 0], transparent)[:, None], 3, 1)
+    if _is_grey(visible):  # some programs save class numbers in three equal channels
+        values = (codes & 255).astype(np.uint8)
+        numbers = forms_of_numbers(values, transparent)
+        areas = np.repeat(areas_of(values)[:, None], 3, 1)
         if len(numbers[NUMBERS][0]) > 1 and not names_distinct_colours(areas):
             return forms | numbers
-    if not forms or is_exact(visible):
+    if not forms or is_exact(_colours(codes)):
         forms = {COLOURS: _snapped(visible, transparent, name)} | forms
     return _with_two_values(forms | numbers)
+
+
+def _codes(rgb: np.ndarray) -> np.ndarray:
+    """Return colours (H, W, 3) uint8 as one number each, (H, W) int32."""
+    return (rgb[..., 0].astype(np.int32) << 16) | (rgb[..., 1].astype(np.int32) << 8) | rgb[..., 2]
+
+
+def _colours(codes: np.ndarray) -> np.ndarray:
+    """Return the colours (H, W, 3) uint8 of `_codes`."""
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], -1).astype(np.uint8)
 
 
 def _is_grey(rgb: np.ndarray) -> bool:
@@ -91,31 +108,29 @@ def _is_grey(rgb: np.ndarray) -> bool:
 
 def _forms_of_indexed(image: Image.Image, transparent: np.ndarray | None, name: str) -> Forms:
     """Return the forms of an indexed picture: its numbers, or the colours of its table."""
-    numbers = np.asarray(image)
+    numbers = _filled(np.asarray(image), transparent)
     table = np.zeros((256, 3), np.uint8)
     colours = np.asarray(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     table[: len(colours)] = colours
-    visible = _filled(table[numbers], transparent)
-    forms = _forms_of_datasets(visible, transparent)
-    if names_distinct_colours(table[_areas(numbers, transparent)]) and (not forms or is_exact(visible)):
+    visible = table[numbers]
+    areas = table[areas_of(numbers)]
+    numbers = without_blends(numbers, visible)
+    forms = _forms_of_datasets(_codes(table)[numbers], transparent)
+    if names_distinct_colours(areas) and (not forms or is_exact(table[numbers])):
         forms = {COLOURS: _snapped(visible, transparent, name)} | forms
     return _with_two_values(forms | forms_of_numbers(numbers, transparent))
 
 
-def _forms_of_datasets(rgb: np.ndarray, transparent: np.ndarray | None) -> Forms:
-    """Return the forms of colours that are all classes of a data set, up to blends on edges."""
-    codes = (rgb[..., 0].astype(np.int32) << 16) | (rgb[..., 1].astype(np.int32) << 8) | rgb[..., 2]
+def _forms_of_datasets(codes: np.ndarray, transparent: np.ndarray | None) -> Forms:
+    """Return the forms of colours, as `_codes`, that are all classes of a data set."""
     forms: Forms = {}
     for dataset, colours in DATASET_COLOURS.items():
         table = np.array([red << 16 | green << 8 | blue for red, green, blue in colours], np.int32)
-        if not np.isin(codes[::_SAMPLED, ::_SAMPLED], table).mean() > _DATASET_SHARE / 2:
-            continue  # most pictures are recognised here, without a look at all pixels
+        if not np.isin(codes[::_SAMPLED, ::_SAMPLED], table).all():
+            continue  # most pictures are told apart here, without a look at all pixels
         order = np.argsort(table)
         number = order[np.searchsorted(table[order], codes).clip(max=len(table) - 1)].astype(np.int16)
-        off = table[number] != codes
-        flat = extreme_3x3(codes, np.minimum) == extreme_3x3(codes, np.maximum)
-        if off.mean() <= 1 - _DATASET_SHARE and (flat & off).sum() < minimum_area(off.size):
-            number = _taken_from_nearest(number, off)
+        if np.array_equal(table[number], codes):
             forms[f"the colours of {dataset}"] = _visible_regions(tuple(colours.values()), number, transparent)
     return forms
 
@@ -140,30 +155,11 @@ def _rgb(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def _areas(numbers: np.ndarray, transparent: np.ndarray | None) -> np.ndarray:
-    """Return the values (H, W) uint8 that fill areas of a picture; all values if none does."""
-    flat = extreme_3x3(numbers, np.minimum) == extreme_3x3(numbers, np.maximum)
-    counts = np.bincount(numbers[flat if transparent is None else flat & ~transparent], minlength=256)
-    areas = np.flatnonzero(counts >= minimum_area(numbers.size))
-    return areas if len(areas) else np.unique(numbers if transparent is None else numbers[~transparent])
-
-
-def _filled(rgb: np.ndarray, transparent: np.ndarray | None) -> np.ndarray:
-    """Return colours (H, W, 3) in which each transparent pixel has the colour of the nearest opaque one."""
-    if transparent is None or not transparent.any():
-        return rgb
-    return np.zeros_like(rgb) if transparent.all() else _taken_from_nearest(rgb, transparent)
-
-
-def _taken_from_nearest(values: np.ndarray, holes: np.ndarray) -> np.ndarray:
-    """Return values (H, W, ...) in which each pixel of a hole has the value of the nearest other pixel."""
-    if not holes.any():
+def _filled(values: np.ndarray, transparent: np.ndarray | None) -> np.ndarray:
+    """Return values (H, W, ...) in which each transparent pixel has the value of the nearest opaque one."""
+    if transparent is None:
         return values
-    from scipy.ndimage import distance_transform_edt  # here, because it loads slowly and few calls need it
-
-    rows, columns = distance_transform_edt(holes, return_distances=False, return_indices=True)
-    filled: np.ndarray = values[rows, columns]
-    return filled
+    return np.zeros_like(values) if transparent.all() else taken_from_nearest(values, transparent)
 
 
 def _snapped(rgb: np.ndarray, transparent: np.ndarray | None, name: str) -> NamedValues:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -124,6 +125,25 @@ def test_refused(words, said, folder, capsys):
     assert run_here("regions", *words, "-o", "out", "--quiet") == 2
     assert re.search(said, error_line(capsys.readouterr().err))
     assert not (folder / "out").exists(), "a folder is left"
+
+
+CITYSCAPES_ROAD = (128, 64, 128)
+
+
+def test_strokes_of_two_photos_are_read_in_one_form(folder):
+    """Black and red are colours of Cityscapes too: alone they are the nine colours, beside a road they are classes."""
+    for name, size, colours in (
+        ("content", (160, 120), [(0, 0, 0), (255, 0, 0)]),
+        ("style", (120, 140), [(0, 0, 0), (255, 0, 0), CITYSCAPES_ROAD]),
+    ):
+        picture = Image.new("RGBA", size)
+        for number, colour in enumerate(colours):
+            ImageDraw.Draw(picture).line((5, 8 + number * 50, size[0] - 5, 8 + number * 50), (*colour, 255), 3)
+        picture.save(f"{name}_strokes.png")
+    strokes = ["--scribbles", "content_strokes.png", "--style-scribbles", "style_strokes.png"]
+    assert run_here("regions", "content.png", "style.png", *strokes, "-o", "out", "--quiet", "--orphans", "merge") == 0
+    written = json.loads((folder / "out" / "names.json").read_text())
+    assert {"rider"} <= set(written.values())
 
 
 def test_a_folder_that_has_the_name_of_an_output_file(folder, capsys):

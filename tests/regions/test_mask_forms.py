@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from painted_masks import SIZE, encoded, numbered, painted
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from fastphoto.errors import FastPhotoWarning, InputError
 from fastphoto.regions.dataset_colours import DATASET_COLOURS, voc_colour
@@ -120,6 +120,94 @@ def test_given_names_choose_the_form_of_the_other_mask():
     assert names_of_pair({"car": half, "background": 1 - half}, indexed(0, 7))[1] == ("background", "car")
     assert names_of_pair({"black": half, "grey": 1 - half}, indexed(0, 7))[1] == ("black", "grey")
     assert names_of_pair(np.stack([half, 1 - half]), grey(0, 255))[1] == ("0", "1")
+
+
+# Smooth edges
+
+
+FILTERS = {"box": Image.Resampling.BOX, "bicubic": Image.Resampling.BICUBIC, "Lanczos": Image.Resampling.LANCZOS}
+EDGED = (384, 512)
+
+
+def smooth(*colours: tuple[int, int, int], resampling: Image.Resampling = FILTERS["box"]) -> Image.Image:
+    """Return a picture with a disc for each further colour, with blends on its edge."""
+    large = Image.new("RGB", (EDGED[1] * 4, EDGED[0] * 4), colours[0])
+    for number, colour in enumerate(colours[1:]):
+        x = 300 + 600 * number
+        ImageDraw.Draw(large).ellipse((x - 250, 500, x + 250, 1000), fill=colour)
+    return large.resize(EDGED[::-1], resampling)
+
+
+def names_of_edged(content: object, style: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    both = read_mask_pair((content, style), (EDGED, EDGED), (EDGED, EDGED))
+    return both[0].names, both[1].names
+
+
+@pytest.mark.parametrize("resampling", FILTERS.values(), ids=FILTERS)
+@pytest.mark.parametrize(
+    "names",
+    [("blue", "red"), ("black", "red"), ("blue", "yellow"), ("black", "grey"), ("green", "black"), ("black", "white")],
+    ids="-".join,
+)
+def test_smooth_edges_leave_the_nine_colours_what_they_are(names, resampling):
+    """Most of these colours are classes of a data set too."""
+    colours = [PALETTE[name] for name in names]
+    picture = smooth(*colours, resampling=resampling)
+    for one in (picture, picture.quantize(64, dither=Image.Dither.NONE)):
+        assert set(read_masks(one, EDGED).names) == set(names)
+    others = [picture, smooth(*colours, PALETTE["purple"]), encoded(smooth(*colours), "JPEG", quality=90)]
+    for other in others:
+        for content, style in (names_of_edged(picture, other), names_of_edged(other, picture)[::-1]):
+            assert set(content) == set(names) and set(content) <= set(style)
+
+
+def test_smooth_edges_leave_the_choice_to_the_other_mask():
+    picture = smooth(PALETTE["blue"], PALETTE["red"])
+    ade20k = smooth(PALETTE["blue"], PALETTE["red"], (120, 120, 120))
+    assert names_of_edged(picture, ade20k) == (("case", "flower"), ("wall", "case", "flower"))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("resampling", FILTERS.values(), ids=FILTERS)
+def test_blends_of_greys_are_no_class_numbers(mode, resampling):
+    def picture(*greys: int) -> Image.Image:
+        return smooth(*((grey, grey, grey) for grey in greys), resampling=resampling).convert(mode)
+
+    assert names_of_edged(picture(0, 128), picture(0, 255)) == (("black", "grey"), ("black", "white"))
+    assert read_masks(picture(0, 128), EDGED).names == ("black", "grey")
+    assert read_masks(picture(3, 90, 200), EDGED).names == ("3", "90", "200")
+    numbers = np.where(np.arange(EDGED[1]) < 200, 0, 7) + np.zeros(EDGED, int)
+    assert names_of_edged(picture(0, 128), numbers) == (("0", "128"), ("0", "7"))
+
+
+def test_blends_of_16_bits_are_no_class_numbers():
+    values = np.asarray(smooth((0, 0, 0), (255, 255, 255)).convert("L")).astype(np.uint16) * 257
+    assert read_masks(Image.fromarray(values), EDGED).names == ("0", "65535")
+
+
+def test_a_blend_that_is_a_class_of_a_data_set_is_no_region():
+    """Half of (128, 128, 128) is (64, 64, 64), class 56 in the colour map of Pascal VOC."""
+    rgb = np.zeros((*EDGED, 3), np.uint8)
+    rgb[:, 200:] = (128, 128, 128)
+    rgb[:, 199] = (64, 64, 64)
+    rgb[:, 400:] = (192, 128, 128)
+    assert read_masks(Image.fromarray(rgb), EDGED).names == ("background", "car", "person")
+
+
+def test_thin_lines_of_a_picture_without_blends_are_regions():
+    classes = np.array(Image.new("RGB", EDGED[::-1]))
+    classes[:, 200:] = (128, 128, 128)
+    classes[100] = (192, 128, 128)
+    assert read_masks(Image.fromarray(classes), EDGED).names == ("background", "car", "person")
+    numbers = np.where(np.arange(EDGED[1]) < 200, 0, 7).astype(np.uint8) + np.zeros(EDGED, np.uint8)
+    numbers[100] = 15
+    assert read_masks(Image.fromarray(numbers), EDGED).names == ("0", "7", "15")
+
+
+def test_strokes_of_two_photos_are_read_in_one_form():
+    strokes = [smooth((0, 0, 0), (255, 0, 0)), Image.fromarray(np.full(EDGED, 9, np.uint8))]
+    with pytest.raises(InputError, match="^pictures of strokes: that of the content is in the nine colours"):
+        read_mask_pair((strokes[0], strokes[1]), (EDGED, EDGED), (EDGED, EDGED), kind="strokes")
 
 
 # Masks of two values
