@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 from fastphoto.errors import FileError, InputError, error_text, warn
 from fastphoto.photos.formats import READ_EXTENSIONS, READ_FORMATS, WIDE_GREY_MODES
 from fastphoto.photos.input_files import FileSource, opened_file, source_name
-from fastphoto.photos.tiff_tags import tiff_contents
+from fastphoto.photos.tiff_tags import TIFF_MAGIC, tiff_contents
 from fastphoto.runtime.memory import check_photo_fits
 
 PIXEL_LIMIT = 200_000_000  # pixels of one image; a file of a few kilobytes can claim billions
@@ -184,6 +184,7 @@ def _decode_stream(file: BinaryIO, name: str) -> DecodedImage:
 
 def _identify(file: BinaryIO, name: str) -> Image.Image:
     """Open an image without loading its pixels."""
+    tiff = tiff_contents(file, name)
     file.seek(0)
     head = file.read(16)
     file.seek(0)
@@ -193,11 +194,12 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
     except PIL.UnidentifiedImageError:
         if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
             raise FileError(f"{name}: HEIC files are not supported; convert it to JPEG or PNG") from None
-        if tiff := tiff_contents(file):
+        if tiff is not None:
             raise FileError(
-                f"{name}: a TIFF of {tiff.channels} {tiff.kind} channels of {tiff.bits} bits ({tiff.space}) cannot be "
-                "read; save it as RGB with 8 or 16 bits a channel"
+                f"{name}: a TIFF of {tiff} cannot be read; save it as RGB with 8 or 16 bits a channel"
             ) from None
+        if head[:4] in TIFF_MAGIC:
+            raise FileError(f"{name}: damaged image file (a TIFF that does not say its colours and bits)") from None
         raise FileError(f"{name}: not an image in one of the formats {', '.join(READ_FORMATS)}") from None
     except Image.DecompressionBombError:
         raise FileError(f"{name}: claims too many pixels (at most {PIXEL_LIMIT // 10**6} million)") from None

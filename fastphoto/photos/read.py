@@ -78,7 +78,7 @@ def _read_image(image: Image.Image, role: str) -> Photo:
 def _read_file(source: FileSource, role: str) -> Photo:
     name = source_name(source, role)
     with opened_file(source, name) as file:
-        tiff = tiff_contents(file)
+        tiff = tiff_contents(file, name)
         if tiff is not None and tiff.has_float_colours:
             pixels, alpha = pixels_and_alpha(read_float_colours(file, name), name)
             return Photo(pixels, alpha, "path", name, bits=32, format="TIFF")
