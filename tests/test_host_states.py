@@ -215,6 +215,18 @@ def test_new_tensors_name_their_dtype():
     assert not unnamed, "without dtype=, the default dtype of the host decides"
 
 
+def test_only_the_command_changes_the_filters_of_warnings():
+    package = Path(fastphoto.__file__).parent
+    changing = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if any(
+            name in path.read_text(encoding="utf-8") for name in ("catch_warnings", "simplefilter", "filterwarnings")
+        )
+    }
+    assert changing == {"cli/messages.py"}, "filters belong to all threads; two at once can leave them changed"
+
+
 def test_what_is_imported_in_a_strange_state_works_later():
     script = """
 import torch

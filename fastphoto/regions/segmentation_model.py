@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from numbers import Integral
@@ -160,7 +159,7 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence warnings, log lines and progress bars of the libraries, and restore their settings afterwards."""
+    """Silence log lines and progress bars of the libraries, and restore their settings afterwards."""
     try:
         from huggingface_hub.utils import (  # type: ignore[attr-defined]
             are_progress_bars_disabled,
@@ -179,9 +178,7 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(logging.CRITICAL + 1)
         transformers_logging.disable_progress_bar()
         disable_progress_bars()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -308,6 +308,7 @@ def test_weights_of_nan_are_refused(copied):
 # Code in files
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize(
     "save",
     [
