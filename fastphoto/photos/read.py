@@ -1,4 +1,4 @@
-"""Reading of photos: a path, PIL image, array or tensor becomes a `Photo`."""
+"""Reading of photos: a path, bytes, stream, PIL image, array or tensor becomes a `Photo`."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ def read_photo(source: PhotoSource, role: str = "content") -> Photo:
     for colour files both need libvips (`pip install fastphoto[deep]`).
 
     Args:
-        source: path, content (bytes) or binary stream of a file; PIL image; numpy array (H, W, 3), (H, W, 4), (H, W) or
-            (H, W, 1) of uint8, uint16 or float in [0, 1]; tensor (C, H, W) or (1, C, H, W) with C = 1, 3 or 4, of uint8
-            or float in [0, 1] (detached); or a `Photo`, which is returned as it is.
+        source: path, content (bytes, bytearray or memoryview) or binary stream of a file; PIL image; numpy array
+            (H, W, 3), (H, W, 4), (H, W) or (H, W, 1) of uint8, uint16 or float in [0, 1]; tensor (C, H, W) or
+            (1, C, H, W) with C = 1, 3 or 4, of uint8 or float in [0, 1] (detached); or a `Photo`, which is returned as
+            it is.
         role: name in messages of a source that has no path.
 
     Returns:
@@ -62,7 +63,8 @@ def read_photo(source: PhotoSource, role: str = "content") -> Photo:
         photo = photo_of_tensor(source, role)
     else:
         raise InputError(
-            f"{role}: cannot read a photo from {type(source).__name__}; give a path, PIL image, array or tensor"
+            f"{role}: cannot read a photo from {type(source).__name__}; give a path, bytes, binary stream, PIL image, "
+            "array or tensor"
         )
     height, width = photo.size
     if min(height, width) < MINIMUM_SIDE:
