@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from fastphoto.cli import compare, demo, evaluate, info, invert, regions, study, survey, transfer
 from fastphoto.cli.messages import OneLineParser, one_line, print_remarks, print_warnings, say
 from fastphoto.cli.signals import Stopped, raise_on_signals
+from fastphoto.cli.standard_streams import open_streams, refuse_dash
 from fastphoto.errors import FastPhotoError, FileError, InputError
 from fastphoto.ops.library import build_info
 from fastphoto.runtime.memory import keep_freed_memory
@@ -36,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
         >>> main(["transfer", "no-such-photo.jpg", "style.jpg", "--output", "no-such-folder/out.png"])
         2
     """
-    with _streams():
+    with open_streams():
         return _run(words)
 
 
@@ -45,6 +45,7 @@ def _run(words: Sequence[str] | None) -> int:
     keep_freed_memory()
     try:
         with raise_on_signals(), print_warnings(args), print_remarks(args):
+            refuse_dash(args)
             args.run(args)
             sys.stdout.flush()
         return 0
@@ -54,22 +55,11 @@ def _run(words: Sequence[str] | None) -> int:
     except KeyboardInterrupt:  # Ctrl-C while no handler is set
         say("interrupted")
         return 130
-    except BrokenPipeError:  # the reader of stdout has ended, for example `head`
+    except BrokenPipeError:  # the reader of a listing has ended, for example `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         return _report_failure(error, args.debug)
-
-
-@contextlib.contextmanager
-def _streams() -> Iterator[None]:
-    """Give messages somewhere to go in a process without a console, such as pythonw's, where the streams are None."""
-    with open(os.devnull, "w") as nowhere, contextlib.ExitStack() as stack:
-        if sys.stdout is None:
-            stack.enter_context(contextlib.redirect_stdout(nowhere))
-        if sys.stderr is None:
-            stack.enter_context(contextlib.redirect_stderr(nowhere))
-        yield
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -30,7 +30,7 @@ def add_parser(commands: Commands) -> None:
         parents=[image_output_options(), size, run_options(), setting_options(), message_options()],
         help="make an image from what one layer of the encoder keeps of a photo",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, takes_dash=True)
     parser.add_argument("photo", metavar="PHOTO", help="photo to invert; - reads it from standard input")
     parser.add_argument("--layer", default="relu4_1", help="layer to match, relu1_1 to relu5_1 (default: %(default)s)")
 

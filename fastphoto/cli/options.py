@@ -114,14 +114,18 @@ def run_arguments(args: argparse.Namespace) -> dict[str, Any]:
 # ---- regions
 
 
-def mask_options() -> argparse.ArgumentParser:
-    """Return a parser of the masks of both photos."""
+def mask_options(more_help: str = "") -> argparse.ArgumentParser:
+    """Return a parser of the masks of both photos; `more_help` is true of each of them."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
-        "--content-mask", metavar="FILE", help="mask image of the content: one colour or number for each region"
+        "--content-mask",
+        metavar="FILE",
+        help=f"mask image of the content: one colour or number for each region{more_help}",
     )
     parser.add_argument(
-        "--style-mask", metavar="FILE", help="mask image of the style, with the same colours or numbers"
+        "--style-mask",
+        metavar="FILE",
+        help=f"mask image of the style, with the same colours or numbers{more_help}",
     )
     return parser
 

@@ -25,7 +25,7 @@ from fastphoto.cli.options import (
 )
 from fastphoto.cli.setting_values import parse_settings
 from fastphoto.cli.signals import defer_signals
-from fastphoto.cli.standard_streams import check_result, input_files, write_result
+from fastphoto.cli.standard_streams import INPUT_HELP, check_result, input_files, write_result
 from fastphoto.optimisation.presets import PRESETS
 from fastphoto.optimisation.progress import Progress
 from fastphoto.photos.read import read_photo
@@ -61,11 +61,11 @@ def transfer_arguments(args: argparse.Namespace) -> dict[str, Any]:
 
 def add_parser(commands: Commands) -> None:
     """Add the command."""
-    parents = [image_output_options(), *transfer_options(), mask_options(), segmentation_options()]
+    parents = [image_output_options(), *transfer_options(), mask_options(f"; {INPUT_HELP}"), segmentation_options()]
     parser = commands.add_parser("transfer", parents=parents, help="make one photo take on the look of another")
-    parser.set_defaults(run=run)
-    parser.add_argument("content", metavar="CONTENT", help="photo to change; - reads it from standard input")
-    parser.add_argument("style", metavar="STYLE", help="photo whose look it takes on; or -")
+    parser.set_defaults(run=run, takes_dash=True)
+    parser.add_argument("content", metavar="CONTENT", help=f"photo to change; {INPUT_HELP}")
+    parser.add_argument("style", metavar="STYLE", help=f"photo whose look it takes on; {INPUT_HELP}")
     parser.add_argument(
         "--regions",
         choices=REGION_SOURCES,

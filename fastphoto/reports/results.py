@@ -77,14 +77,14 @@ def reference_explained(long_sides: Iterable[int]) -> str:
         >>> reference_explained([350, 350])
         ', and 1.00 is the median of the results that Deep Photo Style Transfer published.'
     """
-    median = "1.00 is the median of the results that Deep Photo Style Transfer published"
+    median = "the median of the results that Deep Photo Style Transfer published"
     least, most = min(sides := list(long_sides)), max(sides)
     if least == most == PUBLISHED_SIZE:
-        return f", and {median}."
+        return f", and 1.00 is {median}."
     measured = f"{least} to {most}" if least < most else f"{least}"
     return (
-        f". They were measured at {measured} pixels, so compare them with one another alone: {median} only at "
-        f"{PUBLISHED_SIZE} pixels."
+        f". They were measured at {measured} pixels, so compare them with one another alone. Only at {PUBLISHED_SIZE} "
+        f"pixels is 1.00 {median}."
     )
 
 

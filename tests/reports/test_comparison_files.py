@@ -178,14 +178,13 @@ def test_page_is_balanced_accessible_and_loads_nothing(folder):
 
 
 def test_page_says_what_a_score_of_one_is_at_the_size_of_the_photos(folder, comparison):
-    median = "1.00 is the median of the results that Deep Photo Style Transfer published"
+    median = "the median of the results that Deep Photo Style Transfer published"
     said = words(read_page(folder).all("p"))[0]
-    assert (
-        f"They were measured at 56 to 64 pixels, so compare them with one another alone: {median} only at 350" in said
-    )
+    assert "They were measured at 56 to 64 pixels, so compare them with one another alone. " in said
+    assert f"Only at 350 pixels is 1.00 {median}." in said
     large = replace(comparison.pair, content=torch.rand(3, 350, 400), style=torch.rand(3, 500, 350))
     introduction = Comparison(large, comparison.results)._page().html().split("</p>")[0]
-    assert f"lower is better, and {median}." in introduction and "measured at" not in introduction
+    assert f"lower is better, and 1.00 is {median}." in introduction and "measured at" not in introduction
 
 
 def test_page_shows_content_style_and_every_method(folder, comparison):
