@@ -6,8 +6,8 @@
 #include <cstring>
 #include <type_traits>
 
-// Kernels that pick their vectors themselves are functions of this kind, all inlined into the work of
-// with_vectors(), whose instruction set they take over.
+// For functions and lambdas that are inlined into the work of with_vectors(), so that they are compiled for
+// its instruction set.
 #if defined(__GNUC__) || defined(__clang__)
 #define FASTPHOTO_INLINE inline __attribute__((always_inline))
 #define FASTPHOTO_INLINED_LAMBDA __attribute__((always_inline))

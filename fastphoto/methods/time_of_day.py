@@ -142,7 +142,7 @@ def _system(inputs: Tensor, inverse: Tensor, radius: int) -> tuple[Tensor, Tenso
     """Return the sum over patches of 1 - w^T inverse w, w the patch's inputs (4 x N), and its diagonal (H, W, 1).
 
     The sum is a matrix over all pixels. A row has entries for the (4 radius + 1)^2 pixels around its own alone, two
-    thirds of a kilobyte at radius 2. A product takes a quarter of the time that sums over patches would take.
+    thirds of a kilobyte at radius 2.
     """
     entries = _system_entries(inputs, inverse, radius)
     diagonal = entries[2 * radius, 2 * radius]
