@@ -5,8 +5,9 @@ from fastphoto.runtime.threads import load_torch_with_patient_threads
 load_torch_with_patient_threads()  # before anything else loads it
 
 from fastphoto import ops
+from fastphoto.batch.transfer_many import transfer_many
 from fastphoto.encoders.encoder import Encoder, load_encoder
-from fastphoto.errors import FastPhotoError, FastPhotoWarning, FileError, InputError
+from fastphoto.errors import DeadlineError, FastPhotoError, FastPhotoWarning, FileError, InputError
 from fastphoto.evaluation.scores import evaluate
 from fastphoto.methods.registry import METHODS, apply_method
 from fastphoto.ops import MattingLaplacian
@@ -27,6 +28,7 @@ from fastphoto.regions.scribbles import grow_scribbles
 from fastphoto.reports.comparison import compare
 from fastphoto.runtime.forks import prepare_for_forks
 from fastphoto.runtime.memory import keep_freed_memory
+from fastphoto.session import Session
 
 prepare_for_forks()
 
@@ -35,6 +37,7 @@ __version__: str = ops.build_info()["version"]
 __all__ = [
     "METHODS",
     "PRESETS",
+    "DeadlineError",
     "Encoder",
     "FastPhotoError",
     "FastPhotoWarning",
@@ -45,6 +48,7 @@ __all__ = [
     "PhotoPair",
     "Progress",
     "RegionMasks",
+    "Session",
     "Settings",
     "__version__",
     "apply_method",
@@ -63,5 +67,6 @@ __all__ = [
     "read_photo",
     "region_unlikeness",
     "transfer",
+    "transfer_many",
     "write_photo",
 ]

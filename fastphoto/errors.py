@@ -3,7 +3,8 @@
     Exception
     └── FastPhotoError      every error that fastphoto raises on purpose
         ├── InputError      an argument, mask, array or tensor that cannot be used; also a ValueError
-        └── FileError       a file that cannot be found, read, verified or written; also an OSError
+        ├── FileError       a file that cannot be found, read, verified or written; also an OSError
+        └── DeadlineError   a result that was not ready at its deadline; also a TimeoutError
 
     UserWarning
     └── FastPhotoWarning    input that was accepted with a change
@@ -27,6 +28,10 @@ class InputError(FastPhotoError, ValueError):
 
 class FileError(FastPhotoError, OSError):
     """A file that cannot be found, read, verified or written."""
+
+
+class DeadlineError(FastPhotoError, TimeoutError):
+    """A result that was not ready at its deadline."""
 
 
 class FastPhotoWarning(UserWarning):

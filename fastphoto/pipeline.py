@@ -1,10 +1,8 @@
-"""transfer() and invert(): read photos of any type, optimise, and return the result as the same type."""
+"""transfer() and invert(): one call from any kind of photo to a result of the same kind."""
 
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
-from numbers import Integral
 from typing import Any, TypeVar, overload
 
 import numpy as np
@@ -12,22 +10,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fastphoto.encoders.encoder import Encoder, load_encoder
-from fastphoto.errors import InputError
-from fastphoto.optimisation.memory import check_transfer, out_of_memory_refused
-from fastphoto.optimisation.optimise import optimise
-from fastphoto.optimisation.presets import preset_settings
+from fastphoto.encoders.encoder import Encoder
 from fastphoto.optimisation.progress import Callback
+from fastphoto.optimisation.settings import Settings
 from fastphoto.photos.photo import Photo, PhotoSource
 from fastphoto.photos.read import read_photo
 from fastphoto.photos.write import to_source_kind
-from fastphoto.regions.find import RegionSource, region_finder
+from fastphoto.regions.find import RegionSource
 from fastphoto.regions.masks import MaskSource
-from fastphoto.regions.pair import prepare_pair, warn_of_one_colour
-from fastphoto.runtime.device import choose_device
 from fastphoto.runtime.host_state import apart_from_host
-
-_TENSOR_CORE_CHANNELS = 8  # convolutions on a GPU are fast for multiples of this many channels
+from fastphoto.session import AtDeadline, Session
 
 Path = str | os.PathLike[str]
 Kind = TypeVar("Kind", Image.Image, "np.ndarray[Any, Any]", Tensor)
@@ -42,14 +34,18 @@ def transfer(
     *,
     regions: RegionSource | None = None,
     segmentation_model: Path | None = None,
-    preset: str = "fast",
-    encoder: str = "embedded",
+    preset: str | None = None,
+    settings: Settings | None = None,
+    encoder: str | Encoder = "embedded",
     weights: Path | None = None,
     size: int = 700,
     device: str | torch.device = "auto",
     seed: int = 0,
+    max_memory: int | None = None,
     callback: Callback | None = None,
-    **settings: Any,
+    deadline: float | None = None,
+    at_deadline: AtDeadline = "best",
+    **changes: Any,
 ) -> Image.Image: ...
 @overload
 def transfer(
@@ -60,14 +56,18 @@ def transfer(
     *,
     regions: RegionSource | None = None,
     segmentation_model: Path | None = None,
-    preset: str = "fast",
-    encoder: str = "embedded",
+    preset: str | None = None,
+    settings: Settings | None = None,
+    encoder: str | Encoder = "embedded",
     weights: Path | None = None,
     size: int = 700,
     device: str | torch.device = "auto",
     seed: int = 0,
+    max_memory: int | None = None,
     callback: Callback | None = None,
-    **settings: Any,
+    deadline: float | None = None,
+    at_deadline: AtDeadline = "best",
+    **changes: Any,
 ) -> Tensor: ...
 @overload
 def transfer(
@@ -78,14 +78,18 @@ def transfer(
     *,
     regions: RegionSource | None = None,
     segmentation_model: Path | None = None,
-    preset: str = "fast",
-    encoder: str = "embedded",
+    preset: str | None = None,
+    settings: Settings | None = None,
+    encoder: str | Encoder = "embedded",
     weights: Path | None = None,
     size: int = 700,
     device: str | torch.device = "auto",
     seed: int = 0,
+    max_memory: int | None = None,
     callback: Callback | None = None,
-    **settings: Any,
+    deadline: float | None = None,
+    at_deadline: AtDeadline = "best",
+    **changes: Any,
 ) -> Kind: ...
 
 
@@ -98,14 +102,18 @@ def transfer(
     *,
     regions: RegionSource | None = None,
     segmentation_model: Path | None = None,
-    preset: str = "fast",
-    encoder: str = "embedded",
+    preset: str | None = None,
+    settings: Settings | None = None,
+    encoder: str | Encoder = "embedded",
     weights: Path | None = None,
     size: int = 700,
     device: str | torch.device = "auto",
     seed: int = 0,
+    max_memory: int | None = None,
     callback: Callback | None = None,
-    **settings: Any,
+    deadline: float | None = None,
+    at_deadline: AtDeadline = "best",
+    **changes: Any,
 ) -> Image.Image | np.ndarray[Any, Any] | Tensor:
     """Make the content photo take on the look of the style photo, region by region, and stay a photograph.
 
@@ -123,15 +131,21 @@ def transfer(
             for the others, which are published methods. The logger "fastphoto" tells what "auto" found.
         segmentation_model: network for regions="semantic": a Hugging Face Hub name or a local folder. None: the default
             model.
-        preset: name in `fastphoto.PRESETS`.
-        encoder: name of the encoder: "embedded" (in the package, works offline), "vgg19-16x" or "vgg19".
+        preset: name in `fastphoto.PRESETS`; None: "fast".
+        settings: all settings at once, in place of a preset.
+        encoder: name of the encoder: "embedded" (in the package, works offline), "vgg19-16x" or "vgg19"; or an
+            `Encoder`.
         weights: path of the encoder's weight file. None: use the cached file, or download it.
         size: long side in pixels to optimise at, 16 or more. The result has the content's own size.
         device: device to run on: "auto", "cpu", "cuda", "cuda:1", ...
         seed: seed of the noise start; nothing else is random.
-        callback: function that receives a `Progress` after each step; returning True ends the run with the best image
-            so far.
-        settings: fields of `fastphoto.Settings`, to change the preset.
+        max_memory: bytes that the transfer may take, beyond the photos and the network; None: all that are free.
+        callback: function that receives a `Progress` before each part of the work (loading, regions, result) and after
+            each step; returning True ends the optimisation with the best image so far.
+        deadline: seconds from now after which the optimisation ends, see `fastphoto.Session`; None: no limit.
+        at_deadline: what happens then: "best" returns the best image so far, with a `FastPhotoWarning`; "error" raises
+            DeadlineError.
+        changes: fields of `fastphoto.Settings`, to change the preset or the settings.
 
     Returns:
         The result as the type of `content` (a PIL image for a path, pixels (3, H, W) for a `Photo`), at the content's
@@ -140,6 +154,7 @@ def transfer(
     Raises:
         InputError: arguments, masks or photos that cannot be used, or sizes that would not fit in memory.
         FileError: a file that cannot be read.
+        DeadlineError: the deadline came first, and `at_deadline` is "error".
         FastPhotoError: losses stay non-finite.
 
     Example:
@@ -148,26 +163,23 @@ def transfer(
         >>> result.shape, result.dtype, int(result.mean())
         ((32, 48, 3), dtype('uint8'), 200)
     """
-    chosen = preset_settings(preset, **settings)
-    device = choose_device(device)
-    seed = checked_seed(seed)
-    if regions is None:
-        given = content_mask is not None or style_mask is not None or segmentation_model is not None
-        regions = "masks" if given else "auto" if chosen.start == "colour" else "none"
-    finder = region_finder(regions, content_mask, style_mask, segmentation_model)
-    photo, style_photo = read_photo(content, "content"), read_photo(style, "style")
-    pair = prepare_pair(photo, style_photo, content_mask, style_mask, size, chosen.orphans)
-    network = load_network(encoder, weights, device, chosen.precision)
-    network.check([*chosen.content_layers, *chosen.style_layers])
-    optimised_size = pair.content.shape[1], pair.content.shape[2]
-    check_transfer(optimised_size, len(pair.names), network, chosen, device)
-    with out_of_memory_refused(optimised_size):
-        pair = finder(pair, device)
-    warn_of_one_colour(pair)
-    check_transfer(optimised_size, len(pair.names), network, chosen, device)  # again: there may be more regions
-    with out_of_memory_refused(optimised_size), torch.no_grad(), _convolution_flags(device, chosen.precision):
-        pixels = optimise(pair, photo.pixels, chosen, network, device, seed=seed, callback=callback)
-        pixels = pixels.clamp_(0, 1).cpu()
+    photo = read_photo(content, "content")
+    with Session(
+        style,
+        style_mask,
+        regions=regions,
+        segmentation_model=segmentation_model,
+        preset=preset,
+        settings=settings,
+        encoder=encoder,
+        weights=weights,
+        size=size,
+        device=device,
+        seed=seed,
+        max_memory=max_memory,
+        **changes,
+    ) as session:
+        pixels = session(photo, content_mask, callback=callback, deadline=deadline, at_deadline=at_deadline)
     return pixels if isinstance(content, Photo) else to_source_kind(photo, pixels)
 
 
@@ -263,28 +275,3 @@ def invert(
         callback=callback,
         **changes,
     )
-
-
-def checked_seed(seed: Any) -> int:
-    """Return a seed as an int; raises InputError for anything but a whole number from 0 to 2^63 - 1."""
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**63:
-        raise InputError(f"seed: must be a whole number from 0 to 2^63 - 1, got {seed!r}")
-    return int(seed)
-
-
-def load_network(name: str, weights: Path | None, device: torch.device, precision: str) -> Encoder:
-    """Return an encoder on its device, with activations of the type that the precision names."""
-    if device.type == "cpu":
-        if precision == "bfloat16":
-            raise InputError("precision: bfloat16 is for CUDA devices; give auto or float32")
-        return load_encoder(name, weights)
-    dtype = torch.bfloat16 if precision in ("auto", "bfloat16") else torch.float32
-    return load_encoder(name, weights, dtype=dtype, channel_multiple=_TENSOR_CORE_CHANNELS).to(device)
-
-
-def _convolution_flags(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Return a context in which cuDNN chooses the same algorithms in every run, and allows TF32 only if asked for."""
-    if device.type == "cpu":
-        return nullcontext()
-    tf32 = precision == "tf32"
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32)

@@ -8,11 +8,11 @@ import importlib.util
 import pytest
 
 EXPORTED = {
-    "fastphoto": """METHODS PRESETS Encoder FastPhotoError FastPhotoWarning FileError InputError
-        MattingLaplacian Photo PhotoPair Progress RegionMasks Settings __version__
+    "fastphoto": """METHODS PRESETS DeadlineError Encoder FastPhotoError FastPhotoWarning FileError InputError
+        MattingLaplacian Photo PhotoPair Progress RegionMasks Session Settings __version__
         apply_method compare demo_pairs evaluate find_regions grow_scribbles invert
         keep_freed_memory load_encoder ops prepare_pair preset_settings read_masks
-        read_photo region_unlikeness transfer write_photo""",
+        read_photo region_unlikeness transfer transfer_many write_photo""",
     "fastphoto.ops": """MattingLaplacian PixelLists bilateral_sum box_sum build_info conjugate_gradients
         convolution convolution_weights inner_products list_pixels local_affine_apply
         local_affine_fit local_affine_smooth local_affine_smooth_box masked_gram
@@ -25,6 +25,7 @@ EXPORTED = {
     "fastphoto.regions": """PALETTE MatchedRegions PhotoPair RegionMasks find_regions grow_scribbles layer_masks
         match_regions prepare_pair read_masks region_unlikeness resize_masks""",
     "fastphoto.optimisation": "PRESETS Progress Settings preset_settings",
+    "fastphoto.batch": "BatchProgress BatchSummary Job find_jobs read_manifest transfer_many",
     "fastphoto.methods": "METHODS Method RunOptions apply_method",
     "fastphoto.evaluation": """PUBLISHED Evaluation Measures ReferencePair Scores evaluate measure score_measures""",
 }

@@ -77,6 +77,7 @@ CALLS: dict[str, Callable[[Path], Any]] = {
     "load_encoder": lambda _: list(fastphoto.load_encoder("embedded").state_dict().values()),
     "transfer of a file": transferred_file,
     "transfer of regions": lambda _: fastphoto.transfer(*MASKED, **SHORT),
+    "Session": lambda _: fastphoto.Session(STYLE.pixels, **SHORT)(CONTENT.pixels),
     "invert": lambda _: fastphoto.invert(CONTENT.pixels, size=24, steps=2),
     "find_regions": lambda _: [found.masks for found in fastphoto.find_regions(CONTENT.pixels, STYLE.pixels)],
     "scene_regions": lambda _: scene_regions(made_pair()).content_masks,

@@ -13,6 +13,7 @@ import torch
 from rendered_photos import day, dusk
 from short_transfer import transfer
 from torch import Tensor
+from watched_steps import steps_alone
 
 import fastphoto
 
@@ -80,7 +81,7 @@ TWO_STAGES: dict[str, Any] = {"preset": "painterly", "size": 96, "stages": ("sty
 def watched() -> tuple[list[fastphoto.Progress], Tensor]:
     """The reports of a transfer of two stages and two levels, and its result."""
     reports: list[fastphoto.Progress] = []
-    return reports, transfer(day(72, 96).pixels, callback=reports.append, **TWO_STAGES)
+    return reports, transfer(day(72, 96).pixels, callback=steps_alone(reports.append), **TWO_STAGES)
 
 
 def test_every_step_is_reported_with_its_stage_and_size(watched):
@@ -98,7 +99,7 @@ def test_every_report_has_the_losses_of_its_stage(watched):
 
 def test_every_report_of_the_default_has_its_losses():
     reports: list[fastphoto.Progress] = []
-    transfer(callback=reports.append)
+    transfer(callback=steps_alone(reports.append))
     assert len(reports) == 6
     for progress in reports:
         assert progress.losses.keys() == {"look", "stains", "invented", "style", "roughness"}
@@ -138,7 +139,7 @@ def test_a_callback_can_stop_the_transfer(preset, at):
         steps.append(progress.step)
         return progress.step == at
 
-    result = transfer(preset=preset, callback=stop)
+    result = transfer(preset=preset, callback=steps_alone(stop))
     assert steps == list(range(1, at + 1)), "a level or a stage ran after the stop"
     assert isinstance(result, Tensor) and result.shape == (3, 48, 64) and torch.isfinite(result).all()
 
@@ -156,7 +157,7 @@ def test_stopping_at_a_coarse_level_gives_the_image_of_that_level(preset):
         previews.append(progress.preview())
         return progress.step == 4
 
-    result = transfer(preset=preset, callback=stop)
+    result = transfer(preset=preset, callback=steps_alone(stop))
     assert previews[-1].shape[1] < 48
     assert (result.mean((1, 2)) - previews[-1].mean((1, 2))).abs().max() < 0.02
 

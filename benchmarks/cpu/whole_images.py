@@ -215,7 +215,8 @@ def extrapolate_transfer(photos: Mapping[str, Any], file: Path | None) -> Result
     marks: dict[tuple[int, int], list[float]] = {}
 
     def mark(progress: Progress) -> None:
-        marks.setdefault(progress.scale, []).append(time.perf_counter())
+        if progress.is_step:
+            marks.setdefault(progress.scale, []).append(time.perf_counter())
 
     begin = time.perf_counter()
     run_transfer(photos, "vgg19", file, "cpu", steps=few, callback=mark)

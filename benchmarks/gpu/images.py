@@ -164,7 +164,7 @@ class Race:
         previews: list[tuple[int, Tensor]] = []
 
         def keep_preview(progress: Progress) -> None:
-            if progress.scale == self.problem.size:
+            if progress.is_step and progress.scale == self.problem.size:
                 previews.append((progress.step, progress.preview()))
 
         transfer(keep_preview)

@@ -78,6 +78,8 @@ class ProgressReport:
         self._show(f"downloading {name}", done, total, unit="B", unit_scale=True)
 
     def _show_step(self, progress: Progress, prefix: str) -> None:
+        if not progress.is_step and not sys.stderr.isatty():  # a line for each would be noise in a log
+            return
         height, width = progress.scale
         title = f"{prefix}{progress.stage} {width}x{height}"
         self._show(title, progress.step, progress.total, unit="step", loss=lambda: sum(progress.losses.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -160,6 +161,20 @@ def orphan_options() -> argparse.ArgumentParser:
 def split_names(text: str | None) -> list[str] | None:
     """Return the names in a list separated by commas; None stays None."""
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def memory_size(text: str) -> int:
+    """Return a size of memory in bytes; K, M and G stand for powers of 1024.
+
+    Example:
+        >>> memory_size("1.5G") == 1.5 * 2**30
+        True
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMG]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    size = round(float(match[1]) * 1024 ** " KMG".index(match[2].upper() or " ")) if match else 0
+    if size <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a size above 0, such as 500M or 4G")
+    return size
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from fastphoto.cli.options import (
     Commands,
     image_output_options,
     mask_options,
+    memory_size,
     message_options,
     orphan_options,
     progress_report,
@@ -49,13 +50,26 @@ def transfer_options() -> list[argparse.ArgumentParser]:
         metavar="S",
         help="how far to go from the recoloured photo, 0, to the optimised one, 1, or beyond (default: %(default)s)",
     )
+    limits = argparse.ArgumentParser(add_help=False)
+    limits.add_argument(
+        "--deadline",
+        type=float,
+        metavar="S",
+        help="end the optimisation of a photo after this many seconds, with the best image so far",
+    )
+    limits.add_argument(
+        "--max-memory",
+        type=memory_size,
+        metavar="SIZE",
+        help="most memory that a transfer may take beyond its photos and the network, such as 500M or 4G",
+    )
     size = size_options(700, SIZE_HELP)
-    return [preset, strength, size, run_options(), orphan_options(), setting_options(), message_options()]
+    return [preset, strength, size, run_options(), limits, orphan_options(), setting_options(), message_options()]
 
 
 def transfer_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """Return the values of `transfer_options` as keyword arguments of `fastphoto.transfer`."""
-    named = {"preset": args.preset, "strength": args.strength, "size": args.size, "orphans": args.orphans}
+    named = {name: getattr(args, name) for name in ("preset", "strength", "size", "orphans", "deadline", "max_memory")}
     return named | run_arguments(args) | parse_settings(args.set)
 
 

@@ -30,10 +30,11 @@ from fastphoto.methods.time_of_day import frames_of_style, time_of_day_transfer
 from fastphoto.optimisation.memory import check_transfer
 from fastphoto.optimisation.presets import preset_settings
 from fastphoto.optimisation.progress import Callback
-from fastphoto.pipeline import checked_seed, load_network, transfer
+from fastphoto.pipeline import transfer
 from fastphoto.regions.pair import PhotoPair
 from fastphoto.runtime.device import choose_device
 from fastphoto.runtime.host_state import apart_from_host
+from fastphoto.session import checked_seed, load_network
 
 Recolour = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """A transfer of colour: (content (3, h, w), style (3, h', w'), content masks (R, h, w), style masks (R, h', w')) ->

@@ -13,7 +13,7 @@ from fastphoto.encoders.layers import Layer
 from fastphoto.errors import InputError
 from fastphoto.optimisation.levels import RECOLOURING_SIDE
 from fastphoto.optimisation.settings import Settings
-from fastphoto.runtime.memory import available_bytes, in_gib
+from fastphoto.runtime.memory import available_bytes, memory_text
 
 
 def transfer_bytes(pixels: int, encoder: Encoder, settings: Settings, regions: int = 1) -> int:
@@ -46,18 +46,29 @@ def transfer_bytes(pixels: int, encoder: Encoder, settings: Settings, regions: i
 
 
 def check_transfer(
-    size: tuple[int, int], regions: int, encoder: Encoder, settings: Settings, device: torch.device
+    size: tuple[int, int],
+    regions: int,
+    encoder: Encoder,
+    settings: Settings,
+    device: torch.device,
+    allowed: int | None = None,
 ) -> None:
-    """Raise InputError if a transfer at a size (height, width) would not fit; the message names a size that does."""
+    """Raise InputError if a transfer at a size (height, width) would not fit; the message names a size that does.
+
+    It must fit into the free memory, and into the bytes that are `allowed`, where that is given.
+    """
     needed, available = transfer_bytes(size[0] * size[1], encoder, settings, regions), available_bytes(device)
+    limited = allowed is not None and (available is None or allowed < available)
+    available = allowed if limited else available
     if available is not None and needed > available:
         fitting = math.floor(max(size) * math.sqrt(0.9 * available / needed)) // 10 * 10
         # Not all of the memory shrinks with the size.
         while _bytes_at(fitting, size, regions, encoder, settings) > available:
             fitting -= 10
         raise InputError(
-            f"size: {size[1]}x{size[0]} pixels need about {in_gib(needed)} of memory on {device.type}, "
-            f"{in_gib(available)} are left; " + (f"a size of {fitting} fits" if fitting >= 16 else "free some")
+            f"size: {size[1]}x{size[0]} pixels need about {memory_text(needed)} of memory on {device.type}, "
+            f"{memory_text(available)} are {'allowed' if limited else 'left'}; "
+            + (f"a size of {fitting} fits" if fitting >= 16 else "allow more" if limited else "free some")
         )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from fastphoto.encoders.encoder import Encoder
 from fastphoto.optimisation.descent import minimise
 from fastphoto.optimisation.levels import make_levels
-from fastphoto.optimisation.progress import Callback, Reporter
+from fastphoto.optimisation.progress import Reporter
 from fastphoto.optimisation.settings import Settings
 from fastphoto.optimisation.solvers import make_rule
 from fastphoto.optimisation.start import start_image, start_recolouring
@@ -26,8 +26,8 @@ def optimise(
     encoder: Encoder,
     device: torch.device,
     *,
-    seed: int = 0,
-    callback: Callback | None = None,
+    seed: int,
+    reporter: Reporter,
 ) -> Tensor:
     """Return the result (3, H, W) of a transfer, on the device and not clamped.
 
@@ -45,13 +45,12 @@ def optimise(
     # Differs from Luan et al.: "painterly" goes through three sizes, coarse to fine. "fast" and it skip the stage
     # "style".
     levels = make_levels(pair, start, settings)
-    reporter = Reporter(callback, sum(settings.steps) * len(settings.stages))
     image, x = levels[0].start, None
     for index, level in enumerate(levels):
         if index > 0 and level.stage != levels[index - 1].stage:
             # The published program passes an 8-bit image file from one stage to the next.
             image = (image.clamp(0, 1) * 255).round() / 255
-        if level.steps > 0:
+        if level.steps > 0 and not reporter.stopped:
             objective = level_objective(settings, encoder, pair, level, recolouring)
             x = objective.unknowns(image) if recolouring is None or x is None else x
             # Differs from Luan et al.: "painterly" chooses the length of the first L-BFGS step and bounds all others.
@@ -68,6 +67,7 @@ def optimise(
     content, start = (level.content, level.start) if recolouring is None else (pair.content, start)
     if recolouring is not None:  # its unknowns mean the same at any size
         image = start if x is None else recolouring(x / settings.pixel_scale)
+    reporter.announce("result", image)
     # Differs from Luan et al., who apply the smoothed colour maps to the content at the size they optimise at.
     return upsample(start.lerp(image, settings.strength), content, full, settings, smooth=True)
 
@@ -76,7 +76,7 @@ def _to_device(pair: PhotoPair, device: torch.device) -> PhotoPair:
     return replace(
         pair,
         content=pair.content.to(device),
-        style=pair.style.to(device),
+        style=pair.of_style.get("pixels on device", lambda: pair.style.to(device)),
         content_masks=pair.content_masks.to(device),
         style_masks=pair.style_masks.to(device),
     )

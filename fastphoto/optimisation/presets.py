@@ -136,7 +136,19 @@ def preset_settings(preset: str, **changes: Any) -> Settings:
     """
     if not isinstance(preset, str) or preset not in PRESETS:
         raise InputError(f"preset {preset!r}: unknown; give one of {', '.join(PRESETS)}")
-    base = PRESETS[preset]
+    return changed_settings(PRESETS[preset], **changes)
+
+
+def changed_settings(base: Settings, **changes: Any) -> Settings:
+    """Return settings with some of them changed; values as in `preset_settings`.
+
+    Raises:
+        InputError: an unknown setting, or a value out of range.
+
+    Example:
+        >>> changed_settings(PRESETS["painterly"], steps=[10, 10, 5]).steps
+        (10, 10, 5)
+    """
     for name in list(changes):
         if name not in SETTING_NAMES:
             raise InputError(f"setting {name!r}: unknown; {setting_hint(name)}")

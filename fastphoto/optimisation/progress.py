@@ -1,9 +1,10 @@
-"""What an optimisation reports after each step: the type `Progress`."""
+"""What a transfer reports before each part of its work and after each step: the type `Progress`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from torch import Tensor
 
@@ -29,31 +30,42 @@ class LossValues(Mapping[str, float]):
 
 @dataclass(frozen=True)
 class Progress:
-    """The state of a transfer after a step, as its callback receives it."""
+    """The state of a transfer, as its callback receives it."""
 
-    stage: Stage
-    """"style" or "photorealism"."""
+    stage: Literal[Stage, "loading", "regions", "result"]
+    """What the transfer is about to do: "loading" the network, finding the "regions", or making the "result" at the
+    photo's own size; "style" or "photorealism" after a step of that stage of the optimisation."""
     scale: tuple[int, int]
-    """(height, width) in pixels of the level that is being optimised."""
+    """(height, width) in pixels of the image so far."""
     step: int
     """Steps so far, over all levels."""
     total: int
     """Steps of the whole run."""
     losses: Mapping[str, float]
-    """Weighted losses by name: "content", "style", "photorealism", ...; read from the device when looked up."""
+    """Weighted losses by name after a step: "content", "style", "photorealism", ...; read from the device when looked
+    up. Empty if this is not the report of a step."""
     _best: Tensor = field(repr=False)
 
+    @property
+    def is_step(self) -> bool:
+        """Whether this is the report of a step; the others tell what begins."""
+        return self.stage in get_args(Stage)
+
     def preview(self) -> Tensor:
-        """Return the best image so far, (3, h, w) in [0, 1], at the level's size, before the final smoothing."""
+        """Return the best image so far, (3, h, w) in [0, 1], before the final smoothing.
+
+        Before the first step that is the shrunk content.
+        """
         return self._best.detach().clamp(0, 1)
 
 
 Callback = Callable[[Progress], bool | None]
-"""Receives a `Progress` after each step; returning True ends the run with the best image so far."""
+"""Receives a `Progress` before each part of the work and after each step; returning True ends the optimisation with
+the best image so far."""
 
 
 class Reporter:
-    """Calls the callback after each step of a run, and remembers whether it asked to stop.
+    """Calls the callback, and remembers whether it asked to stop.
 
     Args:
         callback: function to call; None: no progress is reported.
@@ -65,6 +77,13 @@ class Reporter:
         self.done = 0
         """Steps of the levels before the current one."""
         self.stopped = False
+
+    def announce(self, stage: Literal["loading", "regions", "result"], image: Tensor) -> None:
+        """Report that a part of the work begins, with the image so far, (3, h, w)."""
+        if self._callback is not None:
+            size = image.shape[1], image.shape[2]
+            progress = Progress(stage, size, self.done, self._total, {}, image)
+            self.stopped = bool(self._callback(progress)) or self.stopped
 
     def of_level(self, stage: Stage, size: tuple[int, int], image_of: Callable[[Tensor], Tensor]) -> Report | None:
         """Return the function that reports the steps of one level, or None without a callback.

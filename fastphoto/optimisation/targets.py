@@ -32,13 +32,16 @@ _POWERS: dict[Statistic, int] = {"gram": 4, "moments": 2, "wasserstein": 2, "his
 def level_objective(
     settings: Settings,
     encoder: Encoder,
-    pair: PhotoPair,  # only its masks are used
+    pair: PhotoPair,  # its photos are those of the level, at another size
     level: Level,
     recolouring: Recolouring | None = None,
 ) -> Objective:
     """Return the objective of one level: the losses with their targets, and the image that unknowns stand for."""
     layers = tuple(dict.fromkeys([*settings.content_layers, *settings.style_layers]))
-    content_features, style_features = encoder(level.content, layers), encoder(level.style, layers)
+    content_features = encoder(level.content, layers)
+    style_features = pair.of_style.get(
+        ("features", layers, tuple(level.style.shape)), lambda: encoder(level.style, layers)
+    )
     photos = (content_features, style_features) if settings.style_layers else (content_features,)
     scale = _Scale(settings, encoder, _mean_activations(photos, layers))
     content_losses = _content_losses(settings, encoder, scale, content_features, level.start)

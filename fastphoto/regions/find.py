@@ -15,6 +15,7 @@ import torch
 from fastphoto.errors import InputError
 from fastphoto.photos.photo import PhotoSource
 from fastphoto.photos.read import read_photo
+from fastphoto.regions.mask_forms import OpenedMask
 from fastphoto.regions.masks import MaskSource, RegionMasks
 from fastphoto.regions.matching import Orphans
 from fastphoto.regions.mismatch import warn_of_mismatch
@@ -37,8 +38,8 @@ RegionFinder = Callable[[PhotoPair, torch.device], PhotoPair]
 
 def region_finder(
     source: RegionSource,
-    content_mask: MaskSource,
-    style_mask: MaskSource,
+    content_mask: MaskSource | OpenedMask,
+    style_mask: MaskSource | OpenedMask,
     segmentation_model: str | os.PathLike[str] | None = None,
 ) -> RegionFinder:
     """Check the arguments that choose where regions come from, and return the function that finds the regions.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
@@ -16,6 +18,15 @@ NamedValues = tuple[tuple[str, ...], np.ndarray]
 
 Forms = dict[str, NamedValues]
 """{form: the regions if a source is read in it}, the most likely form first."""
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedMask:
+    """A mask whose file has been read, and not yet the form that it is in: that depends on the mask beside it."""
+
+    name: str  # in messages
+    forms: Forms
+
 
 NAMES, COLOURS, NUMBERS, TWO_VALUES = "names", "the nine colours", "class numbers", "two values"
 

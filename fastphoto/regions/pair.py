@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,11 +12,13 @@ from torch import Tensor
 from fastphoto.errors import InputError, warn
 from fastphoto.photos.photo import MINIMUM_SIDE, Photo
 from fastphoto.photos.resize import fit_size, resize
+from fastphoto.regions.mask_forms import OpenedMask
 from fastphoto.regions.masks import MaskSource
 from fastphoto.regions.matching import Orphans, match_regions
 from fastphoto.regions.reading import read_mask_pair
 from fastphoto.regions.resizing import visible_masks
 from fastphoto.runtime.host_state import apart_from_host
+from fastphoto.runtime.memo import Memo
 
 _ONE_COLOUR = 1 / 255  # largest deviation of a channel of sRGB that nobody sees as contrast
 
@@ -32,16 +35,18 @@ class PhotoPair:
     orphans: tuple[str, ...] = ()  # names of regions that take their style from the whole style photo
     content_alpha: Tensor | None = None  # (1, h, w), [0, 1]; None: nothing is hidden
     style_alpha: Tensor | None = None  # (1, h', w'), [0, 1]
+    of_style: Memo = field(default_factory=Memo, repr=False)  # what was computed from the style photo alone
 
 
 @apart_from_host
 def prepare_pair(
     content: Photo,
     style: Photo,
-    content_mask: MaskSource,
-    style_mask: MaskSource,
+    content_mask: MaskSource | OpenedMask,
+    style_mask: MaskSource | OpenedMask,
     size: int,
     orphans: Orphans = "merge",
+    of_style: Memo | None = None,
 ) -> PhotoPair:
     """Shrink two photos to a long side, read their masks and match their regions.
 
@@ -52,6 +57,7 @@ def prepare_pair(
         style_mask: mask of the style; give both or neither.
         size: long side in pixels of both photos, at least 16; a smaller photo stays as it is.
         orphans: treatment of content regions that the style lacks, see `fastphoto.regions.match_regions`.
+        of_style: what was computed from this style photo before, at this size; None: nothing yet.
 
     Returns:
         The pair. Pixels hidden by alpha belong to no region, except in a region that is hidden completely.
@@ -67,13 +73,14 @@ def prepare_pair(
         >>> pair.names, pair.content_masks.shape
         (('all',), torch.Size([1, 20, 32]))
     """
-    if isinstance(size, bool) or not isinstance(size, Integral) or size < MINIMUM_SIDE:
-        raise InputError(f"size: must be a whole number of {MINIMUM_SIDE} pixels or more, got {size!r}")
-    content_pixels, style_pixels = (_shrunk_pixels(photo, int(size)) for photo in (content, style))
+    size = checked_size(size)
+    of_style = Memo() if of_style is None else of_style
+    content_pixels = _shrunk_pixels(content, size)
+    style_pixels = of_style.get("pixels", lambda: _shrunk_pixels(style, size))
     content_regions, style_regions = read_mask_pair(
         (content_mask, style_mask),
         (content.size, style.size),
-        (tuple(content_pixels.shape[1:]), tuple(style_pixels.shape[1:])),
+        ((content_pixels.shape[1], content_pixels.shape[2]), (style_pixels.shape[1], style_pixels.shape[2])),
     )
     matched = match_regions(
         content_regions,
@@ -93,7 +100,15 @@ def prepare_pair(
         tuple(name for name in matched.orphans if name in matched.names),
         None if content.alpha is None else visible_masks(torch.ones_like(content_pixels[:1]), content.alpha),
         None if style.alpha is None else visible_masks(torch.ones_like(style_pixels[:1]), style.alpha),
+        of_style,
     )
+
+
+def checked_size(size: Any) -> int:
+    """Return a long side in pixels as an int; raises InputError for anything but a whole number of 16 or more."""
+    if isinstance(size, bool) or not isinstance(size, Integral) or size < MINIMUM_SIDE:
+        raise InputError(f"size: must be a whole number of {MINIMUM_SIDE} pixels or more, got {size!r}")
+    return int(size)
 
 
 def warn_of_one_colour(pair: PhotoPair) -> None:

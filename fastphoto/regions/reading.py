@@ -21,6 +21,7 @@ from fastphoto.regions.mask_forms import (
     TWO_VALUES,
     Forms,
     NamedValues,
+    OpenedMask,
     forms_of_numbers,
     forms_of_picture,
 )
@@ -33,7 +34,7 @@ Size = tuple[int, int]
 
 @apart_from_host
 def read_masks(
-    source: MaskSource,
+    source: MaskSource | OpenedMask,
     size: tuple[int, int],
     role: Literal["content", "style"] = "content",
     other_size: tuple[int, int] | None = None,
@@ -88,7 +89,7 @@ def read_masks(
 
 
 def read_mask_pair(
-    sources: tuple[MaskSource, MaskSource],
+    sources: tuple[MaskSource | OpenedMask, MaskSource | OpenedMask],
     sizes: tuple[Size, Size],
     shrunk: tuple[Size, Size],
     kind: Literal["mask", "strokes"] = "mask",
@@ -101,7 +102,7 @@ def read_mask_pair(
     both have. A mask of names takes the form of the other that has most of these names.
 
     Args:
-        sources: masks of content and style, as `read_masks` takes them.
+        sources: masks of content and style, as `read_masks` takes them, or as `open_mask` returns them.
         sizes: sizes of the photos, (H, W).
         shrunk: sizes of the masks to return, (h, w).
         kind: kind of the sources in messages.
@@ -136,6 +137,24 @@ def read_mask_pair(
     )
 
 
+def open_mask(source: MaskSource | OpenedMask, size: Size, name: str) -> OpenedMask | None:
+    """Read the file of a mask, once for several uses of it in `read_mask_pair`; None stays None.
+
+    Args:
+        source: mask, as `read_masks` takes it.
+        size: size of the photo, (H, W).
+        name: name of the mask in messages, such as "style mask".
+
+    Raises:
+        InputError, FileError: as `read_masks`.
+
+    Example:
+        >>> open_mask(np.array([[0, 1], [1, 1]]), (2, 2), "style mask").name
+        'style mask'
+    """
+    return None if source is None else OpenedMask(*_forms(source, size, name))
+
+
 def _forms_in_common(content: Forms, style: Forms, kind: str) -> tuple[str, str]:
     """Return the forms to read content and style in."""
     if NAMES in content or NAMES in style:
@@ -156,8 +175,12 @@ def _forms_in_common(content: Forms, style: Forms, kind: str) -> tuple[str, str]
     )
 
 
-def _forms(source: OneMask | Mapping[str, OneMask] | RegionMasks, size: Size, name: str) -> tuple[str, Forms]:
+def _forms(
+    source: OneMask | Mapping[str, OneMask] | RegionMasks | OpenedMask, size: Size, name: str
+) -> tuple[str, Forms]:
     """Return the name of a source in messages, and its forms."""
+    if isinstance(source, OpenedMask):
+        return source.name, source.forms
     if is_file_source(source):
         name = f"{name} {printable(source)}" if isinstance(source, (str, os.PathLike)) else name
         opened = open_image(source, name)

@@ -105,12 +105,15 @@ def scene_regions(pair: PhotoPair) -> PhotoPair:
     visible = pair.content_masks.cpu().amax(0), pair.style_masks.cpu().amax(0)
     whole = replace(pair, names=("all",), content_masks=visible[0][None], style_masks=visible[1][None])
     photos = pair.content.cpu(), pair.style.cpu()  # tensors of a caller may be on a GPU
-    content, style = (kind_scores(photo) for photo in photos)
+    content = kind_scores(photos[0])
+    style = pair.of_style.get("kind scores", lambda: kind_scores(photos[1]))
     plan = plan_regions(content, style)
     if len(plan.names) < 2:
         return whole
     content_masks = _masks(content, plan.content, plan.names, photos[0]) * visible[0]
-    style_masks = _masks(style, plan.style, (*plan.names, None), photos[1])[:-1] * visible[1]
+    named = (*plan.names, None)
+    regions = pair.of_style.get(("regions", plan.style, named), lambda: _masks(style, plan.style, named, photos[1]))
+    style_masks = regions[:-1] * visible[1]
     for row, name in enumerate(plan.names):
         if name in plan.whole:
             style_masks[row] = visible[1]

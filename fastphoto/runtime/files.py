@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +14,8 @@ from typing import BinaryIO
 from fastphoto.errors import FileError, InputError, error_text, printable
 
 _Writer = Callable[[BinaryIO], object]
+
+_ABANDONED = 3600  # seconds
 
 
 def write_files(files: Mapping[str, _Writer] | Mapping[Path, _Writer]) -> None:
@@ -38,7 +42,9 @@ def write_files(files: Mapping[str, _Writer] | Mapping[Path, _Writer]) -> None:
     try:
         for path, write in files.items():
             name, target = printable(path), os.path.realpath(path)
-            temporaries[target] = os.path.join(os.path.dirname(target), f".fastphoto-{secrets.token_hex(6)}.tmp")
+            temporaries[target] = os.path.join(
+                os.path.dirname(target), f".fastphoto-{os.getpid()}-{secrets.token_hex(6)}.tmp"
+            )
             with open(temporaries[target], "xb") as file:
                 write(file)
                 file.flush()
@@ -52,6 +58,36 @@ def write_files(files: Mapping[str, _Writer] | Mapping[Path, _Writer]) -> None:
         for temporary in temporaries.values():
             if os.path.exists(temporary):
                 os.unlink(temporary)
+
+
+def remove_unfinished(folder: str | os.PathLike[str], process: int | None = None) -> None:
+    """Remove from a folder what processes that are no more have left of files that they were writing.
+
+    Args:
+        folder: folder to clean.
+        process: number of the process, which has ended; None: all that do not run on this machine. Their files must
+            then be an hour old, because other machines may write to the same folder.
+    """
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        match = re.fullmatch(r"\.fastphoto-(\d+)-\w+\.tmp", name)
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError):
+            if match and (
+                int(match[1]) == process
+                if process is not None
+                else time.time() - os.path.getmtime(path) > _ABANDONED and not _runs(int(match[1]))
+            ):
+                os.unlink(path)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def write_file(path: str | os.PathLike[str], write: _Writer) -> None:

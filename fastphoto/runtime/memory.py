@@ -46,14 +46,14 @@ def check_photo_fits(width: int, height: int, name: str) -> None:
     needed, available = width * height * _BYTES_PER_PIXEL, available_bytes()
     if available is not None and needed > available:
         raise FileError(
-            f"{name}: {width}x{height} pixels need about {in_gib(needed)} of memory, {in_gib(available)} are left; "
-            "give a smaller one"
+            f"{name}: {width}x{height} pixels need about {memory_text(needed)} of memory, "
+            f"{memory_text(available)} are left; give a smaller one"
         )
 
 
-def in_gib(count: int) -> str:
-    """Return a number of bytes as text, in GiB."""
-    return f"{count / 2**30:.1f} GiB"
+def memory_text(count: int) -> str:
+    """Return a number of bytes as text, in MiB below 0.1 GiB and otherwise in GiB."""
+    return f"{count / 2**20:.0f} MiB" if count < 0.1 * 2**30 else f"{count / 2**30:.1f} GiB"
 
 
 def _system_bytes() -> int | None:

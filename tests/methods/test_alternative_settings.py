@@ -10,6 +10,7 @@ import pytest
 import torch
 from rendered_photos import day, dusk
 from torch import Tensor
+from watched_steps import steps_alone
 
 import fastphoto
 from fastphoto.colour.bilateral_grid import BilateralGrid
@@ -120,7 +121,7 @@ def test_bilateral_grid_makes_images_of_a_grid_and_lowers_the_style_loss():
         content.pixels,
         STYLE.pixels,
         unknowns="bilateral_grid",
-        callback=lambda progress: losses.append(progress.losses["style"]),
+        callback=steps_alone(lambda progress: losses.append(progress.losses["style"])),
         **settings,
     )
     of_pixels = fastphoto.transfer(content.pixels, STYLE.pixels, **settings)
@@ -147,7 +148,7 @@ def test_every_preset_lowers_its_loss_with_every_solver(preset, solver):
     small = preset == "gatys-photo" or PRESETS[preset].unknowns == "recolouring"
     change = 0.0002 if small else 0.005
     result = transferred(
-        preset=preset, solver=solver, steps=6, callback=watch, first_change=change, learning_rate=change
+        preset=preset, solver=solver, steps=6, callback=steps_alone(watch), first_change=change, learning_rate=change
     )
     assert result.shape == CONTENT.pixels.shape
     assert torch.isfinite(result).all()

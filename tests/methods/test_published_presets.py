@@ -10,6 +10,7 @@ import torch
 from rendered_photos import Rendered, day, dusk
 from torch import Tensor
 from torch.nn import functional as F
+from watched_steps import steps_alone
 
 import fastphoto
 from fastphoto import ops
@@ -115,7 +116,9 @@ def test_gatys_goes_from_style_to_content_with_alpha():
 
 def test_gatys_photo_starts_from_the_content():
     previews: list[Tensor] = []
-    result = transferred(preset="gatys-photo", steps=20, callback=lambda progress: previews.append(progress.preview()))
+    result = transferred(
+        preset="gatys-photo", steps=20, callback=steps_alone(lambda progress: previews.append(progress.preview()))
+    )
     assert torch.equal(previews[0], CONTENT.pixels)
     assert gram_distance(result) < 0.8 * gram_distance(CONTENT.pixels)
     affine = 0.8 * CONTENT.pixels + 0.1
@@ -152,7 +155,9 @@ def test_gatys_photo_gives_the_image_itself_enlarged_to_the_photo():
     content = day(120, 160)
     settings = {"preset": "gatys-photo", "content_weight": 1e4, "gamut_weight": 1e7}
     last: list[Tensor] = []
-    result = transferred(content, steps=10, callback=lambda progress: last.append(progress.preview()), **settings)
+    result = transferred(
+        content, steps=10, callback=steps_alone(lambda progress: last.append(progress.preview())), **settings
+    )
     assert result.shape == content.pixels.shape
     assert last[-1].shape == (3, 60, 80)
     torch.testing.assert_close(result, enlarge(last[-1], (120, 160)), atol=1e-3, rtol=0)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from rendered_photos import day, dusk
 from torch import Tensor
+from watched_steps import steps_alone
 
 import fastphoto
 from fastphoto.errors import FastPhotoError, InputError
@@ -222,7 +223,7 @@ def test_seed_is_that_of_the_noise():
 
 def test_callback_sees_every_step():
     reports: list[Progress] = []
-    apply_method(replace(METHODS["dpst"], settings={"steps": 2}), pair_of(), callback=reports.append)
+    apply_method(replace(METHODS["dpst"], settings={"steps": 2}), pair_of(), callback=steps_alone(reports.append))
     assert [(p.stage, p.step, p.total) for p in reports] == [
         ("style", 1, 4),
         ("style", 2, 4),
@@ -238,7 +239,7 @@ def test_callback_can_stop():
         steps.append(progress.step)
         return True
 
-    apply_method(replace(METHODS["dpst"], settings={"steps": 2}), pair_of(), callback=stop)
+    apply_method(replace(METHODS["dpst"], settings={"steps": 2}), pair_of(), callback=steps_alone(stop))
     assert steps == [1]
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from rendered_photos import day, dusk
 from torch import Tensor
+from watched_steps import steps_alone
 
 import fastphoto
 from fastphoto.colour.guided import guided_filter
@@ -72,7 +73,10 @@ def test_strength_changes_no_step():
     """The optimisation is the same; how far to go is decided at its end."""
     losses: dict[float, list[dict[str, float]]] = {0.0: [], 0.5: [], 2.0: []}
     for strength, reports in losses.items():
-        transfer(strength=strength, callback=lambda progress, reports=reports: reports.append(dict(progress.losses)))
+        transfer(
+            strength=strength,
+            callback=steps_alone(lambda progress, reports=reports: reports.append(dict(progress.losses))),
+        )
     assert losses[0.0] == losses[0.5] == losses[2.0] and len(losses[0.5]) == 10
 
 
@@ -149,7 +153,11 @@ def test_a_recolouring_is_optimised_small(height, width, size, expected):
     assert (RECOLOURING_SIDE, MINIMUM_LEVEL_SIDE) == (192, 32)
     sizes = []
     result = fastphoto.transfer(
-        day(height, width).pixels, STYLE.pixels, size=size, steps=1, callback=lambda report: sizes.append(report.scale)
+        day(height, width).pixels,
+        STYLE.pixels,
+        size=size,
+        steps=1,
+        callback=steps_alone(lambda report: sizes.append(report.scale)),
     )
     assert sizes == [expected] and result.shape == (3, height, width)
 
@@ -172,8 +180,8 @@ def test_more_steps_go_on_from_level_to_level():
     def watch(progress: fastphoto.Progress) -> None:
         totals.setdefault(progress.scale, []).append(sum(progress.losses.values()))
 
-    transfer(scales=(0.6, 1.0), steps=(12, 4), callback=watch)
+    transfer(scales=(0.6, 1.0), steps=(12, 4), callback=steps_alone(watch))
     coarse, fine = totals.values()
     alone = []
-    transfer(steps=1, callback=lambda progress: alone.append(sum(progress.losses.values())))
+    transfer(steps=1, callback=steps_alone(lambda progress: alone.append(sum(progress.losses.values()))))
     assert min(coarse) < 0.9 * coarse[0] and fine[0] < 0.95 * alone[0]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from locations import SHARED
 from rendered_photos import day, dusk
+from watched_steps import steps_alone
 
 import fastphoto
 from fastphoto.errors import FastPhotoWarning
@@ -83,7 +84,11 @@ def test_a_transfer_with_a_large_network_warns_before_the_work(monkeypatch):
     events: list[str] = []
     monkeypatch.setattr(mismatch, "warn", events.append)
     fastphoto.transfer(
-        CONTENT.pixels, STYLE.pixels, regions="semantic", steps=4, callback=lambda _: events.append("step") or True
+        CONTENT.pixels,
+        STYLE.pixels,
+        regions="semantic",
+        steps=4,
+        callback=steps_alone(lambda _: events.append("step") or True),
     )
     assert len(events) == 2 and "hardly show anything alike" in events[0] and events[1] == "step"
 

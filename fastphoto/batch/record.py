@@ -1,0 +1,99 @@
+"""The record of a batch: a JSON Lines file with an entry for each photo that was done or has failed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from fastphoto.errors import FileError, InputError, error_text, printable
+from fastphoto.runtime.files import make_folder
+
+Entry = dict[str, Any]
+"""What became of one photo, as JSON holds it; docs/batch.md lists the fields."""
+
+
+class Finished(NamedTuple):
+    """What tells whether a photo that was done is to be done again."""
+
+    key: str
+    """Hash of the content, the style, the masks and the settings."""
+    size: int
+    """Bytes of the result."""
+
+
+class Record:
+    """The record while a batch runs: what earlier runs finished, and the file that new entries are appended to."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self._path, self._descriptor = path, descriptor
+        self._finished: dict[str, Finished] = {}
+        self._read()
+
+    def finished(self, output: str) -> Finished | None:
+        """Return what an earlier run recorded of the photo with this output, if that was done."""
+        return self._finished.get(output)
+
+    def add(self, entry: Entry) -> None:
+        """Append an entry; it is on the disk when this returns.
+
+        Raises:
+            FileError: the file cannot be written.
+        """
+        line = json.dumps(entry, ensure_ascii=False, default=str).encode("utf-8", "surrogateescape") + b"\n"
+        try:
+            os.write(self._descriptor, line)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise FileError(f"{printable(self._path)}: cannot be written ({error.strerror})") from error
+
+    def _read(self) -> None:
+        with open(self._path, "rb") as file:
+            content = file.read()
+        for line in content.split(b"\n"):
+            # A run that was killed while it wrote may have left half a line; its photo is then done again.
+            try:
+                entry = json.loads(line)
+                output, status = entry["output"], entry["status"]
+                self._finished.pop(output, None)
+                if status == "done":
+                    self._finished[output] = Finished(entry["key"], entry["bytes"])
+            except (ValueError, KeyError, TypeError):
+                continue
+        if content and not content.endswith(b"\n"):
+            os.write(self._descriptor, b"\n")
+
+
+@contextmanager
+def opened_record(path: str | os.PathLike[str]) -> Iterator[Record]:
+    """Open a record, made if there is none, for one run at a time.
+
+    Raises:
+        FileError: it cannot be opened.
+        InputError: another run has it open.
+    """
+    path = os.fspath(path)
+    name = printable(path)
+    make_folder(os.path.dirname(path) or ".")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise FileError(f"{name}: cannot be opened ({error_text(error)})") from error
+    try:
+        _lock(descriptor, name)
+        yield Record(path, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, name: str) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise InputError(f"{name}: another run is writing this record; wait for it, or give another --record") from None
