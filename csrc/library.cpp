@@ -20,6 +20,13 @@ STABLE_TORCH_LIBRARY(fastphoto, m) {
   m.def("local_affine_apply(Tensor maps, Tensor content) -> Tensor");
   // a (A, N), b (B, N) -> (A, B) double
   m.def("inner_products(Tensor a, Tensor b) -> Tensor");
+  // Only on the CPU: values (K, N), target (K, N), offsets (R + 1,) int64 -> distances (R,), residual (K, N)
+  m.def("sorted_distance(Tensor values, Tensor target, Tensor offsets) -> (Tensor, Tensor)");
+  // Only on the CPU: (3, H, W) -> (3, H, W)
+  m.def("srgb_to_lab(Tensor srgb) -> Tensor");
+  m.def("srgb_to_lab_backward(Tensor grad, Tensor srgb) -> Tensor");
+  m.def("lab_to_srgb(Tensor lab) -> Tensor");
+  m.def("lab_to_srgb_backward(Tensor grad, Tensor lab) -> Tensor");
   // x (B, C, H, W), channels-last, after a ReLU -> (B, C, h, w); the gradient is the one before the ReLU.
   m.def("max_pool(Tensor x, bool ceil) -> Tensor");
   m.def("max_pool_backward(Tensor grad, Tensor x) -> Tensor");

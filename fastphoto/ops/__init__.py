@@ -10,6 +10,7 @@ needs `PixelLists`. They sum in a fixed order: the same call gives the same bits
 """
 
 from fastphoto.ops.affine import local_affine_apply, local_affine_fit, local_affine_smooth, local_affine_smooth_box
+from fastphoto.ops.colours import lab_to_srgb, srgb_to_lab
 from fastphoto.ops.convolutions import convolution, convolution_weights
 from fastphoto.ops.gram import PixelLists, list_pixels, masked_gram
 from fastphoto.ops.laplacian import MattingLaplacian
@@ -23,6 +24,7 @@ from fastphoto.ops.matting import (
     stencil_product,
 )
 from fastphoto.ops.pooling import max_pool, max_pool_backward
+from fastphoto.ops.sorting import sorted_distance
 from fastphoto.ops.vectors import inner_products
 from fastphoto.ops.windows import bilateral_sum, box_sum
 
@@ -36,6 +38,7 @@ __all__ = [
     "convolution",
     "convolution_weights",
     "inner_products",
+    "lab_to_srgb",
     "list_pixels",
     "local_affine_apply",
     "local_affine_fit",
@@ -47,6 +50,8 @@ __all__ = [
     "matting_laplacian_stencil",
     "max_pool",
     "max_pool_backward",
+    "sorted_distance",
+    "srgb_to_lab",
     "stencil_energy",
     "stencil_product",
 ]

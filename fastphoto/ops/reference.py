@@ -10,6 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fastphoto.ops.colours import lab_to_srgb_by_torch as lab_to_srgb
+from fastphoto.ops.colours import srgb_to_lab_by_torch as srgb_to_lab
+
+__all__ = ["lab_to_srgb", "srgb_to_lab"]  # the definitions that are in use elsewhere
+
 
 def _windows(x: Tensor, radius: int) -> Tensor:
     """Return the window of each pixel, (H, W, K) -> (H, W, K, N), N = (2 radius + 1)^2, zero outside the image."""
@@ -60,6 +65,12 @@ def masked_gram(features: Tensor, masks: Tensor) -> Tensor:
 
 def inner_products(a: Tensor, b: Tensor) -> Tensor:
     return a.double() @ b.double().mT
+
+
+def sorted_distance(values: Tensor, target: Tensor, offsets: Tensor) -> Tensor:
+    bounds = offsets.tolist()
+    segments = [slice(begin, end) for begin, end in zip(bounds[:-1], bounds[1:], strict=True)]
+    return torch.stack([(values[:, s].sort(1)[0] - target[:, s]).square().mean() for s in segments])
 
 
 def convolution(

@@ -7,6 +7,7 @@ depends on where memory begins and on the width of the picture, so results would
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -41,6 +42,17 @@ def fit_gradient(content: Tensor, result: Tensor) -> list[Tensor]:
     return [maps.detach(), torch.autograd.grad(maps, result, numbers(*maps.shape, seed=9).to(maps.dtype))[0]]
 
 
+def with_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> list[Tensor]:
+    x = x.detach().requires_grad_()
+    value = function(x)
+    return [value.detach(), torch.autograd.grad(value, x, numbers(*value.shape, seed=9).to(value.dtype))[0]]
+
+
+def sorted_distance(values: Tensor, target: Tensor) -> list[Tensor]:
+    bounds = torch.tensor([0, values.shape[1]])
+    return with_gradient(lambda values: ops.sorted_distance(values, target, bounds), values)
+
+
 def cases(dtype: torch.dtype) -> dict[str, tuple[Callable[..., Tensor | list[Tensor]], list[Tensor]]]:
     """An operator, and arguments in the layout that it works in, for each name."""
     image, x = picture(3, 1, dtype), picture(4, 2, dtype)
@@ -65,6 +77,9 @@ def cases(dtype: torch.dtype) -> dict[str, tuple[Callable[..., Tensor | list[Ten
         "local_affine_apply": (ops.local_affine_apply, [maps, image]),
         "bilateral_sum": (lambda guide, x: ops.bilateral_sum(guide, x, 3, 2.0, 0.1), [image, x]),
         "box_sum": (lambda x: ops.box_sum(x, 3), [x]),
+        "srgb_to_lab": (partial(with_gradient, ops.srgb_to_lab), [picture(3, 7, dtype).permute(2, 0, 1)]),
+        "lab_to_srgb": (partial(with_gradient, ops.lab_to_srgb), [100 * picture(3, 8, dtype).permute(2, 0, 1)]),
+        "sorted_distance": (sorted_distance, [features.flatten(1), features.flatten(1).sort(1)[0]]),
         "inner_products": (ops.inner_products, [features.flatten(1), features.flatten(1)[:3]]),
     }
 
