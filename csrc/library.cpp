@@ -18,6 +18,9 @@ STABLE_TORCH_LIBRARY(fastphoto, m) {
   m.def("local_affine_fit(Tensor content, Tensor result, int radius, float epsilon) -> Tensor");
   m.def("local_affine_fit_backward(Tensor grad, Tensor content, int radius, float epsilon) -> Tensor");
   m.def("local_affine_apply(Tensor maps, Tensor content) -> Tensor");
+  // Only on the CPU: content (H, W, 3) -> factors (9, H, W) double; x (H, W, 3) -> (H, W, 3)
+  m.def("local_affine_factors(Tensor content, int radius, float epsilon) -> Tensor");
+  m.def("local_affine_sum(Tensor content, Tensor factors, Tensor x, int radius) -> Tensor");
   // a (A, N), b (B, N) -> (A, B) double
   m.def("inner_products(Tensor a, Tensor b) -> Tensor");
   // Only on the CPU: values (K, N), target (K, N), offsets (R + 1,) int64 -> distances (R,), residual (K, N)

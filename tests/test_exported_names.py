@@ -15,7 +15,7 @@ EXPORTED = {
         read_photo region_unlikeness transfer write_photo""",
     "fastphoto.ops": """MattingLaplacian PixelLists bilateral_sum box_sum build_info conjugate_gradients
         convolution convolution_weights inner_products lab_to_srgb list_pixels local_affine_apply
-        local_affine_fit local_affine_smooth local_affine_smooth_box masked_gram
+        local_affine_factors local_affine_fit local_affine_smooth local_affine_smooth_box local_affine_sum masked_gram
         matting_laplacian matting_laplacian_energy matting_laplacian_stencil max_pool
         max_pool_backward sorted_distance srgb_to_lab stencil_energy stencil_product""",
     "fastphoto.photos": """Photo PhotoSource read_photo to_source_kind write_photo""",

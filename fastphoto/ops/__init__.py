@@ -9,7 +9,14 @@ value given and the value expected. All operators work under ``torch.compile(ful
 needs `PixelLists`. They sum in a fixed order: the same call gives the same bits with any number of threads.
 """
 
-from fastphoto.ops.affine import local_affine_apply, local_affine_fit, local_affine_smooth, local_affine_smooth_box
+from fastphoto.ops.affine import (
+    local_affine_apply,
+    local_affine_factors,
+    local_affine_fit,
+    local_affine_smooth,
+    local_affine_smooth_box,
+    local_affine_sum,
+)
 from fastphoto.ops.colours import lab_to_srgb, srgb_to_lab
 from fastphoto.ops.convolutions import convolution, convolution_weights
 from fastphoto.ops.gram import PixelLists, list_pixels, masked_gram
@@ -41,9 +48,11 @@ __all__ = [
     "lab_to_srgb",
     "list_pixels",
     "local_affine_apply",
+    "local_affine_factors",
     "local_affine_fit",
     "local_affine_smooth",
     "local_affine_smooth_box",
+    "local_affine_sum",
     "masked_gram",
     "matting_laplacian",
     "matting_laplacian_energy",

@@ -42,6 +42,11 @@ def fit_gradient(content: Tensor, result: Tensor) -> list[Tensor]:
     return [maps.detach(), torch.autograd.grad(maps, result, numbers(*maps.shape, seed=9).to(maps.dtype))[0]]
 
 
+def affine_sum(content: Tensor, x: Tensor) -> list[Tensor]:
+    factors = ops.local_affine_factors(content, 3, 1e-3)
+    return [factors, ops.local_affine_sum(content, factors, x, 3)]
+
+
 def with_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> list[Tensor]:
     x = x.detach().requires_grad_()
     value = function(x)
@@ -75,6 +80,7 @@ def cases(dtype: torch.dtype) -> dict[str, tuple[Callable[..., Tensor | list[Ten
         "max_pool": (ops.max_pool, [layers]),
         "local_affine_fit": (fit_gradient, [image, x[..., :3]]),
         "local_affine_apply": (ops.local_affine_apply, [maps, image]),
+        "local_affine_sum": (affine_sum, [image, x[..., :3]]),
         "bilateral_sum": (lambda guide, x: ops.bilateral_sum(guide, x, 3, 2.0, 0.1), [image, x]),
         "box_sum": (lambda x: ops.box_sum(x, 3), [x]),
         "srgb_to_lab": (partial(with_gradient, ops.srgb_to_lab), [picture(3, 7, dtype).permute(2, 0, 1)]),
