@@ -31,6 +31,7 @@ from fastphoto.ops.matting import (
     stencil_product,
 )
 from fastphoto.ops.pooling import max_pool, max_pool_backward
+from fastphoto.ops.recolouring import region_recolouring
 from fastphoto.ops.sorting import sorted_distance
 from fastphoto.ops.vectors import inner_products
 from fastphoto.ops.windows import bilateral_sum, box_sum
@@ -59,6 +60,7 @@ __all__ = [
     "matting_laplacian_stencil",
     "max_pool",
     "max_pool_backward",
+    "region_recolouring",
     "sorted_distance",
     "srgb_to_lab",
     "stencil_energy",

@@ -35,7 +35,14 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-san
 def build(folder: Path, sanitize: bool) -> None:
     """Compile what has changed since the last call, link it, and copy the package beside it."""
     # On a GPU cuDNN and PyTorch's own operators do this work; here fastphoto's CPU kernels stand in.
-    names = ("colour_spaces", "convolution", "local_affine_sum", "parallel", "sorted_distance")
+    names = (
+        "colour_spaces",
+        "convolution",
+        "local_affine_sum",
+        "parallel",
+        "region_recolouring",
+        "sorted_distance",
+    )
     on_cpu = [ROOT / "csrc" / "cpu" / f"{name}.cpp" for name in names]
     sources = [ROOT / "csrc" / "library.cpp", *on_cpu, HERE / "runtime.cpp"]
     sources += sorted((ROOT / "csrc" / "cuda").glob("*.cu"))

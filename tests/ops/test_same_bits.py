@@ -47,6 +47,16 @@ def affine_sum(content: Tensor, x: Tensor) -> list[Tensor]:
     return [factors, ops.local_affine_sum(content, factors, x, 3)]
 
 
+def recolouring(lab: Tensor, mattes: Tensor) -> list[Tensor]:
+    """The tones, images and rest are planes of one picture; the curves are any numbers."""
+    like, broad, chroma = lab.dtype, lab[:2], torch.stack([lab[:2], lab[1:]])
+    constants = (7 * lab[0], broad, lab[1:] - 0.5, chroma, mattes, lab[:2, 0, :3], torch.ones(2, dtype=like))
+    unknowns = [numbers(*size, seed=8, dtype=like) for size in ((2, 3, 8, 3, 4), (2, 3, 4), (2, 2, 3))]
+    unknowns = [unknown.requires_grad_() for unknown in unknowns]
+    value = ops.region_recolouring(*constants, *unknowns, lab, share=0.5, most_contrast=1.2)
+    return [value.detach(), *torch.autograd.grad(value, unknowns, numbers(*value.shape, seed=9).to(like))]
+
+
 def with_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> list[Tensor]:
     x = x.detach().requires_grad_()
     value = function(x)
@@ -81,6 +91,7 @@ def cases(dtype: torch.dtype) -> dict[str, tuple[Callable[..., Tensor | list[Ten
         "local_affine_fit": (fit_gradient, [image, x[..., :3]]),
         "local_affine_apply": (ops.local_affine_apply, [maps, image]),
         "local_affine_sum": (affine_sum, [image, x[..., :3]]),
+        "region_recolouring": (recolouring, [image.permute(2, 0, 1), masks]),
         "bilateral_sum": (lambda guide, x: ops.bilateral_sum(guide, x, 3, 2.0, 0.1), [image, x]),
         "box_sum": (lambda x: ops.box_sum(x, 3), [x]),
         "srgb_to_lab": (partial(with_gradient, ops.srgb_to_lab), [picture(3, 7, dtype).permute(2, 0, 1)]),
