@@ -35,6 +35,11 @@ STABLE_TORCH_LIBRARY(fastphoto, m) {
       "Tensor mattes, Tensor centre, Tensor most_gain, Tensor curves, Tensor gains, Tensor matrices, float "
       "share, "
       "float most_contrast) -> (Tensor, Tensor, Tensor)");
+  // Only on the CPU: features (C, H, W), shares (R, H, W) -> mean (R, C), variance (R, C)
+  m.def("region_moments(Tensor features, Tensor shares) -> (Tensor, Tensor)");
+  m.def(
+      "region_moments_backward(Tensor grad_mean, Tensor grad_variance, Tensor features, Tensor shares, "
+      "Tensor mean) -> Tensor");
   // a (A, N), b (B, N) -> (A, B) double
   m.def("inner_products(Tensor a, Tensor b) -> Tensor");
   // Only on the CPU: values (K, N), target (K, N), offsets (R + 1,) int64 -> distances (R,), residual (K, N)

@@ -30,6 +30,7 @@ from fastphoto.ops.matting import (
     stencil_energy,
     stencil_product,
 )
+from fastphoto.ops.moments import region_moments
 from fastphoto.ops.pooling import max_pool, max_pool_backward
 from fastphoto.ops.recolouring import region_recolouring
 from fastphoto.ops.sorting import sorted_distance
@@ -60,6 +61,7 @@ __all__ = [
     "matting_laplacian_stencil",
     "max_pool",
     "max_pool_backward",
+    "region_moments",
     "region_recolouring",
     "sorted_distance",
     "srgb_to_lab",

@@ -75,6 +75,13 @@ def sorted_distance(values: Tensor, target: Tensor, offsets: Tensor) -> Tensor:
     return torch.stack([(values[:, s].sort(1)[0] - target[:, s]).square().mean() for s in segments])
 
 
+def region_moments(features: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    shares = shares / shares.sum((1, 2), keepdim=True)
+    mean = torch.einsum("rhw,chw->rc", shares, features)
+    away = features - mean[:, :, None, None]
+    return mean, torch.einsum("rhw,rchw->rc", shares, away.square())
+
+
 def convolution(
     x: Tensor, weight: Tensor, bias: Tensor | None, padding: int = 1, reflect: bool = False, relu: bool = False
 ) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fastphoto.colour.spaces import srgb_to_lab
 from fastphoto.colour.statistics import sample_pixels
-from fastphoto.ops import PixelLists, list_pixels, masked_gram, sorted_distance
+from fastphoto.ops import PixelLists, list_pixels, masked_gram, region_moments, sorted_distance
 from fastphoto.optimisation.weighted import Weighted
 
 Statistic = Literal["gram", "moments", "wasserstein", "histogram", "patches"]
@@ -89,16 +89,16 @@ class MomentDistance(nn.Module):
         style_masks: masks (R, h', w') of the style.
     """
 
-    shares: Tensor
+    masks: Tensor
     target: Tensor
 
     def __init__(self, masks: Tensor, style: Tensor, style_masks: Tensor) -> None:
         super().__init__()
-        self.register_buffer("shares", _shares(masks))  # (R, h w)
-        self.register_buffer("target", _moments(style, _shares(style_masks)))  # (R, 2 C)
+        self.register_buffer("masks", masks)
+        self.register_buffer("target", _moments(style, style_masks))  # (R, 2 C)
 
     def forward(self, features: Tensor) -> Tensor:
-        return (_moments(features, self.shares) - self.target).square().mean(1) * 2
+        return (_moments(features, self.masks) - self.target).square().mean(1) * 2
 
     def of_zero(self) -> Tensor:
         """Return the distances (R,) of activations that are zero."""
@@ -325,19 +325,9 @@ def _stacked(distances: list[Tensor], features: Tensor) -> Tensor:
     return torch.stack(distances) if distances else features.flatten()[:0]
 
 
-def _shares(masks: Tensor) -> Tensor:
-    """Return how much each pixel counts in the mean of a region, (R, h w)."""
-    flat = masks.flatten(1)
-    return flat / flat.sum(1, keepdim=True).clamp_min(1e-6)
-
-
-def _moments(features: Tensor, shares: Tensor) -> Tensor:
-    """Return mean and standard deviation of each channel in each region, (R, 2 C)."""
-    values = features.flatten(1).T.to(shares.dtype)
-    mean = shares @ values
-    # Squares are taken around the mean of all pixels: otherwise float32 loses a deviation far below the mean.
-    middle = values.detach().mean(0)
-    variance = shares @ (values - middle).square() - (mean - middle).square()
+def _moments(features: Tensor, masks: Tensor) -> Tensor:
+    """Return mean and standard deviation of each channel in each region, (R, 2 C), in the masks' dtype."""
+    mean, variance = region_moments(features.to(masks.dtype), masks)
     return torch.cat([mean, variance.clamp_min(1e-8).sqrt()], 1)
 
 

@@ -40,6 +40,7 @@ def build(folder: Path, sanitize: bool) -> None:
         "convolution",
         "local_affine_sum",
         "parallel",
+        "region_moments",
         "region_recolouring",
         "sorted_distance",
     )

@@ -62,6 +62,8 @@ CPU_ONLY = {  # on a GPU, cuDNN and PyTorch's own operators do their work
     "lab_to_srgb_backward",
     "local_affine_factors",
     "local_affine_sum",
+    "region_moments",
+    "region_moments_backward",
     "region_recolouring",
     "region_recolouring_backward",
     "sorted_distance",

@@ -47,6 +47,10 @@ def affine_sum(content: Tensor, x: Tensor) -> list[Tensor]:
     return [factors, ops.local_affine_sum(content, factors, x, 3)]
 
 
+def moments(features: Tensor, masks: Tensor) -> list[Tensor]:
+    return with_gradient(lambda features: torch.cat(ops.region_moments(features, masks)), features)
+
+
 def recolouring(lab: Tensor, mattes: Tensor) -> list[Tensor]:
     """The tones, images and rest are planes of one picture; the curves are any numbers."""
     like, broad, chroma = lab.dtype, lab[:2], torch.stack([lab[:2], lab[1:]])
@@ -91,6 +95,7 @@ def cases(dtype: torch.dtype) -> dict[str, tuple[Callable[..., Tensor | list[Ten
         "local_affine_fit": (fit_gradient, [image, x[..., :3]]),
         "local_affine_apply": (ops.local_affine_apply, [maps, image]),
         "local_affine_sum": (affine_sum, [image, x[..., :3]]),
+        "region_moments": (moments, [layers[0], masks]),
         "region_recolouring": (recolouring, [image.permute(2, 0, 1), masks]),
         "bilateral_sum": (lambda guide, x: ops.bilateral_sum(guide, x, 3, 2.0, 0.1), [image, x]),
         "box_sum": (lambda x: ops.box_sum(x, 3), [x]),
