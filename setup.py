@@ -45,11 +45,12 @@ STABLE_ABI = "-DTORCH_TARGET_VERSION=0x020a000000000000"
 # From Ampere, the first with bfloat16 tensor cores, to Hopper and later. Used if no GPU is present and
 # TORCH_CUDA_ARCH_LIST is not set.
 DEFAULT_ARCHITECTURES = "8.0;8.6;8.9;9.0+PTX"
-# Without contraction, the same values give the same bits wherever they lie, see csrc/cpu/vector.h.
+# Without contraction, the same values give the same bits wherever they lie, see csrc/cpu/vector.h. Nothing reads the
+# processor's flags of floating-point errors, and without them choices between two values can be vectorised.
 FLAGS = (
     ["/O2", "/clang:-ffp-contract=off", "/DNOMINMAX"]  # of clang-cl: Microsoft's own compiler lacks GNU vectors
     if sys.platform == "win32"
-    else ["-O3", "-g0", "-ffp-contract=off", "-Wall", "-fvisibility=hidden"]
+    else ["-O3", "-g0", "-ffp-contract=off", "-fno-trapping-math", "-Wall", "-fvisibility=hidden"]
 )
 
 

@@ -62,16 +62,21 @@ C10_HOST_DEVICE C10_ALWAYS_INLINE void solve_affine(const AffineFactor& f, doubl
   out[0] = v0 * f.inverse_d0 - f.r10 * out[1] - f.r20 * out[2];
 }
 
+// One channel's row (A, b) of a window's map, from the sums of r and of c_a r.
+C10_HOST_DEVICE C10_ALWAYS_INLINE void fit_channel(const AffineFactor& f, double sum, double cross0,
+                                                   double cross1, double cross2, double inverse_count,
+                                                   double row[4]) {
+  solve_affine(f, cross0 - f.mean[0] * sum, cross1 - f.mean[1] * sum, cross2 - f.mean[2] * sum, row);
+  row[3] = sum * inverse_count - (row[0] * f.mean[0] + row[1] * f.mean[1] + row[2] * f.mean[2]);
+}
+
 // The 3 x 4 map of a window, (A, b), from its kFitMoments sums.
 C10_HOST_DEVICE C10_ALWAYS_INLINE void fit_window(const double* moments, double inverse_count, double epsilon,
                                                   double map[12]) {
   const AffineFactor f = factor_affine(moments, inverse_count, epsilon);
   for (int b = 0; b < 3; ++b) {
-    const double sum = moments[kContentMoments + b];
     const double* cross = moments + 12 + 3 * b;
-    double* row = map + 4 * b;
-    solve_affine(f, cross[0] - f.mean[0] * sum, cross[1] - f.mean[1] * sum, cross[2] - f.mean[2] * sum, row);
-    row[3] = sum * inverse_count - (row[0] * f.mean[0] + row[1] * f.mean[1] + row[2] * f.mean[2]);
+    fit_channel(f, moments[kContentMoments + b], cross[0], cross[1], cross[2], inverse_count, map + 4 * b);
   }
 }
 

@@ -27,11 +27,18 @@ C10_HOST_DEVICE inline PoolWindow pool_window(int64_t row, int64_t column, int64
   return {right, below, right + below};
 }
 
+// The larger number, or a NaN; by two choices without branches, which vectorise.
 template <class T>
-C10_HOST_DEVICE inline T pool_maximum(T a, T b, T c, T d) {
+C10_HOST_DEVICE C10_ALWAYS_INLINE T pool_larger(T a, T b) {
+  const T larger = b > a ? b : a;
+  return b != b ? b : larger;
+}
+
+template <class T>
+C10_HOST_DEVICE C10_ALWAYS_INLINE T pool_maximum(T a, T b, T c, T d) {
   // The comparisons let a NaN anywhere in the window through.
-  const T upper = b > a || b != b ? b : a, lower = d > c || d != d ? d : c;
-  return lower > upper || lower != lower ? lower : upper;
+  const T upper = pool_larger(a, b), lower = pool_larger(c, d);
+  return pool_larger(upper, lower);
 }
 
 // The number of the pixel, in reading order, that receives the gradient; 4 if none does.

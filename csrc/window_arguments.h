@@ -20,6 +20,22 @@ inline void check_maps(const Checks& checks, const char* name, const Tensor& map
   checks.size(name, maps, 3, 4, "(h, w, 3, 4)");
 }
 
+inline void check_affine_sum(const Checks& checks, const Tensor& content, const Tensor& factors,
+                             const Tensor& x, int64_t radius) {
+  checks.picture("content", content, 1);
+  checks.picture("x", x, 1);
+  checks.same_picture_size("x", x, "content", content);
+  checks.alike("x", x, "content", content);
+  checks.shape("factors", factors, 3, "(9, H, W)");
+  checks.that(
+      factors.size(0) == 9 && factors.size(1) == content.size(0) && factors.size(2) == content.size(1),
+      "factors is ", Checks::describe(factors), ", expected (9, H, W) of content, ",
+      Checks::describe(content));
+  checks.type("factors", factors, ScalarType::Double);
+  checks.same_device("factors", factors, "content", content);
+  checks.radius(radius);
+}
+
 inline void check_sum(const Checks& checks, const Tensor& x, int64_t radius) {
   checks.shape("x", x, 3, "(H, W, K)");
   checks.floating("x", x);

@@ -1,5 +1,5 @@
-// exp of numbers that are not positive, in operations that every vector unit has. The relative error is below
-// 2e-7 for float and 1e-14 for double.
+// exp of numbers below 88, in operations that every vector unit has. The relative error is below 2e-7 for
+// float and 1e-14 for double.
 #pragma once
 
 #include <cstdint>

@@ -17,6 +17,12 @@
 namespace fastphoto {
 namespace {
 
+template <class T>
+FASTPHOTO_INLINE void pool_channels(const T* __restrict a, const T* __restrict b, const T* __restrict c,
+                                    const T* __restrict d, int64_t channels, T* __restrict out) {
+  for (int64_t k = 0; k < channels; ++k) out[k] = pool_maximum(a[k], b[k], c[k], d[k]);
+}
+
 // One row of maxima; `row` is the first row of its windows, number y of the image.
 template <class T>
 FASTPHOTO_INLINE void pool_pixels(const T* row, int64_t y, int64_t height, int64_t width, int64_t channels,
@@ -24,9 +30,8 @@ FASTPHOTO_INLINE void pool_pixels(const T* row, int64_t y, int64_t height, int64
   for (int64_t j = 0; j < columns; ++j, out += channels) {
     const PoolWindow window = pool_window(y, 2 * j, height, width);
     const T* a = row + 2 * j * channels;
-    const T *b = a + window.right * channels, *c = a + window.below * channels,
-            *d = a + window.diagonal * channels;
-    for (int64_t k = 0; k < channels; ++k) out[k] = pool_maximum(a[k], b[k], c[k], d[k]);
+    pool_channels(a, a + window.right * channels, a + window.below * channels, a + window.diagonal * channels,
+                  channels, out);
   }
 }
 

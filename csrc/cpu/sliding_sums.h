@@ -53,7 +53,7 @@ class ColumnSums {
   FASTPHOTO_INLINE void slide(double window[kMoments], int64_t column, int64_t count, double* out,
                               int64_t out_stride) {
     // As many quantities at once as the registers hold; by eye.
-    constexpr int kTogether = kMoments % 3 == 0 ? (kMoments > 9 ? 7 : 9) : 1;
+    constexpr int kTogether = kMoments % 9 == 0 ? 9 : kMoments % 7 == 0 ? 7 : kMoments % 6 == 0 ? 6 : 1;
     for (int first = 0; first < kMoments; first += kTogether) {
       double sum[kTogether];
       for (int m = 0; m < kTogether; ++m) sum[m] = window[first + m];

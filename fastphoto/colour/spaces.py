@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from fastphoto import ops
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of R', G' and B' in luma, ITU-R BT.601."""
@@ -22,27 +23,6 @@ OPPONENT = torch.tensor(
 )
 """(3, 3), the axes of an opponent space in gamma-encoded sRGB, one per row."""
 
-# Linear sRGB to XYZ (the primaries of IEC 61966-2-1, to seven digits) over the white point D65 (2 degrees).
-_SRGB_TO_XYZ = torch.tensor(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]],
-    dtype=torch.float64,
-    device="cpu",
-) / torch.tensor([[0.95047], [1.0], [1.08883]], dtype=torch.float64, device="cpu")
-_XYZ_TO_SRGB = torch.linalg.inv(_SRGB_TO_XYZ)
-_LINEAR_BELOW = 216 / 24389  # CIE 15: (6/29)^3, and the slope (29/3)^3 / 116 of the straight part below it
-
-
-# Copies stay on their device: a CUDA graph cannot hold a copy from the host.
-@functools.cache
-def _to_xyz(dtype: torch.dtype, device: torch.device) -> Tensor:
-    return _SRGB_TO_XYZ.to(device, dtype)
-
-
-@functools.cache
-def _from_xyz(dtype: torch.dtype, device: torch.device) -> Tensor:
-    return _XYZ_TO_SRGB.to(device, dtype)
-
-
 Planes = TypeVar("Planes", np.ndarray, Tensor)
 
 
@@ -53,7 +33,7 @@ def srgb_to_lab(planes: Planes) -> Planes:
         planes: sRGB, (3, H, W), in [0, 1], an array or a tensor of floats.
 
     Returns:
-        L* in [0, 100], a* and b*, (3, H, W), of the same type; tensors are differentiable.
+        L* in [0, 100], a* and b*, (3, H, W), of the same type; tensors are differentiable once.
 
     Example:
         >>> grey = srgb_to_lab(np.full((3, 1, 1), 0.5)).round(2)
@@ -62,12 +42,7 @@ def srgb_to_lab(planes: Planes) -> Planes:
     """
     if isinstance(planes, np.ndarray):
         return srgb_to_lab(torch.from_numpy(planes.copy())).numpy()
-    # Each branch is clamped to its own side, so that the branch not taken has no infinite derivative.
-    linear = torch.where(planes <= 0.04045, planes / 12.92, ((planes.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
-    xyz = torch.tensordot(_to_xyz(planes.dtype, planes.device), linear, 1)
-    root = xyz.clamp_min(_LINEAR_BELOW) ** (1 / 3)
-    f = torch.where(xyz > _LINEAR_BELOW, root, (24389 / 27 * xyz + 16) / 116)
-    return torch.stack([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+    return ops.srgb_to_lab(planes)
 
 
 def lab_to_srgb(lab: Tensor) -> Tensor:
@@ -80,7 +55,7 @@ def lab_to_srgb(lab: Tensor) -> Tensor:
         lab: L*, a* and b* under D65, (3, H, W), floats.
 
     Returns:
-        sRGB in [0, 1], (3, H, W); differentiable.
+        sRGB in [0, 1], (3, H, W); differentiable once.
 
     Example:
         >>> lab_to_srgb(srgb_to_lab(torch.full((3, 1, 1), 0.25))).flatten()
@@ -88,12 +63,4 @@ def lab_to_srgb(lab: Tensor) -> Tensor:
         >>> lab_to_srgb(torch.tensor([50.0, 200.0, 0.0])[:, None, None]).max() <= 1
         tensor(True)
     """
-    middle = (lab[0] + 16) / 116
-    f = torch.stack([middle + lab[1] / 500, middle, middle - lab[2] / 200])
-    xyz = torch.where(f > 6 / 29, f**3, (116 * f - 16) * 27 / 24389)
-    grey = xyz[1:2].clamp(0, 1)
-    chroma = torch.tensordot(_from_xyz(lab.dtype, lab.device), xyz, 1) - grey
-    room = torch.where(chroma > 0, (1 - grey) / chroma.clamp_min(1e-6), grey / (-chroma).clamp_min(1e-6))
-    linear = grey + chroma * room.amin(0, keepdim=True).clamp(0, 1)
-    curved = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
-    return torch.where(linear <= 0.0031308, linear * 12.92, curved).clamp(0, 1)
+    return ops.lab_to_srgb(lab)

@@ -9,7 +9,15 @@ value given and the value expected. All operators work under ``torch.compile(ful
 needs `PixelLists`. They sum in a fixed order: the same call gives the same bits with any number of threads.
 """
 
-from fastphoto.ops.affine import local_affine_apply, local_affine_fit, local_affine_smooth, local_affine_smooth_box
+from fastphoto.ops.affine import (
+    local_affine_apply,
+    local_affine_factors,
+    local_affine_fit,
+    local_affine_smooth,
+    local_affine_smooth_box,
+    local_affine_sum,
+)
+from fastphoto.ops.colours import lab_to_srgb, srgb_to_lab
 from fastphoto.ops.convolutions import convolution, convolution_weights
 from fastphoto.ops.gram import PixelLists, list_pixels, masked_gram
 from fastphoto.ops.laplacian import MattingLaplacian
@@ -22,7 +30,10 @@ from fastphoto.ops.matting import (
     stencil_energy,
     stencil_product,
 )
+from fastphoto.ops.moments import region_moments
 from fastphoto.ops.pooling import max_pool, max_pool_backward
+from fastphoto.ops.recolouring import region_recolouring
+from fastphoto.ops.sorting import sorted_distance
 from fastphoto.ops.vectors import inner_products
 from fastphoto.ops.windows import bilateral_sum, box_sum
 
@@ -36,17 +47,24 @@ __all__ = [
     "convolution",
     "convolution_weights",
     "inner_products",
+    "lab_to_srgb",
     "list_pixels",
     "local_affine_apply",
+    "local_affine_factors",
     "local_affine_fit",
     "local_affine_smooth",
     "local_affine_smooth_box",
+    "local_affine_sum",
     "masked_gram",
     "matting_laplacian",
     "matting_laplacian_energy",
     "matting_laplacian_stencil",
     "max_pool",
     "max_pool_backward",
+    "region_moments",
+    "region_recolouring",
+    "sorted_distance",
+    "srgb_to_lab",
     "stencil_energy",
     "stencil_product",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fastphoto.errors import InputError
-from fastphoto.ops.library import empty_planes, native, refuse_gradient
+from fastphoto.ops.library import empty_planes, native, refuse_gradient, register_self_adjoint
 from fastphoto.ops.windows import bilateral_sum, box_sum
 
 # ---- local_affine_fit
@@ -86,6 +86,79 @@ def _fit_backward_gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 torch.library.register_autograd(
     "fastphoto::local_affine_fit_backward", _fit_backward_gradient, setup_context=_fit_backward_setup
 )
+
+
+# ---- local_affine_sum: fit, sum over windows and apply, in one
+
+
+def local_affine_factors(content: Tensor, radius: int, epsilon: float) -> Tensor:
+    """Return what :func:`local_affine_sum` needs of the content, 9 numbers for each window; only on the CPU.
+
+    Args:
+        content: colours to map, (H, W, 3), float32 or float64, values in [0, 1]; a constant.
+        radius: radius of the window in pixels, 0 or more.
+        epsilon: regularisation, see :func:`local_affine_fit`.
+
+    Returns:
+        Means and factors of the windows' normal matrices, (9, H, W) float64. Not differentiable.
+
+    Raises:
+        InputError: the content requires a gradient.
+        RuntimeError: a wrong shape, dtype, device or number.
+
+    Example:
+        >>> local_affine_factors(torch.rand(8, 10, 3), radius=2, epsilon=1e-3).shape
+        torch.Size([9, 8, 10])
+    """
+    refuse_gradient("local_affine_factors", "content", content)
+    return native.local_affine_factors.default(content, radius, epsilon)
+
+
+@torch.library.register_fake("fastphoto::local_affine_factors")
+def _fake_local_affine_factors(content: Tensor, radius: int, epsilon: float) -> Tensor:
+    return content.new_empty((9, content.shape[0], content.shape[1]), dtype=torch.float64)
+
+
+def local_affine_sum(content: Tensor, factors: Tensor, x: Tensor, radius: int) -> Tensor:
+    """Return y_i = sum over the windows k that hold pixel i of A_k c_i + b_k; only on the CPU.
+
+    (A_k, b_k) is the map of window k that takes the content to x, as :func:`local_affine_fit` finds it. Divided by the
+    number of windows this is :func:`local_affine_apply` of the maps that :func:`local_affine_smooth_box` averages with
+    the same radius, at half its cost. The operator is symmetric, and so it is its own gradient.
+
+    Args:
+        content: colours to map, (H, W, 3), values in [0, 1]; a constant.
+        factors: what :func:`local_affine_factors` returns for this content and radius; a constant.
+        x: colours to reach, (H, W, 3), same dtype and device.
+        radius: radius of the window in pixels, 0 or more.
+
+    Returns:
+        Sums, (H, W, 3), differentiable in x to any order.
+
+    Raises:
+        InputError: the content or the factors require a gradient.
+        RuntimeError: a wrong shape, dtype, device or number.
+
+    Example:
+        >>> content = torch.rand(8, 10, 3).double()
+        >>> factors = local_affine_factors(content, 2, 1e-9)
+        >>> sums = local_affine_sum(content, factors, 0.5 * content + 0.2, 2)
+        >>> windows = box_sum(torch.ones(8, 10, 1).double(), 2)
+        >>> torch.allclose(sums / windows, 0.5 * content + 0.2)
+        True
+    """
+    refuse_gradient("local_affine_sum", "content", content)
+    refuse_gradient("local_affine_sum", "factors", factors)
+    return native.local_affine_sum.default(content, factors, x, radius)
+
+
+@torch.library.register_fake("fastphoto::local_affine_sum")
+def _fake_local_affine_sum(content: Tensor, factors: Tensor, x: Tensor, radius: int) -> Tensor:
+    return empty_planes(x, *x.shape)
+
+
+# The weight of pixel j in pixel i is a sum over the windows that hold both, which is the same in both directions.
+register_self_adjoint("local_affine_sum", constants=2)
 
 
 # ---- local_affine_apply

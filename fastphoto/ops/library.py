@@ -82,7 +82,7 @@ def empty_planes(like: Tensor, height: int, width: int, planes: int) -> Tensor:
 def register_self_adjoint(name: str, *, constants: int) -> None:
     """Register the gradient of y = L x with L = L^T: the operator itself, applied to the incoming gradient.
 
-    The operator's arguments are `constants` tensors without a gradient (0 or 1), x, and plain numbers.
+    The operator's arguments are `constants` tensors without a gradient, x, and plain numbers.
     """
     op = getattr(native, name).default
 

@@ -1,7 +1,8 @@
 """The definition of each native operator in plain PyTorch, for tests and benchmarks only.
 
 Each function has the name and the arguments of the operator that it defines, except that `convolution` takes filters
-that are not transformed. The code follows the equations, so it may be slow and need much memory.
+that are not transformed, and `local_affine_sum` no factors. The code follows the equations, so it may be slow and need
+much memory.
 """
 
 from __future__ import annotations
@@ -9,6 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from fastphoto.ops.colours import lab_to_srgb_by_torch as lab_to_srgb
+from fastphoto.ops.colours import srgb_to_lab_by_torch as srgb_to_lab
+from fastphoto.ops.recolouring import region_recolouring_by_torch as region_recolouring
+
+__all__ = ["lab_to_srgb", "region_recolouring", "srgb_to_lab"]  # the definitions that are in use elsewhere
 
 
 def _windows(x: Tensor, radius: int) -> Tensor:
@@ -60,6 +67,19 @@ def masked_gram(features: Tensor, masks: Tensor) -> Tensor:
 
 def inner_products(a: Tensor, b: Tensor) -> Tensor:
     return a.double() @ b.double().mT
+
+
+def sorted_distance(values: Tensor, target: Tensor, offsets: Tensor) -> Tensor:
+    bounds = offsets.tolist()
+    segments = [slice(begin, end) for begin, end in zip(bounds[:-1], bounds[1:], strict=True)]
+    return torch.stack([(values[:, s].sort(1)[0] - target[:, s]).square().mean() for s in segments])
+
+
+def region_moments(features: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    shares = shares / shares.sum((1, 2), keepdim=True)
+    mean = torch.einsum("rhw,chw->rc", shares, features)
+    away = features - mean[:, :, None, None]
+    return mean, torch.einsum("rhw,rchw->rc", shares, away.square())
 
 
 def convolution(
@@ -119,3 +139,21 @@ def local_affine_smooth(maps: Tensor, guide: Tensor, radius: int = 15, sigma_col
 def local_affine_smooth_box(maps: Tensor, radius: int) -> Tensor:
     counts = box_sum(torch.ones_like(maps[..., 0, :1]), radius)
     return (box_sum(maps.flatten(2), radius) / counts).reshape(maps.shape)
+
+
+def local_affine_factors(content: Tensor, radius: int, epsilon: float) -> Tensor:
+    ones = torch.ones_like(content[..., :1])
+    count = box_sum(ones, radius)[..., 0]
+    mean = box_sum(content, radius) / count[..., None]
+    products = box_sum((content[..., None] * content[..., None, :]).flatten(2), radius).unflatten(2, (3, 3))
+    centred = products - count[..., None, None] * mean[..., None] * mean[..., None, :]
+    root = torch.linalg.cholesky(centred + epsilon * torch.eye(3, dtype=content.dtype))
+    scale = root.diagonal(dim1=-2, dim2=-1)
+    unit = root / scale[..., None, :]
+    factors = [unit[..., 1, 0], unit[..., 2, 0], unit[..., 2, 1], *(1 / scale.square()).unbind(-1)]
+    return torch.stack([*mean.unbind(-1), *factors])
+
+
+def local_affine_sum(content: Tensor, x: Tensor, radius: int, epsilon: float) -> Tensor:
+    maps = box_sum(local_affine_fit(content, x, radius, epsilon).flatten(2), radius)
+    return local_affine_apply(maps.unflatten(2, (3, 4)), content)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -203,11 +205,16 @@ def _band_contrasts(image: Tensor) -> list[Tensor]:
 
 def _enlarged(planes: Tensor, height: int, width: int) -> Tensor:
     """Enlarge planes (K, h, w) bilinearly, by products with matrices: their gradient is the same in every run."""
-    rows, columns = (
-        F.interpolate(torch.eye(n, dtype=planes.dtype, device=planes.device)[None], size, mode="linear")[0]
-        for n, size in ((planes.shape[1], height), (planes.shape[2], width))
-    )
+    rows = _enlarging(planes.shape[1], height, planes.dtype, planes.device)
+    columns = _enlarging(planes.shape[2], width, planes.dtype, planes.device)
     return rows.T @ planes @ columns
+
+
+@functools.lru_cache(maxsize=64)  # matrices are needed again in each step
+def _enlarging(count: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the matrix (count, size) that enlarges bilinearly along one dimension."""
+    with torch.inference_mode(False):  # whoever needs it next may differentiate
+        return F.interpolate(torch.eye(count, dtype=dtype, device=device)[None], size, mode="linear")[0]
 
 
 def _mixture(masks: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fastphoto.colour.spaces import lab_to_srgb, srgb_to_lab
-from fastphoto.ops import box_sum
+from fastphoto.ops import box_sum, region_recolouring
 
 # All numbers below were chosen by eye and by the measures stains, look and invented of 24 pairs, on L*a*b* values.
 _TONES = 8  # knots of a tone curve, over L* from 0 to 100
@@ -57,8 +57,9 @@ class Recolouring(nn.Module):
     contrast: Tensor  # (R, H, W)
     chroma: Tensor  # (R, 2, H, W)
     mattes: Tensor  # (R, H, W)
+    rest: Tensor  # (3, H, W): the content, L*a*b*, times the share that no region covers
     centre: Tensor  # (R, 3): means of (b_r / 2, c_r) over each region
-    most_gain: Tensor  # (R, 1, 1): largest logarithm of the gain that keeps noise invisible
+    most_gain: Tensor  # (R,): largest logarithm of the gain that keeps noise invisible
     most_chroma: Tensor  # (R, 1, 1): largest norm of the matrix's part that acts on chroma, likewise
     freedom: Tensor  # (T, gh, gw), [0, 1]: how far a cell may depart from its region at each tone
 
@@ -87,11 +88,12 @@ class Recolouring(nn.Module):
         names = ("content", "tones", "broad", "contrast", "chroma", "mattes")
         for name, planes in zip(names, (content, tones, broad, contrast, chroma, mattes), strict=True):
             self.register_buffer(name, planes)
+        self.register_buffer("rest", content * (1 - mattes.sum(0)).clamp_min(0))
 
     def _bound_contrast(self, detail: Tensor, contrast: Tensor, mattes: Tensor, noise: Tensor) -> None:
         already = (contrast.abs() * mattes).sum((1, 2)) / (detail.abs() * mattes).sum((1, 2)).clamp_min(1e-3)
         most = (_VISIBLE_NOISE / (noise * already + 0.05)).clamp_min(1).log().clamp_max(_MOST_CONTRAST)
-        self.register_buffer("most_gain", most[:, None, None])
+        self.register_buffer("most_gain", most)
 
     def _bound_chroma(self, chroma: Tensor) -> None:
         """Bound what the matrices add to the chroma of the regions' images, (R, 2, H, W), by the noise in it."""
@@ -150,21 +152,11 @@ class Recolouring(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the image (3, H, W), in [0, 1], that unknowns (N,) stand for."""
-        curves, gains, matrices = self._parts(x)
-        size = self.tones.shape
-        down, across = _interpolation(self.grid[1], size[0], x), _interpolation(self.grid[2], size[1], x)
-        change = x.new_zeros(self.grid[0], 3, *size)
-        for tone in range(_TONES):
-            weight = (1 - (self.tones - tone).abs()).clamp_min(0)
-            change = change + (down @ curves[:, :, tone] @ across.T) * weight
-        gain = _MOST_CONTRAST * torch.tanh(down @ gains @ across.T / _MOST_CONTRAST)
-        gain = gain.minimum(self.most_gain).exp()
-        lightness = self.broad + change[:, 0] + self.contrast * gain
-        away = torch.cat([self.broad[:, None] * _LIGHTNESS_SHARE, self.chroma], 1) - self.centre[..., None, None]
-        chroma = self.chroma + change[:, 1:] + torch.einsum("rij,rjhw->rihw", matrices, away)
-        regions = torch.cat([lightness[:, None], chroma], 1)
-        rest = (1 - self.mattes.sum(0)).clamp_min(0)
-        return lab_to_srgb((regions * self.mattes[:, None]).sum(0) + self.content * rest)
+        constants = (self.tones, self.broad, self.contrast, self.chroma, self.mattes, self.centre, self.most_gain)
+        lab = region_recolouring(
+            *constants, *self._parts(x), self.rest, share=_LIGHTNESS_SHARE, most_contrast=_MOST_CONTRAST
+        )
+        return lab_to_srgb(lab)
 
     def roughness(self, x: Tensor) -> Tensor:
         """Return what unknowns (N,) cost: by how much curves bend, cells differ, and anything changes at all."""
@@ -237,12 +229,3 @@ def _noise(plane: Tensor) -> Tensor:
     second = plane.new_tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6
     magnitude = F.conv2d(plane[None, None], second[None, None]).abs()
     return 1.25 * F.avg_pool2d(magnitude, 8, ceil_mode=True).flatten().quantile(0.25)
-
-
-def _interpolation(cells: int, pixels: int, like: Tensor) -> Tensor:
-    """Return the matrix (pixels, cells) of linear interpolation between cells at the first and last pixel and between.
-
-    A product with a matrix has the same gradient in every run, also on a GPU.
-    """
-    position = torch.linspace(0, cells - 1, pixels, dtype=like.dtype, device=like.device)
-    return (1 - (position[:, None] - torch.arange(cells, device=like.device)).abs()).clamp_min(0)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fastphoto.colour.spaces import srgb_to_lab
 from fastphoto.colour.statistics import sample_pixels
-from fastphoto.ops import PixelLists, list_pixels, masked_gram
+from fastphoto.ops import PixelLists, list_pixels, masked_gram, region_moments, sorted_distance
 from fastphoto.optimisation.weighted import Weighted
 
 Statistic = Literal["gram", "moments", "wasserstein", "histogram", "patches"]
@@ -89,16 +89,16 @@ class MomentDistance(nn.Module):
         style_masks: masks (R, h', w') of the style.
     """
 
-    shares: Tensor
+    masks: Tensor
     target: Tensor
 
     def __init__(self, masks: Tensor, style: Tensor, style_masks: Tensor) -> None:
         super().__init__()
-        self.register_buffer("shares", _shares(masks))  # (R, h w)
-        self.register_buffer("target", _moments(style, _shares(style_masks)))  # (R, 2 C)
+        self.register_buffer("masks", masks)
+        self.register_buffer("target", _moments(style, style_masks))  # (R, 2 C)
 
     def forward(self, features: Tensor) -> Tensor:
-        return (_moments(features, self.shares) - self.target).square().mean(1) * 2
+        return (_moments(features, self.masks) - self.target).square().mean(1) * 2
 
     def of_zero(self) -> Tensor:
         """Return the distances (R,) of activations that are zero."""
@@ -118,6 +118,8 @@ class QuantileDistance(nn.Module):
         directions: directions (K, C); None: the channels.
     """
 
+    pixels: Tensor  # (N,): the pixels of all regions, one region after the other
+    target: Tensor  # (K, N): the style's values along each direction, ascending within each region
     directions: Tensor | None
 
     def __init__(
@@ -125,27 +127,30 @@ class QuantileDistance(nn.Module):
     ) -> None:
         super().__init__()
         self.register_buffer("directions", directions)
-        self.pixels = _TensorList(pixels)
-        targets = []  # (K, pixels of the region) each
-        for ours, theirs in zip(pixels, style_pixels, strict=True):
-            values = self._sorted(style, theirs)
-            targets.append(F.interpolate(values[None], len(ours), mode="linear", align_corners=False)[0])
-        self.targets = _TensorList(targets)
+        sizes = [len(ours) for ours in pixels]
+        self.offsets = torch.tensor([0, *sizes], device="cpu").cumsum(0)  # no buffer: it stays on the CPU
+        none = style.new_zeros(0, dtype=torch.int64)
+        self.register_buffer("pixels", torch.cat([none, *pixels]))
+        targets = [
+            F.interpolate(self._values(style, theirs).sort(1)[0][None], size, mode="linear", align_corners=False)[0]
+            for size, theirs in zip(sizes, style_pixels, strict=True)
+        ]
+        self.register_buffer("target", torch.cat(targets, 1) if targets else self._values(style, none))
 
     def forward(self, features: Tensor) -> Tensor:
-        distances = [
-            (self._sorted(features, pixels) - target).square().mean()
-            for pixels, target in zip(self.pixels, self.targets, strict=True)
-        ]
-        return _stacked(distances, features)
+        if len(self.pixels) == 0:
+            return features.flatten()[:0]  # no region, but still a gradient in the features
+        return sorted_distance(self._values(features, self.pixels), self.target, self.offsets)
 
     def of_zero(self) -> Tensor:
         """Return the distances (R,) of activations that are zero."""
-        return torch.stack([target.square().mean() for target in self.targets])
+        regions = self.target.split(self.offsets.diff().tolist(), 1)
+        return torch.stack([target.square().mean() for target in regions])
 
-    def _sorted(self, features: Tensor, pixels: Tensor) -> Tensor:
+    def _values(self, features: Tensor, pixels: Tensor) -> Tensor:
+        """Return values of pixels (N,) along each direction, (K, N)."""
         values = features.flatten(1)[:, pixels].to(torch.promote_types(features.dtype, torch.float32))
-        return (values if self.directions is None else self.directions.to(values) @ values).sort(1)[0]
+        return values if self.directions is None else self.directions.to(values) @ values
 
 
 class PatchDistance(nn.Module):
@@ -320,19 +325,9 @@ def _stacked(distances: list[Tensor], features: Tensor) -> Tensor:
     return torch.stack(distances) if distances else features.flatten()[:0]
 
 
-def _shares(masks: Tensor) -> Tensor:
-    """Return how much each pixel counts in the mean of a region, (R, h w)."""
-    flat = masks.flatten(1)
-    return flat / flat.sum(1, keepdim=True).clamp_min(1e-6)
-
-
-def _moments(features: Tensor, shares: Tensor) -> Tensor:
-    """Return mean and standard deviation of each channel in each region, (R, 2 C)."""
-    values = features.flatten(1).T.to(shares.dtype)
-    mean = shares @ values
-    # Squares are taken around the mean of all pixels: otherwise float32 loses a deviation far below the mean.
-    middle = values.detach().mean(0)
-    variance = shares @ (values - middle).square() - (mean - middle).square()
+def _moments(features: Tensor, masks: Tensor) -> Tensor:
+    """Return mean and standard deviation of each channel in each region, (R, 2 C), in the masks' dtype."""
+    mean, variance = region_moments(features.to(masks.dtype), masks)
     return torch.cat([mean, variance.clamp_min(1e-8).sqrt()], 1)
 
 

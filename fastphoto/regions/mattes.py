@@ -51,11 +51,10 @@ def matte_masks(
         return masks
     small, drawn = resize(content, size), resize_masks(masks, size)
     # A pixel is certain where all masks are constant around it.
-    window = 2 * radius + 1
-    least = -F.max_pool2d(-drawn[None], window, 1, radius)[0]
+    least = -_window_maxima(-drawn, radius)
     # A region too thin for that is certain where it is drawn; its neighbours would swallow it otherwise.
     least = torch.where(least.amax((1, 2), keepdim=True) > 0.99, least, drawn)
-    certain = (least.amax(0) > 0.99) | (F.max_pool2d(drawn[None], window, 1, radius)[0].sum(0) < 0.01)
+    certain = (least.amax(0) > 0.99) | (_window_maxima(drawn, radius).sum(0) < 0.01)
     pull = (certain.to(drawn) + _PULL)[..., None]
     stencil = matting_laplacian_stencil(small.permute(1, 2, 0), _EPSILON)
     padded = F.pad(drawn, (0, 0, 0, 0, 0, -len(drawn) % 3))
@@ -71,6 +70,13 @@ def matte_masks(
     return alpha / alpha.sum(0, keepdim=True).clamp_min(1e-3) * masks.sum(0, keepdim=True).clamp_max(1)
 
 
+def _window_maxima(planes: Tensor, radius: int) -> Tensor:
+    """Return the maxima of planes (K, H, W) over (2 radius + 1)^2 pixels, along columns and then along rows."""
+    side = 2 * radius + 1
+    columns = F.max_pool2d(planes[None], (side, 1), 1, (radius, 0))
+    return F.max_pool2d(columns, (1, side), 1, (0, radius))[0]
+
+
 def _solve(stencil: Tensor, pull: Tensor, drawn: Tensor) -> Tensor:
     """Solve (L + D) alpha = D m for three masks (h, w, 3) at once, by a fixed number of conjugate gradient steps.
 
@@ -84,7 +90,8 @@ def _solve(stencil: Tensor, pull: Tensor, drawn: Tensor) -> Tensor:
     def dot(a: Tensor, b: Tensor) -> Tensor:
         return (a * b).sum((0, 1))
 
-    alpha = drawn.contiguous()
+    drawn = drawn.permute(2, 0, 1).contiguous().permute(1, 2, 0)  # in planes, as the stencil's product is
+    alpha = drawn
     residual = pull * drawn - product(alpha)
     direction, squared = residual, dot(residual, residual)
     for _ in range(_STEPS):

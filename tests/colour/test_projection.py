@@ -48,7 +48,11 @@ def test_texture_that_the_content_lacks_is_removed(smoothing):
     assert remaining.std() < 0.5 * noise.std()
 
 
-@pytest.mark.parametrize("smoothing", [{}, {"smooth_radius": 5, "smooth_colour": 0.1}], ids=["default", "edge-aware"])
+@pytest.mark.parametrize(
+    "smoothing",
+    [{}, {"radius": 3, "smooth_radius": 3}, {"smooth_radius": 5, "smooth_colour": 0.1}],
+    ids=["default", "7x7", "edge-aware"],
+)
 def test_projection_is_linear_with_an_exact_gradient(smoothing):
     content = day(20, 24).pixels.double()
     projection = LocalAffineProjection(content, **smoothing)

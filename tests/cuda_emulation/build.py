@@ -34,8 +34,17 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-san
 
 def build(folder: Path, sanitize: bool) -> None:
     """Compile what has changed since the last call, link it, and copy the package beside it."""
-    # On a GPU cuDNN computes convolutions, and fastphoto has no kernel; here its CPU kernel stands in.
-    on_cpu = [ROOT / "csrc" / "cpu" / f"{name}.cpp" for name in ("convolution", "parallel")]
+    # On a GPU cuDNN and PyTorch's own operators do this work; here fastphoto's CPU kernels stand in.
+    names = (
+        "colour_spaces",
+        "convolution",
+        "local_affine_sum",
+        "parallel",
+        "region_moments",
+        "region_recolouring",
+        "sorted_distance",
+    )
+    on_cpu = [ROOT / "csrc" / "cpu" / f"{name}.cpp" for name in names]
     sources = [ROOT / "csrc" / "library.cpp", *on_cpu, HERE / "runtime.cpp"]
     sources += sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
     host_functions = ROOT / "csrc" / "host_functions.cpp"

@@ -7,6 +7,7 @@ depends on where memory begins and on the width of the picture, so results would
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -41,6 +42,36 @@ def fit_gradient(content: Tensor, result: Tensor) -> list[Tensor]:
     return [maps.detach(), torch.autograd.grad(maps, result, numbers(*maps.shape, seed=9).to(maps.dtype))[0]]
 
 
+def affine_sum(content: Tensor, x: Tensor) -> list[Tensor]:
+    factors = ops.local_affine_factors(content, 3, 1e-3)
+    return [factors, ops.local_affine_sum(content, factors, x, 3)]
+
+
+def moments(features: Tensor, masks: Tensor) -> list[Tensor]:
+    return with_gradient(lambda features: torch.cat(ops.region_moments(features, masks)), features)
+
+
+def recolouring(lab: Tensor, mattes: Tensor) -> list[Tensor]:
+    """The tones, images and rest are planes of one picture; the curves are any numbers."""
+    like, broad, chroma = lab.dtype, lab[:2], torch.stack([lab[:2], lab[1:]])
+    constants = (7 * lab[0], broad, lab[1:] - 0.5, chroma, mattes, lab[:2, 0, :3], torch.ones(2, dtype=like))
+    unknowns = [numbers(*size, seed=8, dtype=like) for size in ((2, 3, 8, 3, 4), (2, 3, 4), (2, 2, 3))]
+    unknowns = [unknown.requires_grad_() for unknown in unknowns]
+    value = ops.region_recolouring(*constants, *unknowns, lab, share=0.5, most_contrast=1.2)
+    return [value.detach(), *torch.autograd.grad(value, unknowns, numbers(*value.shape, seed=9).to(like))]
+
+
+def with_gradient(function: Callable[[Tensor], Tensor], x: Tensor) -> list[Tensor]:
+    x = x.detach().requires_grad_()
+    value = function(x)
+    return [value.detach(), torch.autograd.grad(value, x, numbers(*value.shape, seed=9).to(value.dtype))[0]]
+
+
+def sorted_distance(values: Tensor, target: Tensor) -> list[Tensor]:
+    bounds = torch.tensor([0, values.shape[1]])
+    return with_gradient(lambda values: ops.sorted_distance(values, target, bounds), values)
+
+
 def cases(dtype: torch.dtype) -> dict[str, tuple[Callable[..., Tensor | list[Tensor]], list[Tensor]]]:
     """An operator, and arguments in the layout that it works in, for each name."""
     image, x = picture(3, 1, dtype), picture(4, 2, dtype)
@@ -63,8 +94,14 @@ def cases(dtype: torch.dtype) -> dict[str, tuple[Callable[..., Tensor | list[Ten
         "max_pool": (ops.max_pool, [layers]),
         "local_affine_fit": (fit_gradient, [image, x[..., :3]]),
         "local_affine_apply": (ops.local_affine_apply, [maps, image]),
+        "local_affine_sum": (affine_sum, [image, x[..., :3]]),
+        "region_moments": (moments, [layers[0], masks]),
+        "region_recolouring": (recolouring, [image.permute(2, 0, 1), masks]),
         "bilateral_sum": (lambda guide, x: ops.bilateral_sum(guide, x, 3, 2.0, 0.1), [image, x]),
         "box_sum": (lambda x: ops.box_sum(x, 3), [x]),
+        "srgb_to_lab": (partial(with_gradient, ops.srgb_to_lab), [picture(3, 7, dtype).permute(2, 0, 1)]),
+        "lab_to_srgb": (partial(with_gradient, ops.lab_to_srgb), [100 * picture(3, 8, dtype).permute(2, 0, 1)]),
+        "sorted_distance": (sorted_distance, [features.flatten(1), features.flatten(1).sort(1)[0]]),
         "inner_products": (ops.inner_products, [features.flatten(1), features.flatten(1)[:3]]),
     }
 
