@@ -5,7 +5,7 @@ from fastphoto.runtime.threads import load_torch_with_patient_threads
 load_torch_with_patient_threads()  # before anything else loads it
 
 from fastphoto import ops
-from fastphoto.batch.transfer_many import transfer_many
+from fastphoto.batch.run import transfer_many
 from fastphoto.encoders.encoder import Encoder, load_encoder
 from fastphoto.errors import DeadlineError, FastPhotoError, FastPhotoWarning, FileError, InputError
 from fastphoto.evaluation.scores import evaluate

@@ -12,8 +12,8 @@ from typing import Any
 from tqdm import tqdm
 
 from fastphoto.batch.jobs import Job, find_jobs, read_manifest
+from fastphoto.batch.run import BatchCallback, BatchProgress, BatchSummary, transfer_many
 from fastphoto.batch.storage import is_url, joined
-from fastphoto.batch.transfer_many import BatchCallback, BatchProgress, BatchSummary, transfer_many
 from fastphoto.cli.messages import one_line, say
 from fastphoto.cli.options import Commands, segmentation_options
 from fastphoto.cli.transfer import transfer_arguments, transfer_options
