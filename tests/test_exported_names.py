@@ -20,8 +20,8 @@ EXPORTED = {
         max_pool_backward region_moments region_recolouring sorted_distance srgb_to_lab
         stencil_energy stencil_product""",
     "fastphoto.photos": """Photo PhotoSource read_photo to_source_kind write_photo""",
-    "fastphoto.colour": """apply_affine_maps fit_affine_maps guided_filter match_colours monge_kantorovich
-        srgb_to_lab""",
+    "fastphoto.colour": """ColourLUT LUTError apply_affine_maps apply_lut fit_affine_maps fit_lut guided_filter
+        match_colours monge_kantorovich read_lut srgb_to_lab write_lut""",
     "fastphoto.encoders": """Encoder EncoderWeights cache_folder load_encoder load_weights read_weights""",
     "fastphoto.regions": """PALETTE MatchedRegions PhotoPair RegionMasks find_regions grow_scribbles layer_masks
         match_regions prepare_pair read_masks region_unlikeness resize_masks""",

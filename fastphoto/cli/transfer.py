@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
+from fastphoto.cli.messages import say
 from fastphoto.cli.options import (
     Commands,
     image_output_options,
@@ -27,11 +29,14 @@ from fastphoto.cli.options import (
 from fastphoto.cli.setting_values import parse_settings
 from fastphoto.cli.signals import defer_signals
 from fastphoto.cli.standard_streams import INPUT_HELP, check_result, input_files, write_result
+from fastphoto.colour.lut import fit_lut, write_lut
 from fastphoto.optimisation.presets import PRESETS
 from fastphoto.optimisation.progress import Progress
+from fastphoto.photos.photo import Photo
 from fastphoto.photos.read import read_photo
 from fastphoto.pipeline import transfer
 from fastphoto.regions.find import REGION_SOURCES
+from fastphoto.runtime.files import check_target
 
 SIZE_HELP = "long side at which to optimise; the result has the photo's own size"
 
@@ -91,12 +96,19 @@ def add_parser(commands: Commands) -> None:
         action="store_true",
         help="when interrupted, write the best image so far; a second interrupt ends at once",
     )
+    parser.add_argument(
+        "--lut",
+        metavar="FILE",
+        help="also write the closest 3D LUT, a .cube file for other programs, and say how close it is",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Run `fastphoto transfer`."""
     inputs = input_files(args, ("content", "style", "content_mask", "style_mask"))
     check_result(args, inputs)
+    if args.lut is not None:
+        check_target(args.lut, [*inputs, args.output])
     started = time.perf_counter()
     content, style = read_photo(inputs[0], "content"), read_photo(inputs[1], "style")
     with defer_signals() if args.save_partial else contextlib.nullcontext() as interrupted:
@@ -111,6 +123,17 @@ def run(args: argparse.Namespace) -> None:
                 **transfer_arguments(args),
             )
         write_result(args, content, pixels, started)
+        if args.lut is not None:
+            _write_lut(args, content, pixels)
+
+
+def _write_lut(args: argparse.Namespace, content: Photo, pixels: Tensor) -> None:
+    visible = slice(None) if content.alpha is None else (content.alpha >= 0.5).flatten()
+    before, after = (image.flatten(1)[:, visible][:, None] for image in (content.pixels, pixels))
+    lut, error = fit_lut(before, after)
+    write_lut(args.lut, lut, os.path.basename(args.lut))
+    if not args.quiet:
+        say(f"wrote {args.lut}: {error.mean:.1f} delta E from the result on average, 95 % below {error.worst:.1f}")
 
 
 def _stop_when(
