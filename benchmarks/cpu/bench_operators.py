@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import pytest
 
-from benchmarks import network_workloads, workloads
+from benchmarks import network_workloads, recolouring_workloads, workloads
 from benchmarks.baselines.network import WIDTHS
 
 full = pytest.mark.full
@@ -148,3 +148,17 @@ CONVOLUTIONS = [  # VGG-19's at 512 x 384, the embedded encoder's at 700 x 466
 @pytest.mark.parametrize(("channels", "shape"), CONVOLUTIONS)
 def test_convolution(timed, scaled, form, channels, shape):
     timed(convolution(channels, (shape[0], *scaled(*shape[1:]))), form, small=convolution(channels, (shape[0], 24, 31)))
+
+
+RECOLOURING = {  # at the size that a recolouring is optimised at
+    "srgb-to-lab": lambda: recolouring_workloads.colour_conversion("srgb_to_lab", 128, 192),
+    "lab-to-srgb": lambda: recolouring_workloads.colour_conversion("lab_to_srgb", 128, 192),
+    "sorted-distance": lambda: recolouring_workloads.sorted_distance(24, 3, 4096),
+    "region-moments": lambda: recolouring_workloads.region_moments(16, 3, 128, 192),
+}
+
+
+@pytest.mark.parametrize("form", ["torch", "native"])
+@pytest.mark.parametrize("work", RECOLOURING)
+def test_recolouring(timed, form, work):
+    timed(RECOLOURING[work](), form)

@@ -157,9 +157,10 @@ Tensor local_affine_factors(const Tensor& content, int64_t radius, double epsilo
 
 // ---- sum
 
-template <class T>
-FASTPHOTO_INLINE void map_block(const double* sums, const double* inverse_count, int64_t count,
-                                const double* factors, int64_t plane, T* out) {
+// The rows (A, b) of one channel, found[m * kBlock + j], from the channel's four sums.
+FASTPHOTO_INLINE void channel_block(const double* __restrict sums, const double* __restrict inverse_count,
+                                    int64_t count, const double* __restrict factors, int64_t plane,
+                                    double* __restrict found) {
   for (int64_t j = 0; j < count; ++j) {
     AffineFactor f;
     f.mean[0] = factors[j];
@@ -171,14 +172,25 @@ FASTPHOTO_INLINE void map_block(const double* sums, const double* inverse_count,
     f.inverse_d0 = factors[6 * plane + j];
     f.inverse_d1 = factors[7 * plane + j];
     f.inverse_d2 = factors[8 * plane + j];
-#pragma GCC unroll 3
-    for (int b = 0; b < 3; ++b) {
-      const double* moments = sums + 4 * b * kBlock + j;
-      double row[4];
-      fit_channel(f, moments[0], moments[kBlock], moments[2 * kBlock], moments[3 * kBlock], inverse_count[j],
-                  row);
-#pragma GCC unroll 4
-      for (int m = 0; m < 4; ++m) out[(4 * b + m) * plane + j] = static_cast<T>(row[m]);
+    double row[4];
+    fit_channel(f, sums[j], sums[kBlock + j], sums[2 * kBlock + j], sums[3 * kBlock + j], inverse_count[j],
+                row);
+    found[j] = row[0];
+    found[kBlock + j] = row[1];
+    found[2 * kBlock + j] = row[2];
+    found[3 * kBlock + j] = row[3];
+  }
+}
+
+template <class T>
+FASTPHOTO_INLINE void map_block(const double* sums, const double* inverse_count, int64_t count,
+                                const double* factors, int64_t plane, T* out) {
+  double found[4 * kBlock];
+  for (int b = 0; b < 3; ++b) {
+    channel_block(sums + 4 * b * kBlock, inverse_count, count, factors, plane, found);
+    for (int m = 0; m < 4; ++m) {
+      T* map = out + (4 * b + m) * plane;
+      for (int64_t j = 0; j < count; ++j) map[j] = static_cast<T>(found[m * kBlock + j]);
     }
   }
 }

@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from benchmarks import network_workloads, workloads
+from benchmarks import network_workloads, recolouring_workloads, workloads
 from benchmarks.baselines.network import random_weights
 from benchmarks.cpu import roofline
 from benchmarks.workloads import Workload
@@ -21,6 +21,10 @@ WORKLOADS = {
     "gram-planar": lambda: workloads.masked_gram(SHAPES[:1], [workloads.partition(3, 20, 30)], "planar"),
     "encoder": lambda: network_workloads.encoder_pass(random_weights("vgg19-16x"), ("relu1_1", "relu3_1"), 33, 30),
     "convolution": lambda: network_workloads.convolution(17, (9, 13, 22)),
+    "srgb-to-lab": lambda: recolouring_workloads.colour_conversion("srgb_to_lab", 20, 24),
+    "lab-to-srgb": lambda: recolouring_workloads.colour_conversion("lab_to_srgb", 20, 24),
+    "sorted-distance": lambda: recolouring_workloads.sorted_distance(3, 2, 50),
+    "region-moments": lambda: recolouring_workloads.region_moments(5, 3, 20, 24),
     **{name: lambda name=name: workloads.local_affine(20, 24)[name] for name in workloads.local_affine(2, 2)},
 }
 
