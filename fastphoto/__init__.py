@@ -20,6 +20,7 @@ from fastphoto.photos.read import read_photo
 from fastphoto.photos.write import write_photo
 from fastphoto.pipeline import invert, transfer
 from fastphoto.regions.find import find_regions
+from fastphoto.regions.look import Look, read_look
 from fastphoto.regions.masks import RegionMasks
 from fastphoto.regions.mismatch import region_unlikeness
 from fastphoto.regions.pair import PhotoPair, prepare_pair
@@ -43,6 +44,7 @@ __all__ = [
     "FastPhotoWarning",
     "FileError",
     "InputError",
+    "Look",
     "MattingLaplacian",
     "Photo",
     "PhotoPair",
@@ -63,6 +65,7 @@ __all__ = [
     "ops",
     "prepare_pair",
     "preset_settings",
+    "read_look",
     "read_masks",
     "read_photo",
     "region_unlikeness",

@@ -17,6 +17,7 @@ from fastphoto.photos.photo import Photo, PhotoSource
 from fastphoto.photos.read import read_photo
 from fastphoto.photos.write import to_source_kind
 from fastphoto.regions.find import RegionSource
+from fastphoto.regions.look import Look
 from fastphoto.regions.masks import MaskSource
 from fastphoto.runtime.host_state import apart_from_host
 from fastphoto.session import AtDeadline, Session
@@ -28,7 +29,7 @@ Kind = TypeVar("Kind", Image.Image, "np.ndarray[Any, Any]", Tensor)
 @overload
 def transfer(
     content: Path,
-    style: PhotoSource,
+    style: PhotoSource | Look,
     content_mask: MaskSource = None,
     style_mask: MaskSource = None,
     *,
@@ -50,7 +51,7 @@ def transfer(
 @overload
 def transfer(
     content: Photo,
-    style: PhotoSource,
+    style: PhotoSource | Look,
     content_mask: MaskSource = None,
     style_mask: MaskSource = None,
     *,
@@ -72,7 +73,7 @@ def transfer(
 @overload
 def transfer(
     content: Kind,
-    style: PhotoSource,
+    style: PhotoSource | Look,
     content_mask: MaskSource = None,
     style_mask: MaskSource = None,
     *,
@@ -96,7 +97,7 @@ def transfer(
 @apart_from_host
 def transfer(
     content: PhotoSource,
-    style: PhotoSource,
+    style: PhotoSource | Look,
     content_mask: MaskSource = None,
     style_mask: MaskSource = None,
     *,
@@ -120,7 +121,7 @@ def transfer(
     Args:
         content: photo to change: a path, PIL image, numpy array (H, W[, C]) of uint8, uint16 or float in [0, 1], tensor
             ([1, ]C, H, W), or `Photo`; see `fastphoto.read_photo`.
-        style: photo whose look the result takes on; the same types.
+        style: photo whose look the result takes on, of the same types; or a look, the path of a .fastphoto file.
         content_mask: regions of the content, matched with the style's by name or colour: a mask image (nine-colour
             palette or class numbers), region map, or mapping from names to masks; see `fastphoto.read_masks`.
         style_mask: regions of the style; give both masks or neither.

@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from fastphoto.encoders.encoder import ENCODERS, Encoder, load_encoder
-from fastphoto.errors import DeadlineError, InputError, warn
+from fastphoto.errors import DeadlineError, InputError, printable, warn
+from fastphoto.optimisation.looks import check_for_look, make_look
 from fastphoto.optimisation.memory import check_transfer, out_of_memory_refused
 from fastphoto.optimisation.optimise import optimise
 from fastphoto.optimisation.presets import changed_settings, preset_settings
@@ -26,6 +27,7 @@ from fastphoto.photos.photo import Photo, PhotoSource
 from fastphoto.photos.read import read_photo
 from fastphoto.photos.write import to_source_kind
 from fastphoto.regions.find import RegionFinder, RegionSource, region_finder
+from fastphoto.regions.look import SIDE, Look, is_look, read_look, write_look
 from fastphoto.regions.mask_forms import OpenedMask
 from fastphoto.regions.masks import MaskSource
 from fastphoto.regions.pair import checked_size, prepare_pair, warn_of_one_colour
@@ -51,7 +53,8 @@ class Session:
 
     Args:
         style: photo whose look the results take on: a path, bytes, a binary stream, a PIL image, a numpy array
-            (H, W[, C]), a tensor ([1, ]C, H, W), or `Photo`; see `fastphoto.read_photo`.
+            (H, W[, C]), a tensor ([1, ]C, H, W), or `Photo`; see `fastphoto.read_photo`. Or a look, which
+            `save_look` has written: the path of a .fastphoto file, or a `Look`.
         style_mask: regions of the style, as `fastphoto.read_masks` takes them; each content then needs a mask too.
         regions, segmentation_model: source of the regions, as in `fastphoto.transfer`.
         preset: name in `fastphoto.PRESETS`.
@@ -76,7 +79,7 @@ class Session:
     @apart_from_host
     def __init__(
         self,
-        style: PhotoSource,
+        style: PhotoSource | Look,
         style_mask: MaskSource = None,
         *,
         regions: RegionSource | None = None,
@@ -98,9 +101,17 @@ class Session:
         self._regions, self._segmentation_model = regions, segmentation_model
         self._style_mask: MaskSource | OpenedMask = style_mask
         self._region_finder(None)  # checks the arguments
-        self.style = read_photo(style, "style")
-        self._style_mask = open_mask(style_mask, self.style.size, "style mask")
+        style = read_look(style) if is_look(style) else style
+        self._look = style if isinstance(style, Look) else None
+        if isinstance(style, Look):
+            self.style = Photo(style.colours, None, "tensor", "style")
+            self._style_mask = self._mask_of_look(style, style_mask)
+        else:
+            self.style = read_photo(style, "style")
+            self._style_mask = open_mask(style_mask, self.style.size, "style mask")
         self._of_style: Memo | None = Memo()
+        if self._look is not None and self._look.of_scene:
+            self._of_style.get("kind scores", self._look.scores)
 
     @overload
     def __call__(
@@ -175,7 +186,9 @@ class Session:
         reporter = Reporter(limited, steps)
         finder = self._region_finder(content_mask)
         photo = read_photo(content, "content")
-        pair = prepare_pair(photo, self.style, content_mask, self._style_mask, self.size, settings.orphans, of_style)
+        pair = prepare_pair(
+            photo, self.style, content_mask, self._style_mask, self.size, settings.orphans, self._look, of_style
+        )
         reporter.announce("loading", pair.content)
         network = of_style.get("encoder", self._load_encoder)
         optimised_size = pair.content.shape[1], pair.content.shape[2]
@@ -190,6 +203,46 @@ class Session:
             pixels = optimise(pair, photo.pixels, settings, network, self.device, seed=self.seed, reporter=reporter)
             pixels = pixels.clamp_(0, 1).cpu()
         return pixels if isinstance(content, Photo) else to_source_kind(photo, pixels)
+
+    @apart_from_host
+    def save_look(self, path: Path) -> None:
+        """Write what a transfer needs of the style to a file of some ten kilobytes, which can stand for the photo.
+
+        A look gives nearly the results of its photo: it keeps a thousand colours and the moments of the activations by
+        region, and it is for presets that recolour.
+
+        Args:
+            path: file to write, with the extension .fastphoto. `Session`, `transfer` and the command take it as a
+                style.
+
+        Raises:
+            InputError: another extension, settings that need the photo, or a session that has a look already.
+            FileError: the file cannot be written.
+
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     Session(torch.rand(3, 60, 60)).save_look(f"{folder}/dusk.fastphoto")
+            ...     os.path.getsize(f"{folder}/dusk.fastphoto") < 20_000
+            True
+        """
+        if not is_look(path):
+            raise InputError(f"{printable(path)}: the file of a look has the extension .fastphoto")
+        if self._look is not None or self._of_style is None or not isinstance(self._encoder, str):
+            raise InputError("look: it is made by an open session with a style photo and an encoder by name")
+        check_for_look(self.settings, None, self._encoder)
+        network = self._of_style.get("encoder", self._load_encoder).cpu()
+        mask = self._style_mask if isinstance(self._style_mask, OpenedMask) else None
+        write_look(path, make_look(self.style, mask, self.size, self.settings, network, self._encoder))
+
+    def _mask_of_look(self, look: Look, style_mask: MaskSource) -> OpenedMask | None:
+        """Return the regions of a look as a mask, None if they are kinds of scene."""
+        if style_mask is not None:
+            raise InputError("style mask: a look has its own regions; leave it out")
+        check_for_look(self.settings, look, self._encoder if isinstance(self._encoder, str) else "")
+        if look.of_scene:
+            return None
+        return open_mask(dict(zip(look.names, look.masks(), strict=True)), (SIDE, SIDE), "style mask")
 
     def close(self) -> None:
         """Give back what the session keeps. Transfers that are running go on; later ones are refused."""
@@ -232,13 +285,11 @@ class _Deadline:
         self._end: float = time.monotonic() + seconds
         self._raises: bool = at_deadline == "error"
         self._callback: Callback | None = callback
-        self._over: bool = False
 
     def __call__(self, progress: Progress) -> bool:
         stopped = self._callback is not None and bool(self._callback(progress))
-        if progress.stage == "result" or stopped or self._over or time.monotonic() < self._end:
+        if progress.stage == "result" or stopped or time.monotonic() < self._end:
             return stopped
-        self._over = True
         if progress.step < progress.total:
             came = f"deadline: {self._seconds:g} s were over after step {progress.step} of {progress.total}"
             if self._raises:

@@ -9,9 +9,9 @@ import pytest
 
 EXPORTED = {
     "fastphoto": """METHODS PRESETS DeadlineError Encoder FastPhotoError FastPhotoWarning FileError InputError
-        MattingLaplacian Photo PhotoPair Progress RegionMasks Session Settings __version__
+        Look MattingLaplacian Photo PhotoPair Progress RegionMasks Session Settings __version__
         apply_method compare demo_pairs evaluate find_regions grow_scribbles invert
-        keep_freed_memory load_encoder ops prepare_pair preset_settings read_masks
+        keep_freed_memory load_encoder ops prepare_pair preset_settings read_look read_masks
         read_photo region_unlikeness transfer transfer_many write_photo""",
     "fastphoto.ops": """MattingLaplacian PixelLists bilateral_sum box_sum build_info conjugate_gradients
         convolution convolution_weights inner_products lab_to_srgb list_pixels local_affine_apply

@@ -28,6 +28,7 @@ from fastphoto.ops.library import build_info
 from fastphoto.photos.formats import WRITE_FORMATS
 from fastphoto.photos.read import read_photo
 from fastphoto.photos.write import encode_photo
+from fastphoto.regions.look import is_look, read_look
 from fastphoto.runtime.memory import keep_freed_memory
 from fastphoto.session import Session
 
@@ -118,7 +119,8 @@ def prepared_session(job: Job, style: bytes, style_mask: bytes | None, device: s
         InputError: the style, its mask or the options cannot be used.
         FileError: the style or its mask is no picture.
     """
-    return Session(read_photo(style, job.style), style_mask, device=device, **_of_session(job))
+    source = read_look(style, job.style) if is_look(job.style) else read_photo(style, job.style)
+    return Session(source, style_mask, device=device, **_of_session(job))
 
 
 def _of_session(job: Job) -> dict[str, Any]:

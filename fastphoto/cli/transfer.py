@@ -36,6 +36,7 @@ from fastphoto.photos.photo import Photo
 from fastphoto.photos.read import read_photo
 from fastphoto.pipeline import transfer
 from fastphoto.regions.find import REGION_SOURCES
+from fastphoto.regions.look import is_look
 from fastphoto.runtime.files import check_target
 
 SIZE_HELP = "long side at which to optimise; the result has the photo's own size"
@@ -84,7 +85,9 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser("transfer", parents=parents, help="make one photo take on the look of another")
     parser.set_defaults(run=run, takes_dash=True)
     parser.add_argument("content", metavar="CONTENT", help=f"photo to change; {INPUT_HELP}")
-    parser.add_argument("style", metavar="STYLE", help=f"photo whose look it takes on; {INPUT_HELP}")
+    parser.add_argument(
+        "style", metavar="STYLE", help=f"photo whose look it takes on, or a .fastphoto file; {INPUT_HELP}"
+    )
     parser.add_argument(
         "--regions",
         choices=REGION_SOURCES,
@@ -110,7 +113,8 @@ def run(args: argparse.Namespace) -> None:
     if args.lut is not None:
         check_target(args.lut, [*inputs, args.output])
     started = time.perf_counter()
-    content, style = read_photo(inputs[0], "content"), read_photo(inputs[1], "style")
+    content = read_photo(inputs[0], "content")
+    style = inputs[1] if is_look(inputs[1]) else read_photo(inputs[1], "style")
     with defer_signals() if args.save_partial else contextlib.nullcontext() as interrupted:
         with progress_report(args) as report:
             pixels: Tensor = transfer(

@@ -60,7 +60,9 @@ def make_levels(pair: PhotoPair, start: Tensor, settings: Settings) -> list[Leve
         for scale, steps in zip(settings.scales, settings.steps, strict=True):
             level_size = _level_size(scale * whole, size)
             style_size = _style_size(level_size[0] / size[0], pair.style)
-            style = pair.of_style.get(("pixels", style_size), partial(resize, pair.style, style_size))
+            style = pair.style
+            if pair.look is None:  # the colours of a look are no neighbours
+                style = pair.of_style.get(("pixels", style_size), partial(resize, pair.style, style_size))
             content = resize(pair.content, level_size)
             levels.append(Level(stage, steps, content, resize(start, level_size), style))
     return levels

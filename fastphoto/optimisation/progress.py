@@ -60,8 +60,8 @@ class Progress:
 
 
 Callback = Callable[[Progress], bool | None]
-"""Receives a `Progress` before each part of the work and after each step; returning True ends the optimisation with
-the best image so far."""
+"""Receives a `Progress` before each part of the work and after each step. Returning True ends the optimisation with the
+best image so far; it then receives no more."""
 
 
 class Reporter:
@@ -80,10 +80,9 @@ class Reporter:
 
     def announce(self, stage: Literal["loading", "regions", "result"], image: Tensor) -> None:
         """Report that a part of the work begins, with the image so far, (3, h, w)."""
-        if self._callback is not None:
+        if self._callback is not None and not self.stopped:
             size = image.shape[1], image.shape[2]
-            progress = Progress(stage, size, self.done, self._total, {}, image)
-            self.stopped = bool(self._callback(progress)) or self.stopped
+            self.stopped = bool(self._callback(Progress(stage, size, self.done, self._total, {}, image)))
 
     def of_level(self, stage: Stage, size: tuple[int, int], image_of: Callable[[Tensor], Tensor]) -> Report | None:
         """Return the function that reports the steps of one level, or None without a callback.

@@ -95,10 +95,10 @@ class MomentDistance(nn.Module):
     def __init__(self, masks: Tensor, style: Tensor, style_masks: Tensor) -> None:
         super().__init__()
         self.register_buffer("masks", masks)
-        self.register_buffer("target", _moments(style, style_masks))  # (R, 2 C)
+        self.register_buffer("target", region_moments_of(style, style_masks))  # (R, 2 C)
 
     def forward(self, features: Tensor) -> Tensor:
-        return (_moments(features, self.masks) - self.target).square().mean(1) * 2
+        return (region_moments_of(features, self.masks) - self.target).square().mean(1) * 2
 
     def of_zero(self) -> Tensor:
         """Return the distances (R,) of activations that are zero."""
@@ -325,7 +325,7 @@ def _stacked(distances: list[Tensor], features: Tensor) -> Tensor:
     return torch.stack(distances) if distances else features.flatten()[:0]
 
 
-def _moments(features: Tensor, masks: Tensor) -> Tensor:
+def region_moments_of(features: Tensor, masks: Tensor) -> Tensor:
     """Return mean and standard deviation of each channel in each region, (R, 2 C), in the masks' dtype."""
     mean, variance = region_moments(features.to(masks.dtype), masks)
     return torch.cat([mean, variance.clamp_min(1e-8).sqrt()], 1)

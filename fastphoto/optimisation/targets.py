@@ -40,7 +40,7 @@ def level_objective(
     layers = tuple(dict.fromkeys([*settings.content_layers, *settings.style_layers]))
     content_features = encoder(level.content, layers)
     style_features = pair.of_style.get(
-        ("features", layers, tuple(level.style.shape)), lambda: encoder(level.style, layers)
+        ("features", layers, tuple(level.style.shape)), lambda: _style_features(encoder, pair, level, layers)
     )
     photos = (content_features, style_features) if settings.style_layers else (content_features,)
     scale = _Scale(settings, encoder, _mean_activations(photos, layers))
@@ -48,9 +48,8 @@ def level_objective(
     # The masks of Luan et al. (2017) fade towards the photo's border in deep layers. Gatys et al. (2016) have no masks:
     # all pixels count alike.
     fade = settings.normalisation != "gatys"
-    style_size = level.style.shape[1], level.style.shape[2]
     masks = masks_by_layer(pair.content_masks, level.size, settings.style_layers, _sizes(content_features), fade)
-    style_masks = masks_by_layer(pair.style_masks, style_size, settings.style_layers, _sizes(style_features), fade)
+    style_masks = _style_masks(settings, pair, level, style_features, fade)
     weights = {
         layer: weight * scale.style(layer)
         for layer, weight in zip(settings.style_layers, settings.style_weights, strict=True)
@@ -74,6 +73,23 @@ def level_objective(
         recolouring.resized(level.size) if recolouring is not None else model,
         _smoothed_losses(settings, pair, level),
     )
+
+
+def _style_features(encoder: Encoder, pair: PhotoPair, level: Level, layers: tuple[str, ...]) -> dict[str, Tensor]:
+    if pair.look is None:
+        return encoder(level.style, layers)
+    look = pair.look
+    return {layer: look.activations(layer).to(level.style) for layer in layers}
+
+
+def _style_masks(
+    settings: Settings, pair: PhotoPair, level: Level, features: Mapping[str, Tensor], fade: bool
+) -> dict[str, Tensor]:
+    """Return the masks of the style's regions at the style layers."""
+    if pair.look is None:
+        size = level.style.shape[1], level.style.shape[2]
+        return masks_by_layer(pair.style_masks, size, settings.style_layers, _sizes(features), fade)
+    return dict.fromkeys(settings.style_layers, pair.look.activation_masks(pair.style_masks))
 
 
 def _smoothed_losses(settings: Settings, pair: PhotoPair, level: Level) -> dict[str, Weighted]:

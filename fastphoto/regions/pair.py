@@ -12,6 +12,7 @@ from torch import Tensor
 from fastphoto.errors import InputError, warn
 from fastphoto.photos.photo import MINIMUM_SIDE, Photo
 from fastphoto.photos.resize import fit_size, resize
+from fastphoto.regions.look import Look
 from fastphoto.regions.mask_forms import OpenedMask
 from fastphoto.regions.masks import MaskSource
 from fastphoto.regions.matching import Orphans, match_regions
@@ -35,6 +36,7 @@ class PhotoPair:
     orphans: tuple[str, ...] = ()  # names of regions that take their style from the whole style photo
     content_alpha: Tensor | None = None  # (1, h, w), [0, 1]; None: nothing is hidden
     style_alpha: Tensor | None = None  # (1, h', w'), [0, 1]
+    look: Look | None = None  # what is known of the style; None: the style is a photo
     of_style: Memo = field(default_factory=Memo, repr=False)  # what was computed from the style photo alone
 
 
@@ -46,6 +48,7 @@ def prepare_pair(
     style_mask: MaskSource | OpenedMask,
     size: int,
     orphans: Orphans = "merge",
+    look: Look | None = None,
     of_style: Memo | None = None,
 ) -> PhotoPair:
     """Shrink two photos to a long side, read their masks and match their regions.
@@ -57,6 +60,7 @@ def prepare_pair(
         style_mask: mask of the style; give both or neither.
         size: long side in pixels of both photos, at least 16; a smaller photo stays as it is.
         orphans: treatment of content regions that the style lacks, see `fastphoto.regions.match_regions`.
+        look: what is known of the style, if the style stands for one; its pixels are not shrunk.
         of_style: what was computed from this style photo before, at this size; None: nothing yet.
 
     Returns:
@@ -76,7 +80,7 @@ def prepare_pair(
     size = checked_size(size)
     of_style = Memo() if of_style is None else of_style
     content_pixels = _shrunk_pixels(content, size)
-    style_pixels = of_style.get("pixels", lambda: _shrunk_pixels(style, size))
+    style_pixels = of_style.get("pixels", lambda: style.pixels if look else _shrunk_pixels(style, size))
     content_regions, style_regions = read_mask_pair(
         (content_mask, style_mask),
         (content.size, style.size),
@@ -100,6 +104,7 @@ def prepare_pair(
         tuple(name for name in matched.orphans if name in matched.names),
         None if content.alpha is None else visible_masks(torch.ones_like(content_pixels[:1]), content.alpha),
         None if style.alpha is None else visible_masks(torch.ones_like(style_pixels[:1]), style.alpha),
+        look,
         of_style,
     )
 

@@ -198,8 +198,8 @@ def plan_regions(content: Tensor, style: Tensor) -> ScenePlan:
         >>> plan_regions(scores, scores).names
         ('sky', 'buildings')
     """
-    content_shares, content_sureness = _shares_and_sureness(content)
-    style_shares, style_sureness = _shares_and_sureness(style)
+    content_shares, content_sureness = shares_and_sureness(content)
+    style_shares, style_sureness = shares_and_sureness(style)
     shared = [
         kind
         for row, kind in enumerate(_KINDS)
@@ -249,7 +249,7 @@ def _group(shares: Tensor) -> int:
     return int(torch.stack([shares[[_KINDS.index(kind) for kind in group]].sum() for group in _GROUPS]).argmax())
 
 
-def _shares_and_sureness(scores: Tensor) -> tuple[Tensor, Tensor]:
+def shares_and_sureness(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Return the share of the photo in which each kind (K,) is the best, and its mean probability there."""
     each = [_share_and_sureness_of(scores, row) for row in torch.eye(len(scores), dtype=torch.bool)]
     shares, sureness = torch.tensor(each, dtype=torch.float32).T
@@ -272,5 +272,12 @@ def _masks(scores: Tensor, regions: tuple[str | None, ...], names: tuple[str | N
     for name in names:
         members = [row for row, region in enumerate(regions) if region == name]
         planes.append(scores[members].logsumexp(0) if members else torch.full_like(scores[0], _NEVER))
-    region_map = resized_map(refined_map(torch.stack(planes), photo), (photo.shape[1], photo.shape[2]))
-    return masks_of_map(region_map, len(names))
+    return masks_of_map(kind_map(torch.stack(planes), photo), len(names))
+
+
+def kind_map(scores: Tensor, photo: Tensor) -> Tensor:
+    """Return the map (H, W) of the best kind at each pixel of a photo (3, H, W), from its scores (K, h, w)."""
+    size = photo.shape[1], photo.shape[2]
+    if scores.shape[1:] == size:  # those of a look, whose pixels are no neighbours
+        return scores.argmax(0)
+    return resized_map(refined_map(scores, photo), size)

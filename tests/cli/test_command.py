@@ -15,7 +15,20 @@ from fastphoto.cli import info
 from fastphoto.errors import FastPhotoError, FileError, InputError
 from fastphoto.ops.library import build_info
 
-COMMANDS = ["transfer", "apply", "batch", "demo", "invert", "info", "regions", "compare", "evaluate", "survey", "study"]
+COMMANDS = [
+    "transfer",
+    "look",
+    "apply",
+    "batch",
+    "demo",
+    "invert",
+    "info",
+    "regions",
+    "compare",
+    "evaluate",
+    "survey",
+    "study",
+]
 
 
 def test_help_lists_every_command():

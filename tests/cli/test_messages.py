@@ -18,7 +18,7 @@ from fastphoto.errors import FastPhotoWarning
 def step(stage: str, number: int, loss: float = 0.5):
     """Return the progress of a transfer of ten steps at 45x30 pixels."""
     losses = {"style": loss, "content": 0.25}
-    return types.SimpleNamespace(stage=stage, scale=(30, 45), step=number, total=10, losses=losses)
+    return types.SimpleNamespace(is_step=True, stage=stage, scale=(30, 45), step=number, total=10, losses=losses)
 
 
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
