@@ -27,6 +27,8 @@ from fastphoto.regions.scribbles import grow_scribbles
 from fastphoto.reports.comparison import compare
 from fastphoto.runtime.forks import prepare_for_forks
 from fastphoto.runtime.memory import keep_freed_memory
+from fastphoto.video.progress import VideoProgress
+from fastphoto.video.transfer import transfer_video
 
 prepare_for_forks()
 
@@ -46,6 +48,7 @@ __all__ = [
     "Progress",
     "RegionMasks",
     "Settings",
+    "VideoProgress",
     "__version__",
     "apply_method",
     "compare",
@@ -63,5 +66,6 @@ __all__ = [
     "read_photo",
     "region_unlikeness",
     "transfer",
+    "transfer_video",
     "write_photo",
 ]

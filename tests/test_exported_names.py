@@ -9,10 +9,10 @@ import pytest
 
 EXPORTED = {
     "fastphoto": """METHODS PRESETS Encoder FastPhotoError FastPhotoWarning FileError InputError
-        MattingLaplacian Photo PhotoPair Progress RegionMasks Settings __version__
+        MattingLaplacian Photo PhotoPair Progress RegionMasks Settings VideoProgress __version__
         apply_method compare demo_pairs evaluate find_regions grow_scribbles invert
         keep_freed_memory load_encoder ops prepare_pair preset_settings read_masks
-        read_photo region_unlikeness transfer write_photo""",
+        read_photo region_unlikeness transfer transfer_video write_photo""",
     "fastphoto.ops": """MattingLaplacian PixelLists bilateral_sum box_sum build_info conjugate_gradients
         convolution convolution_weights inner_products list_pixels local_affine_apply
         local_affine_fit local_affine_smooth local_affine_smooth_box masked_gram
@@ -26,6 +26,7 @@ EXPORTED = {
         match_regions prepare_pair read_masks region_unlikeness resize_masks""",
     "fastphoto.optimisation": "PRESETS Progress Settings preset_settings",
     "fastphoto.methods": "METHODS Method RunOptions apply_method",
+    "fastphoto.video": "Flicker VideoProgress flicker transfer_video",
     "fastphoto.evaluation": """PUBLISHED Evaluation Measures ReferencePair Scores evaluate measure score_measures""",
 }
 EXPORTING_NOTHING = ("fastphoto.runtime", "fastphoto.reports", "fastphoto.cli")

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from fastphoto.cli import compare, demo, evaluate, info, invert, regions, study, survey, transfer
+from fastphoto.cli import compare, demo, evaluate, info, invert, regions, study, survey, transfer, video
 from fastphoto.cli.messages import OneLineParser, one_line, print_remarks, print_warnings, say
 from fastphoto.cli.signals import Stopped, raise_on_signals
 from fastphoto.cli.standard_streams import open_streams, refuse_dash
@@ -16,7 +16,7 @@ from fastphoto.errors import FastPhotoError, FileError, InputError
 from fastphoto.ops.library import build_info
 from fastphoto.runtime.memory import keep_freed_memory
 
-_COMMANDS = (transfer, demo, invert, info, regions, compare, evaluate, survey, study)  # in the order of --help
+_COMMANDS = (transfer, video, demo, invert, info, regions, compare, evaluate, survey, study)  # in the order of --help
 
 
 def main(words: Sequence[str] | None = None) -> int:

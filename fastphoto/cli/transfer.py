@@ -35,7 +35,7 @@ from fastphoto.regions.find import REGION_SOURCES
 SIZE_HELP = "long side at which to optimise; the result has the photo's own size"
 
 
-def transfer_options() -> list[argparse.ArgumentParser]:
+def transfer_options(default_size: int = 700, size_help: str = SIZE_HELP) -> list[argparse.ArgumentParser]:
     """Return parsers of the options that `transfer_arguments` reads, and of messages."""
     preset = argparse.ArgumentParser(add_help=False)
     preset.add_argument(
@@ -49,7 +49,7 @@ def transfer_options() -> list[argparse.ArgumentParser]:
         metavar="S",
         help="how far to go from the recoloured photo, 0, to the optimised one, 1, or beyond (default: %(default)s)",
     )
-    size = size_options(700, SIZE_HELP)
+    size = size_options(default_size, size_help)
     return [preset, strength, size, run_options(), orphan_options(), setting_options(), message_options()]
 
 

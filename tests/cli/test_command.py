@@ -15,7 +15,7 @@ from fastphoto.cli import info
 from fastphoto.errors import FastPhotoError, FileError, InputError
 from fastphoto.ops.library import build_info
 
-COMMANDS = ["transfer", "demo", "invert", "info", "regions", "compare", "evaluate", "survey", "study"]
+COMMANDS = ["transfer", "video", "demo", "invert", "info", "regions", "compare", "evaluate", "survey", "study"]
 
 
 def test_help_lists_every_command():
