@@ -95,7 +95,7 @@ def _gradients(frame: Plane) -> Plane:
     cv2 = load_opencv()
     squares = sum(cv2.Sobel(frame, cv2.CV_32F, *order) ** 2 for order in ((1, 0), (0, 1)))
     mean: Plane = cv2.blur(np.asarray(squares).sum(-1), (_WINDOW, _WINDOW))
-    return mean
+    return np.maximum(mean, 0)  # sums that run along rows end a little below 0
 
 
 def _pairs(content: str | os.PathLike[str], result: str | os.PathLike[str]) -> Iterator[tuple[Plane, Plane]]:

@@ -17,9 +17,10 @@ from fastphoto.video.motion import Track
 GUIDE_SIZE = 640
 """Long side in pixels at which a grid becomes maps, which are then enlarged to the frame."""
 
-_CELL = 1 / 20  # of the long side; by eye
+_CELL = 1 / 30  # of the long side; by eye
 _LEVELS = 8  # of luma
-_BORROW = 0.5  # pixels of its neighbours that a cell fits besides its own
+_BORROW = 2.0  # pixels of its neighbours that a cell fits besides its own; by eye
+_RIDGE = 1e-5  # so that colours without pixels continue those that have some, and do not stay as they are
 _LEAST_TRUST = 0.05  # keeps weights continuous where neither keyframe can be trusted
 
 
@@ -33,7 +34,7 @@ def fit_grid(content: Tensor, result: Tensor) -> Tensor:
     Returns:
         The grid, (12, D, y, x), of one shape for all keyframes of a size.
     """
-    return _model(content).fit(result, borrow=_BORROW)
+    return _model(content).fit(result, ridge=_RIDGE, borrow=_BORROW)
 
 
 def sliced(grid: Tensor, content: Tensor) -> Tensor:

@@ -105,6 +105,9 @@ def _change(before: Luma, after: Luma, back: Track) -> float:
     little. Frames that have nothing in common are at about 1.5.
     """
     one, other = _normalised(before), _normalised(after)
+    least, most = sorted(float(each.std()) / 255 for each in (before, after))
+    if least < _FLAT and most > 4 * _FLAT:  # black, or white, and a scene
+        return 2.0
     return float(np.abs(other - moved(one, back)).mean() + 1 - back.trust.mean())
 
 
