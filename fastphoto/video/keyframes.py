@@ -15,12 +15,13 @@ from fastphoto.photos.photo import Photo
 from fastphoto.photos.resize import fit_size
 from fastphoto.pipeline import transfer
 from fastphoto.regions.find import RegionSource, find_regions
-from fastphoto.regions.masks import RegionMasks, masks_of_map, region_map
+from fastphoto.regions.masks import RegionMasks, masks_of_map
 from fastphoto.video.clip import Clip, Frame
 from fastphoto.video.maps import carried, fit_grid, sliced
 from fastphoto.video.motion import Track, moved
 
-_KEPT = 0.6  # share of the look that a keyframe keeps of the one before, where the motion shows what was there; by eye
+_KEPT = 0.75  # share of the look that a keyframe keeps of the one before, where the motion shows what was there; by eye
+_KEPT_REGIONS = 0.75  # the same for its regions: one that is found differently changes with the third keyframe
 _SMALL_REGION = 0.01  # of the pixels; a smaller one joins the largest
 _FLAT = 3 / 255  # contrast of luma below which a frame shows nothing to transfer to, such as a black one
 
@@ -33,7 +34,7 @@ class Keyframe:
     """The grid of a keyframe, and its regions."""
 
     grid: Tensor  # (12, D, y, x)
-    regions: Tensor | None  # region map (h, w) in the names of the shot; None: one region
+    regions: Tensor | None  # masks (R, h, w) of the shot's regions, upright, soft; None: one region
 
 
 class Keyframes:
@@ -75,8 +76,8 @@ class Keyframes:
             content_regions, style_regions = self._found(content)
             if len(content_regions.names) > 1:
                 self._style_regions = style_regions
-        numbers = region_map(content_regions.masks) if content_regions and self._style_regions else None
-        return self._keyframe(content, numbers, None, None)
+        masks = content_regions.masks if content_regions and self._style_regions else None
+        return self._keyframe(content, masks, None, None)
 
     def follow(self, before: Keyframe, frame: Frame, track: Track | None) -> Keyframe:
         """Return a later keyframe of a shot.
@@ -92,9 +93,9 @@ class Keyframes:
         if track is None or _is_flat(content):
             return Keyframe(grid, before.regions)
         regions = None
-        if self._style_regions is not None:
+        if before.regions is not None:
             regions = self._regions_of(content, before.regions, track)
-        trust = F.interpolate(torch.from_numpy(track.trust)[None, None], self._size, mode="bilinear")[0]
+        trust = self._enlarged(torch.from_numpy(track.trust)[None])
         return self._keyframe(content, regions, kept, _KEPT * trust)
 
     def _keyframe(self, content: Tensor, regions: Tensor | None, kept: Tensor | None, share: Tensor | None) -> Keyframe:
@@ -107,7 +108,7 @@ class Keyframes:
     def _transferred(self, content: Tensor, regions: Tensor | None) -> Tensor:
         if regions is None or self._style_regions is None:
             return self._look(content, None, None)
-        masks = masks_of_map(regions, len(self._style_regions.names))
+        masks = masks_of_map(regions.argmax(0), len(regions))
         shares = masks.mean((1, 2))
         shown = shares >= _SMALL_REGION
         masks[int(shares.argmax())] += masks[~shown].sum(0)
@@ -116,26 +117,30 @@ class Keyframes:
             content, RegionMasks(names, masks[shown]), RegionMasks(names, self._style_regions.masks[shown])
         )
 
-    def _regions_of(self, content: Tensor, before: Tensor | None, track: Track) -> Tensor:
-        """Return the region map of a later keyframe, in the names of the shot.
+    def _regions_of(self, content: Tensor, before: Tensor, track: Track) -> Tensor:
+        """Return the soft masks of a later keyframe, (R, h, w), in the regions of the shot.
 
-        Regions come with the motion from the keyframe before. Where the same kinds of regions are found again, those
-        are taken, because their borders are those of this frame.
+        They come with the motion from the keyframe before. Where the same kinds of regions are found again, those count
+        by their share: what the network sees in a single keyframe changes no region, what it keeps seeing does.
         """
-        assert self._style_regions is not None and before is not None
+        assert self._style_regions is not None
+        stored = F.interpolate(self._as_stored(before)[None], track.trust.shape, mode="area")[0]
+        here = torch.from_numpy(moved(stored.permute(1, 2, 0).numpy(), track)).permute(2, 0, 1)
+        masks = self._turned(self._enlarged(here), self._clip.quarter_turns)
         found, _ = self._found(content)
-        if set(found.names) == set(self._style_regions.names):
-            order = [found.names.index(name) for name in self._style_regions.names]
-            return region_map(found.masks[order])
-        names = len(self._style_regions.names)
-        stored = masks_of_map(self._as_stored(before[None])[0], names)
-        small = F.interpolate(stored[None], track.trust.shape, mode="area")[0]
-        here = moved(small.permute(1, 2, 0).numpy(), track)
-        masks = F.interpolate(torch.from_numpy(here).permute(2, 0, 1)[None], self._size, mode="bilinear")[0]
-        return self._turned(masks.argmax(0)[None], self._clip.quarter_turns)[0]
+        if set(found.names) != set(self._style_regions.names):
+            return masks
+        kept = _KEPT_REGIONS * self._turned(
+            self._enlarged(torch.from_numpy(track.trust)[None]), self._clip.quarter_turns
+        )
+        order = [found.names.index(name) for name in self._style_regions.names]
+        return kept * masks + (1 - kept) * found.masks[order]
 
     def _found(self, content: Tensor) -> tuple[RegionMasks, RegionMasks]:
         return find_regions(content, self._style, regions=self._source, size=self._long_side, **self._region_options)
+
+    def _enlarged(self, planes: Tensor) -> Tensor:
+        return F.interpolate(planes[None], self._size, mode="bilinear")[0]
 
     def _upright(self, frame: Frame) -> Tensor:
         return self._turned(frame.shrunk(self._size), self._clip.quarter_turns)
