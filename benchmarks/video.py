@@ -33,7 +33,7 @@ def camera(photo: np.ndarray, frames: int, size: tuple[int, int], seed: int) -> 
     rows, columns = photo.shape[:2]
     largest = min(columns / width, rows / height)  # pixels of the photo for one of the frame
     for number in range(frames):
-        phase = number / max(frames - 1, 1)
+        phase = number / max(frames - 1, 5 * RATE - 1)  # a shorter clip sees the beginning of the way
         scale = largest * (0.75 - 0.2 * math.sin(math.pi * phase))
         room_x, room_y = columns - width * scale, rows - height * scale
         left = room_x * (0.5 - 0.5 * math.cos(math.pi * phase))

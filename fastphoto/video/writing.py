@@ -73,9 +73,11 @@ class VideoOutput:
     def copy(self, packet: Any) -> None:
         """Copy a packet of another stream."""
         stream = self._copied.get(packet.stream.index)
-        if stream is None or packet.dts is None:
+        if stream is None or packet.size == 0:
             return
         packet.stream = stream
+        if packet.dts is None:  # muxers need one; packets of sound and text are in order
+            packet.dts = packet.pts
         with self._one_line():
             self._container.mux(packet)
 

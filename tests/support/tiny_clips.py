@@ -70,8 +70,10 @@ def write_clip(
     rotation: float | None = None,
     metadata: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
+    subtitles: Path | None = None,
+    chapter: str | None = None,
 ) -> Path:
-    """Write a clip; `times` are in units of the time base, by default those of RATE frames a second."""
+    """Write a clip; `subtitles` is an .srt file; `times` are in units of the time base, by default those of RATE frames a second."""
     frames = list(frames)
     deep = "10" in pixel_format
     with av.open(str(path), "w", options=options or {}) as container:
@@ -90,6 +92,18 @@ def write_clip(
         if rotation is not None:
             video.set_display_rotation(rotation)
         audio = container.add_stream(sound, rate=48000, layout="mono") if sound else None
+        if chapter is not None:
+            span = {"id": 1, "start": 0, "end": 500, "time_base": Fraction(1, 1000)}
+            container.set_chapters([span | {"metadata": {"title": chapter}}])
+        if subtitles is not None:
+            with av.open(str(subtitles)) as words:
+                copy = container.add_stream_from_template(words.streams[0])
+                copy.metadata["language"] = "eng"
+                container.start_encoding()
+                for packet in words.demux():
+                    if packet.size:
+                        packet.stream = copy
+                        container.mux(packet)
         for number, values in enumerate(frames):
             top, kind, name = (65535, np.uint16, "rgb48le") if deep else (255, np.uint8, "rgb24")
             frame = av.VideoFrame.from_ndarray(np.round(values * top).astype(kind), name)

@@ -204,3 +204,25 @@ def test_tensors_of_the_caller_do_not_matter(tmp_path):
         other = transferred(clip, "b.mkv", codec="ffv1")
     for one, two in zip(decoded(expected), decoded(other), strict=True):
         assert np.array_equal(one.to_ndarray(), two.to_ndarray())
+
+
+def with_subtitles(folder: Path) -> Path:
+    """A Matroska file of pictures, a line of subtitles, and a chapter."""
+    (folder / "words.srt").write_text("1\n00:00:00,200 --> 00:00:00,700\nHello\n")
+    return clip_of(folder, 12, "clip.mkv", subtitles=folder / "words.srt", chapter="Dawn")
+
+
+def test_subtitles_and_chapters_are_kept(tmp_path):
+    clip = with_subtitles(tmp_path)
+    result = transferred(clip, "result.mkv")
+    assert packets_of(result, "subtitle") == packets_of(clip, "subtitle") != []
+    with av.open(str(result)) as container:
+        assert container.streams.subtitles[0].language == "eng"
+        assert [each["metadata"]["title"] for each in container.chapters()] == ["Dawn"]
+
+
+def test_subtitles_that_a_container_cannot_hold_are_left_out_with_a_warning(tmp_path):
+    with pytest.warns(fastphoto.FastPhotoWarning, match=r"without the streams .*subtitle (srt|subrip)"):
+        result = transferred(with_subtitles(tmp_path))
+    with av.open(str(result)) as container:
+        assert [each.type for each in container.streams] == ["video"]
