@@ -101,14 +101,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--size", type=int, nargs=2, default=(720, 1280), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--clips", nargs="*", help="names of the clips to measure (default: all)")
+    parser.add_argument("--codec", help="codec of the results, for example ffv1, which loses nothing")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     for clip in make_clips(args.output, args.photo, args.other_photo, args.seconds, tuple(args.size)):
         if args.clips and clip.name not in args.clips:
             continue
-        result = clip.with_name(f"{clip.stem}-result.mp4")
+        result = clip.with_name(f"{clip.stem}-result{'.mp4' if args.codec is None else '.mkv'}")
         started = time.perf_counter()
-        done = fastphoto.transfer_video(clip, args.style, result)
+        done = fastphoto.transfer_video(clip, args.style, result, codec=args.codec)
         taken = time.perf_counter() - started
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         measured = fastphoto.video.flicker(clip, result)

@@ -159,7 +159,8 @@ class VideoClip:
         try:
             first = next(iter(self.container.decode(self.stream)), None)
         except (av.error.FFmpegError, OSError) as error:
-            raise FileError(f"{self.name}: its video is damaged ({error_text(error)}); give another file") from error
+            cause = getattr(error, "strerror", None) or error_text(error)
+            raise FileError(f"{self.name}: its video is damaged ({cause}); give another file") from error
         if first is None:
             raise FileError(f"{self.name}: has no frame that can be decoded; give another file")
         self.container.close()

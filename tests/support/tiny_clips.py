@@ -73,7 +73,7 @@ def write_clip(
     subtitles: Path | None = None,
     chapter: str | None = None,
 ) -> Path:
-    """Write a clip; `subtitles` is an .srt file; `times` are in units of the time base, by default those of RATE frames a second."""
+    """Write a clip; `times` are in units of the time base, by default those of RATE; `subtitles` is an .srt file."""
     frames = list(frames)
     deep = "10" in pixel_format
     with av.open(str(path), "w", options=options or {}) as container:

@@ -92,6 +92,19 @@ def test_a_keyframe_keeps_the_look_of_the_one_before_where_it_is_seen(trust, sha
     assert (sliced(after.grid, content) - expected).abs().mean() < 0.01
 
 
+def test_the_look_before_gives_way_without_a_seam():
+    """Half of the frame is new: neighbouring columns, which have one content, differ little."""
+    grey = PlainFrame(np.linspace(0.2, 0.8, SIZE[0])[:, None, None].repeat(SIZE[1], 1).repeat(3, 2))
+    clip = keyframes("none")
+    before = clip.open_shot(grey)
+    track = pan(0)
+    track.trust[:, SIZE[1] // 2 :] = 0
+    after = clip.follow(type(before)(before.grid * 0.5, None), grey, track)
+    rows = sliced(after.grid, grey.shrunk(SIZE)).mean(0)
+    whole = float((rows[:, 0] - rows[:, -1]).abs().max())
+    assert whole > 0.1 and float((rows[:, 1:] - rows[:, :-1]).abs().max()) < 0.1 * whole
+
+
 def test_a_flat_frame_opens_a_shot_unchanged():
     black = PlainFrame(np.zeros((*SIZE, 3)))
     keyframe = keyframes("none").open_shot(black)
