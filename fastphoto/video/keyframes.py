@@ -17,12 +17,10 @@ from fastphoto.pipeline import transfer
 from fastphoto.regions.find import RegionSource, find_regions
 from fastphoto.regions.masks import RegionMasks, masks_of_map
 from fastphoto.video.clip import Clip, Frame
-from fastphoto.video.libraries import load_opencv
 from fastphoto.video.maps import carried, fit_grid, sliced
-from fastphoto.video.motion import Plane, Track, moved
+from fastphoto.video.motion import Track, feathered, moved
 
 _KEPT = 0.75  # share of the look that a keyframe keeps of the one before, where the motion shows what was there; by eye
-_FEATHER = 0.1  # of the long side, over which the look before gives way to that of new parts; by eye
 _KEPT_REGIONS = 0.75  # the same for its regions: one that is found differently changes with the third keyframe
 _SMALL_REGION = 0.01  # of the pixels; a smaller one joins the largest
 _FLAT = 3 / 255  # contrast of luma below which a frame shows nothing to transfer to, such as a black one
@@ -97,7 +95,7 @@ class Keyframes:
         regions = None
         if before.regions is not None:
             regions = self._regions_of(content, before.regions, track)
-        trust = self._enlarged(torch.from_numpy(_feathered(track.trust))[None])
+        trust = self._enlarged(torch.from_numpy(feathered(track.trust))[None])
         return self._keyframe(content, regions, kept, _KEPT * trust)
 
     def _keyframe(self, content: Tensor, regions: Tensor | None, kept: Tensor | None, share: Tensor | None) -> Keyframe:
@@ -161,15 +159,6 @@ def _look_of(style: Photo, size: int, options: dict[str, Any]) -> Look:
         return transfer(content, style, content_mask, style_mask, regions=regions, size=size, **options)
 
     return look
-
-
-def _feathered(trust: Plane) -> Plane:
-    """Return trust (h, w) that falls off slowly, so that old and new parts of a picture meet without a seam."""
-    cv2 = load_opencv()
-    window = 2 * round(_FEATHER * max(trust.shape)) + 1
-    for _ in range(2):
-        trust = cv2.blur(trust, (window, window), borderType=cv2.BORDER_REPLICATE)
-    return trust
 
 
 def _is_flat(content: Tensor) -> bool:

@@ -12,7 +12,7 @@ from fastphoto.ops import local_affine_apply
 from fastphoto.photos.resize import shrunk_size
 from fastphoto.video.clip import Frame
 from fastphoto.video.libraries import load_opencv
-from fastphoto.video.motion import Track
+from fastphoto.video.motion import Track, feathered
 
 GUIDE_SIZE = 640
 """Long side in pixels at which a grid becomes maps, which are then enlarged to the frame."""
@@ -93,13 +93,14 @@ def _model(content: Tensor) -> BilateralGrid:
 
 
 def _of_cells(track: Track, cells: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Return the mean shift (y, x, 2) of the trusted pixels around each cell, and their mean trust (y, x)."""
+    """Return the mean shift (y, x, 2) of the trusted pixels around each cell, and its trust, feathered, (y, x)."""
     cv2 = load_opencv()
     height, width = track.trust.shape
     window = 2 * max(1, round(_CELL * max(height, width)) // 2) + 1
     weight = np.maximum(track.trust, 1e-3)
-    planes = np.concatenate([track.shift * weight[..., None], weight[..., None], track.trust[..., None]], -1)
+    planes = np.concatenate([track.shift * weight[..., None], weight[..., None]], -1)
     means = cv2.blur(planes, (window, window), borderType=cv2.BORDER_REPLICATE)
+    means = np.concatenate([means, feathered(track.trust)[..., None]], -1)
     rows = np.linspace(0, height - 1, cells[0]).round().astype(int)
     columns = np.linspace(0, width - 1, cells[1]).round().astype(int)
     at_cells = torch.from_numpy(means[rows[:, None], columns])

@@ -15,6 +15,7 @@ Plane = np.ndarray[Any, np.dtype[np.float32]]
 Luma = np.ndarray[Any, np.dtype[np.uint8]]
 
 _RETURN_ERROR = 2.0  # pixels; a track that misses its start by so much, there and back, is trusted by 1/e
+_FEATHER = 0.1  # of the long side, the radius of the mean that is taken twice; by eye
 _SMALLEST = 32  # pixels; the search needs that many on a side
 
 
@@ -66,6 +67,15 @@ def moved(values: Plane, track: Track) -> Plane:
     places = track.shift + np.stack([x, y], -1)
     result: Plane = cv2.remap(values, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return result
+
+
+def feathered(trust: Plane) -> Plane:
+    """Return trust (h, w) that falls off slowly, so that old and new parts of a picture meet without a seam."""
+    cv2 = load_opencv()
+    window = 2 * round(_FEATHER * max(trust.shape)) + 1
+    for _ in range(2):
+        trust = cv2.blur(trust, (window, window), borderType=cv2.BORDER_REPLICATE)
+    return trust
 
 
 def _trusted(there: Plane, back: Plane) -> Track:

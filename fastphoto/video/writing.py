@@ -140,7 +140,8 @@ class VideoOutput:
                         f"{self._name}: {self._encoding.container} cannot hold the clip's audio ({codec}); write a "
                         ".mkv or .mov file"
                     ) from error
-                left_out.append(f"{stream.type} {codec}")
+                if not (stream.type == "data" and self._clip.container.chapters()):  # MP4 has chapters in such a stream
+                    left_out.append(f"{stream.type} {codec}")
                 continue
             copy.metadata.update(_kept(stream.metadata))
             with contextlib.suppress(AttributeError):
