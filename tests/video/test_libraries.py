@@ -9,6 +9,9 @@ import pytest
 
 import fastphoto
 
+pytest.importorskip("av", reason="moving pictures need PyAV, fastphoto[video]")
+pytest.importorskip("cv2", reason="moving pictures need OpenCV, fastphoto[video]")
+
 
 @pytest.mark.parametrize(("module", "name"), [("av", "PyAV"), ("cv2", "OpenCV")])
 def test_a_missing_library(module, name, tmp_path, monkeypatch):
