@@ -30,6 +30,8 @@ from fastphoto.reports.comparison import compare
 from fastphoto.runtime.forks import prepare_for_forks
 from fastphoto.runtime.memory import keep_freed_memory
 from fastphoto.session import Session
+from fastphoto.video.progress import VideoProgress
+from fastphoto.video.transfer import transfer_video
 
 prepare_for_forks()
 
@@ -52,6 +54,7 @@ __all__ = [
     "RegionMasks",
     "Session",
     "Settings",
+    "VideoProgress",
     "__version__",
     "apply_method",
     "compare",
@@ -71,5 +74,6 @@ __all__ = [
     "region_unlikeness",
     "transfer",
     "transfer_many",
+    "transfer_video",
     "write_photo",
 ]

@@ -18,6 +18,7 @@ PACKAGES = (
     "fastphoto.optimisation",
     "fastphoto.methods",
     "fastphoto.evaluation",
+    "fastphoto.video",
 )
 
 

@@ -9,10 +9,10 @@ import pytest
 
 EXPORTED = {
     "fastphoto": """METHODS PRESETS DeadlineError Encoder FastPhotoError FastPhotoWarning FileError InputError
-        Look MattingLaplacian Photo PhotoPair Progress RegionMasks Session Settings __version__
+        Look MattingLaplacian Photo PhotoPair Progress RegionMasks Session Settings VideoProgress __version__
         apply_method compare demo_pairs evaluate find_regions grow_scribbles invert
         keep_freed_memory load_encoder ops prepare_pair preset_settings read_look read_masks
-        read_photo region_unlikeness transfer transfer_many write_photo""",
+        read_photo region_unlikeness transfer transfer_many transfer_video write_photo""",
     "fastphoto.ops": """MattingLaplacian PixelLists bilateral_sum box_sum build_info conjugate_gradients
         convolution convolution_weights inner_products lab_to_srgb list_pixels local_affine_apply
         local_affine_factors local_affine_fit local_affine_smooth local_affine_smooth_box local_affine_sum masked_gram
@@ -28,6 +28,7 @@ EXPORTED = {
     "fastphoto.optimisation": "PRESETS Progress Settings preset_settings",
     "fastphoto.batch": "BatchProgress BatchSummary Job find_jobs read_manifest transfer_many",
     "fastphoto.methods": "METHODS Method RunOptions apply_method",
+    "fastphoto.video": "Flicker VideoProgress flicker transfer_video",
     "fastphoto.evaluation": """PUBLISHED Evaluation Measures ReferencePair Scores evaluate measure score_measures""",
 }
 EXPORTING_NOTHING = ("fastphoto.runtime", "fastphoto.reports", "fastphoto.cli")

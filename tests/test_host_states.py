@@ -63,6 +63,16 @@ def measured() -> list[float]:
     return list(asdict(scored["mirrored"].measures).values())
 
 
+def transferred_frames(folder: Path) -> list[Any]:
+    pytest.importorskip("cv2", reason="moving pictures need OpenCV, fastphoto[video]")
+    source, results = folder / "frames", folder / "results"
+    source.mkdir(exist_ok=True)
+    for number in range(2):
+        Image.fromarray(np.roll(CONTENT.array, number, 1)).save(source / f"{number}.png")
+    fastphoto.transfer_video(source, STYLE.array, results, interval=1, **SHORT)
+    return [(results / f"{number}.png").read_bytes() for number in range(2)]
+
+
 def compared() -> list[Any]:
     comparison = fastphoto.compare(*MASKED, methods=["reinhard"], size=24)
     return [
@@ -78,6 +88,7 @@ CALLS: dict[str, Callable[[Path], Any]] = {
     "transfer of a file": transferred_file,
     "transfer of regions": lambda _: fastphoto.transfer(*MASKED, **SHORT),
     "Session": lambda _: fastphoto.Session(STYLE.pixels, **SHORT)(CONTENT.pixels),
+    "transfer_video": transferred_frames,
     "invert": lambda _: fastphoto.invert(CONTENT.pixels, size=24, steps=2),
     "find_regions": lambda _: [found.masks for found in fastphoto.find_regions(CONTENT.pixels, STYLE.pixels)],
     "scene_regions": lambda _: scene_regions(made_pair()).content_masks,

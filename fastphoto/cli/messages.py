@@ -15,6 +15,9 @@ from tqdm import tqdm
 
 from fastphoto.errors import FastPhotoWarning
 from fastphoto.optimisation.progress import Progress
+from fastphoto.video.progress import VideoProgress
+
+_SECONDS_BETWEEN_LINES = 10
 
 
 def say(text: str) -> None:
@@ -54,6 +57,7 @@ class ProgressReport:
     def __init__(self) -> None:
         self.bar: tqdm | None = None
         self._title = ""
+        self._line_at = 0.0  # seconds of a clip's last line
 
     def __enter__(self) -> ProgressReport:
         return self
@@ -72,6 +76,16 @@ class ProgressReport:
             say(f"running {name}")
         elif sys.stderr.isatty():
             self._show_step(progress, f"{name}: ")
+
+    def frame(self, progress: VideoProgress) -> None:
+        """Show the progress of a clip: on a terminal with speed and time left, otherwise a line every ten seconds."""
+        if sys.stderr.isatty():
+            self._show("transferring", progress.frames, progress.total, unit="frame")
+        elif progress.seconds - self._line_at >= _SECONDS_BETWEEN_LINES or progress.frames == 1:
+            self._line_at = progress.seconds
+            of = f" of {progress.total}" if progress.total else ""
+            left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
+            say(f"{progress.frames}{of} frames, {progress.frames_per_second:.1f} a second{left}")
 
     def downloading(self, name: str, done: int, total: int | None) -> None:
         """Show the progress of a download, in bytes; None: its total is unknown."""

@@ -42,7 +42,7 @@ from fastphoto.runtime.files import check_target
 SIZE_HELP = "long side at which to optimise; the result has the photo's own size"
 
 
-def transfer_options() -> list[argparse.ArgumentParser]:
+def transfer_options(default_size: int = 700, size_help: str = SIZE_HELP) -> list[argparse.ArgumentParser]:
     """Return parsers of the options that `transfer_arguments` reads, and of messages."""
     preset = argparse.ArgumentParser(add_help=False)
     preset.add_argument(
@@ -69,7 +69,7 @@ def transfer_options() -> list[argparse.ArgumentParser]:
         metavar="SIZE",
         help="most memory that a transfer may take beyond its photos and the network, such as 500M or 4G",
     )
-    size = size_options(700, SIZE_HELP)
+    size = size_options(default_size, size_help)
     return [preset, strength, size, run_options(), limits, orphan_options(), setting_options(), message_options()]
 
 

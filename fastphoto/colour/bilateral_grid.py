@@ -44,12 +44,16 @@ class BilateralGrid(nn.Module):
         self.register_buffer("coordinates", torch.stack([x, y, luma * 2 - 1], -1)[None, None])
         self.register_buffer("colours", torch.cat([content, torch.ones_like(content[:1])]))
 
+    def maps(self, grid: Tensor) -> Tensor:
+        """Return the map of each pixel, (H, W, 3, 4), as `fastphoto.ops.local_affine_apply` takes them."""
+        return self._slice(grid).permute(1, 2, 0).unflatten(-1, (3, 4))
+
     def forward(self, grid: Tensor) -> Tensor:
         maps = self._slice(grid).unflatten(0, (3, 4))
         image: Tensor = (maps * self.colours).sum(1)
         return image
 
-    def fit(self, image: Tensor, ridge: float = 1e-3) -> Tensor:  # by eye
+    def fit(self, image: Tensor, ridge: float = 1e-3, borrow: float = 0.0) -> Tensor:  # by eye
         """Fit the grid that recolours the content like an image.
 
         Each cell is fitted independently by least squares over the pixels that interpolate from it. With their colours
@@ -59,6 +63,9 @@ class BilateralGrid(nn.Module):
         Args:
             image: image to reproduce, v, (3, H, W).
             ridge: weight of the pull towards the identity, above 0.
+            borrow: weight at which a cell also fits the mean pixel of the cells around it, and a tenth of that at
+                which it fits the mean pixel of the photo, so that cells with few or no pixels of their own continue
+                their neighbours; 0 or more.
 
         Returns:
             The grid, (12, D, h, w).
@@ -67,10 +74,19 @@ class BilateralGrid(nn.Module):
         values = (image[:, None] * self.colours).flatten(0, 1)  # (12, H, W)
         identity = torch.eye(3, 4, dtype=image.dtype, device=image.device)
         ridges = ridge * torch.eye(4, dtype=image.dtype, device=image.device)
-        normal = self._splat(products).unflatten(-1, (4, 4)) + ridges
-        right = self._splat(values).unflatten(-1, (3, 4)) + ridge * identity
+        sums = self._splat(torch.cat([products, values]))  # (D, h, w, 28)
+        if borrow > 0:
+            sums = sums + borrow * self._neighbours(sums) + 0.1 * borrow * _mean_pixel(sums.sum((0, 1, 2)))
+        normal = sums[..., :16].unflatten(-1, (4, 4)) + ridges
+        right = sums[..., 16:].unflatten(-1, (3, 4)) + ridge * identity
         maps: Tensor = torch.linalg.solve(normal, right.mT).mT
         return maps.flatten(-2).permute(3, 0, 1, 2).contiguous()
+
+    def _neighbours(self, sums: Tensor) -> Tensor:
+        """Return the mean pixel (D, h, w, 28) of the 5 x 5 x 5 cells around each cell."""
+        planes = sums.permute(3, 0, 1, 2)[None]
+        around = F.avg_pool3d(planes, 5, stride=1, padding=2, divisor_override=1)[0].permute(1, 2, 3, 0)
+        return _mean_pixel(around)
 
     def _slice(self, grid: Tensor) -> Tensor:
         """Interpolate a grid (K, D, h, w) at every pixel, to planes (K, H, W)."""
@@ -82,3 +98,8 @@ class BilateralGrid(nn.Module):
             grid = planes.new_zeros(len(planes), *self.shape[1:], requires_grad=True)
             (gathered,) = torch.autograd.grad(self._slice(grid), grid, planes)
         return gathered.permute(1, 2, 3, 0)
+
+
+def _mean_pixel(sums: Tensor) -> Tensor:
+    """Return sums (..., 28) divided by the number of pixels in them, but sums of less than one pixel as they are."""
+    return sums / sums[..., 15:16].clamp_min(1)  # entry 15 is the product of one and one

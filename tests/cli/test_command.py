@@ -20,6 +20,7 @@ COMMANDS = [
     "look",
     "apply",
     "batch",
+    "video",
     "demo",
     "invert",
     "info",

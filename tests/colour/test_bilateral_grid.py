@@ -149,3 +149,23 @@ def test_the_grids_tensors_are_buffers():
     assert {name for name, _ in grid.named_buffers()} == {"coordinates", "colours"}
     maps = grid.fit(content)
     torch.testing.assert_close(grid.double()(maps.double()).float(), BilateralGrid(content)(maps), atol=1e-5, rtol=0)
+
+
+def test_maps_of_pixels_make_the_image():
+    content = colours(20, 24)
+    grid = BilateralGrid(content, 8, 4)
+    maps = random(*grid.shape)
+    applied = torch.einsum("hwij,jhw->ihw", grid.maps(maps), torch.cat([content, torch.ones_like(content[:1])]))
+    torch.testing.assert_close(applied, grid(maps))
+
+
+def test_cells_without_pixels_continue_their_neighbours():
+    """Dark pixels fit the dark levels; the bright ones have none, and borrow: otherwise they stay near the identity."""
+    content = colours(40, 40) * 0.4
+    grid = BilateralGrid(content, 10, 8)
+    image = 0.2 + 0.5 * content
+    for borrow, low, high in ((0.0, 0.1, 1.0), (1.0, 0.0, 0.02)):
+        maps = grid.fit(image, ridge=1e-6, borrow=borrow)
+        bright = BilateralGrid(content + 0.5, 10, 8)
+        error = (bright(maps) - (0.2 + 0.5 * (content + 0.5))).abs().max()
+        assert low < error < high
