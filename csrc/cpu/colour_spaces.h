@@ -84,6 +84,13 @@ FASTPHOTO_INLINE double inverse_root(double x, const Power& power) {
   return y;
 }
 
+// The derivative of clamping to [0, 1]. Black and white that rounding has moved outside count as inside: all
+// the pixels of a black region would lose their derivative otherwise.
+FASTPHOTO_INLINE double bounded_derivative(double value, double derivative) {
+  const double above = value < -1e-6 ? 0.0 : derivative;
+  return value > 1 + 1e-6 ? 0.0 : above;
+}
+
 // A number and the derivative that led to it.
 struct Curved {
   double value, slope;
@@ -123,7 +130,7 @@ FASTPHOTO_INLINE Curved from_linear(double l) {
   const double value = l <= 0.0031308 ? straight : curved,
                rise = l <= 0.0031308 ? 12.92 : slope * (1.055 / 2.4);
   const double above = value < 0 ? 0.0 : value, inside = above > 1 ? 1.0 : above;
-  return {inside, inside == value ? rise : 0.0};
+  return {inside, bounded_derivative(value, rise)};
 }
 
 template <int kMore>
@@ -160,6 +167,10 @@ FASTPHOTO_INLINE Room room_of(double grey, double chroma) {
   const double value = (up ? 1 - grey : grey) * inverse;
   return {value, sign * inverse, magnitude < 1e-6 ? 0.0 : sign * value * inverse};
 }
+
+// A colour this near the border of sRGB has the derivative of one beyond it. Colours that were made paler
+// before lie on the border, and rounding would decide between the two sides.
+constexpr double kAtBorder = 1e-5;
 
 // A colour in XYZ made pale enough for sRGB.
 struct Paler {
@@ -211,14 +222,14 @@ FASTPHOTO_INLINE Colour srgb_of_lab_gradient(const Colour& lab, const Colour& gr
   const double ax = p.x.value == p.least ? 1.0 : 0.0, ay = p.y.value == p.least ? 1.0 : 0.0,
                az = p.z.value == p.least ? 1.0 : 0.0;
   const double share = gx * p.chroma.x + gy * p.chroma.y + gz * p.chroma.z;
-  const double moved = (p.share == p.least ? share : 0.0) / (ax + ay + az);
+  const double moved = (p.least > 1 + kAtBorder ? 0.0 : share) / (ax + ay + az);
   const Colour chroma = {gx * p.share + moved * ax * p.x.by_chroma, gy * p.share + moved * ay * p.y.by_chroma,
                          gz * p.share + moved * az * p.z.by_chroma};
   const double grey = gx + gy + gz - (chroma.x + chroma.y + chroma.z) +
                       moved * (ax * p.x.by_grey + ay * p.y.by_grey + az * p.z.by_grey);
   const Colour xyz = transposed_product(kMatrices.from_xyz, chroma);
   const double fx = xyz.x * x.slope, fz = xyz.z * z.slope,
-               fy = (xyz.y + (p.grey == y.value ? grey : 0.0)) * y.slope;
+               fy = (xyz.y + bounded_derivative(y.value, grey)) * y.slope;
   return {(fx + fy + fz) * (1.0 / 116), fx * (1.0 / 500), fz * (-1.0 / 200)};
 }
 

@@ -56,6 +56,18 @@ def test_powers_are_exact_over_their_whole_range(dtype):
     torch.testing.assert_close(ops.lab_to_srgb(lab), greys, rtol=0, atol=3e-7 if dtype == torch.float32 else 1e-12)
 
 
+def test_rounding_does_not_decide_about_derivatives_at_the_border_of_srgb():
+    """Colours with a channel of 0 or 1, and black, moved by a rounding error: their derivatives stay."""
+    srgb = torch.tensor([[0, 0, 0], [0, 0.3, 0.5], [1, 0.2, 0.7]]).double().T[:, None]
+    lab, grad = ops.srgb_to_lab(srgb), torch.tensor([1.0, 2, 3]).double()[:, None, None].expand(3, 1, 3)
+    derivatives = []
+    for sign in (-1e-9, 0, 1e-9):
+        moved = (lab + sign).requires_grad_()
+        derivatives.append(torch.autograd.grad(ops.lab_to_srgb(moved), moved, grad)[0])
+    torch.testing.assert_close(derivatives[0], derivatives[1], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(derivatives[2], derivatives[1], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", CONVERSIONS)
 def test_nan_is_not_lost(name, device):
     planes = colours(name, 2, 3).float().to(device)
