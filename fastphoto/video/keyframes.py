@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +12,9 @@ from torch import Tensor
 
 from fastphoto.photos.photo import Photo
 from fastphoto.photos.resize import fit_size
-from fastphoto.pipeline import transfer
 from fastphoto.regions.find import RegionSource, find_regions
 from fastphoto.regions.masks import RegionMasks, masks_of_map
+from fastphoto.session import Session
 from fastphoto.video.clip import Clip, Frame
 from fastphoto.video.maps import carried, fit_grid, sliced
 from fastphoto.video.motion import Track, feathered, moved
@@ -24,9 +23,6 @@ _KEPT = 0.75  # share of the look that a keyframe keeps of the one before, where
 _KEPT_REGIONS = 0.75  # the same for its regions: one that is found differently changes with the third keyframe
 _SMALL_REGION = 0.01  # of the pixels; a smaller one joins the largest
 _FLAT = 3 / 255  # contrast of luma below which a frame shows nothing to transfer to, such as a black one
-
-Look = Callable[[Tensor, RegionMasks | None, RegionMasks | None], Tensor]
-"""Transfers the look of the style to pixels (3, h, w), with masks of both or of neither."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +56,8 @@ class Keyframes:
     ) -> None:
         self._clip, self._style, self._source, self._long_side = clip, style, regions, size
         self._size = fit_size(*clip.size, size, clip.name)
-        self._look = _look_of(style, size, options)
+        self._options = {"size": size} | options
+        self._session: tuple[RegionMasks | None, Session] | None = None  # of the last keyframe, with its style masks
         self._region_options = {"segmentation_model": segmentation_model, "device": options["device"]}
         self._style_regions: RegionMasks | None = None  # of the shot
 
@@ -107,15 +104,21 @@ class Keyframes:
 
     def _transferred(self, content: Tensor, regions: Tensor | None) -> Tensor:
         if regions is None or self._style_regions is None:
-            return self._look(content, None, None)
+            return self._session_of(None)(content)
         masks = masks_of_map(regions.argmax(0), len(regions))
         shares = masks.mean((1, 2))
         shown = shares >= _SMALL_REGION
         masks[int(shares.argmax())] += masks[~shown].sum(0)
         names = tuple(name for name, each in zip(self._style_regions.names, shown, strict=True) if each)
-        return self._look(
-            content, RegionMasks(names, masks[shown]), RegionMasks(names, self._style_regions.masks[shown])
-        )
+        style_masks = RegionMasks(names, self._style_regions.masks[shown])
+        return self._session_of(style_masks)(content, RegionMasks(names, masks[shown]))
+
+    def _session_of(self, style_masks: RegionMasks | None) -> Session:
+        """Return a session of the style with these masks, None for one region: that of the last keyframe if it fits."""
+        if self._session is None or not _same(self._session[0], style_masks):
+            regions: RegionSource = "none" if style_masks is None else "masks"
+            self._session = style_masks, Session(self._style, style_masks, regions=regions, **self._options)
+        return self._session[1]
 
     def _regions_of(self, content: Tensor, before: Tensor, track: Track) -> Tensor:
         """Return the soft masks of a later keyframe, (R, h, w), in the regions of the shot.
@@ -153,12 +156,10 @@ class Keyframes:
         return torch.rot90(planes, quarter_turns, (1, 2)).contiguous()
 
 
-def _look_of(style: Photo, size: int, options: dict[str, Any]) -> Look:
-    def look(content: Tensor, content_mask: RegionMasks | None, style_mask: RegionMasks | None) -> Tensor:
-        regions: RegionSource = "none" if content_mask is None else "masks"
-        return transfer(content, style, content_mask, style_mask, regions=regions, size=size, **options)
-
-    return look
+def _same(one: RegionMasks | None, other: RegionMasks | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.names == other.names and torch.equal(one.masks, other.masks)
 
 
 def _is_flat(content: Tensor) -> bool:

@@ -14,11 +14,11 @@ from fastphoto.errors import FileError, InputError, printable
 from fastphoto.optimisation.presets import preset_settings
 from fastphoto.photos.photo import PhotoSource
 from fastphoto.photos.read import read_photo
-from fastphoto.pipeline import checked_seed
 from fastphoto.regions.find import RegionSource, region_finder
 from fastphoto.runtime.device import choose_device
 from fastphoto.runtime.files import check_target
 from fastphoto.runtime.host_state import apart_from_host
+from fastphoto.session import checked_seed
 from fastphoto.video.clip import Clip, ClipOutput, Frame
 from fastphoto.video.formats import check_quality, choose_encoding, is_video_name
 from fastphoto.video.image_sequences import ImageSequence, ImageSequenceOutput, is_sequence
