@@ -153,7 +153,7 @@ def test_a_session_that_is_closed_in_the_middle_of_a_transfer_lets_it_finish():
 
 
 def test_more_memory_than_allowed_is_refused():
-    with pytest.raises(InputError, match=r"64x48 pixels need about .* 4 MiB are allowed; a size of \d+ fits"):
+    with pytest.raises(InputError, match=r"48x36 pixels need about .* 4 MiB are allowed; a size of \d+ fits"):
         Session(STYLE, max_memory=2**22, **SHORT)(CONTENTS[0])
     assert Session(STYLE, max_memory=2**30, **SHORT)(CONTENTS[0]).shape == CONTENTS[0].shape
 

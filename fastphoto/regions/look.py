@@ -118,7 +118,8 @@ def read_look(source: FileSource, role: str = "style") -> Look:
         if facts["format"] != _FORMAT:
             raise ValueError(f"its format is {facts['format']!r}")
         facts, tensors = json.loads(facts["look"]), load(data)
-        means = {key.split(".")[0]: tensors[key].float() for key in tensors if key.endswith(".mean")}
+        layers = sorted(key.split(".")[0] for key in tensors if key.endswith(".mean"))
+        means = {layer: tensors[f"{layer}.mean"].float() for layer in layers}
         deviations = {layer: tensors[f"{layer}.deviation"].float() for layer in means}
         look = Look(
             tuple(map(str, facts["names"])),
