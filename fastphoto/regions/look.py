@@ -92,10 +92,9 @@ def write_look(path: str | os.PathLike[str], look: Look) -> None:
     for layer, means in look.means.items():
         tensors[f"{layer}.mean"] = means.half()
         tensors[f"{layer}.deviation"] = look.deviations[layer].half()
-    facts = {"names": look.names, "of_scene": look.of_scene, "encoder": look.encoder}
-    data = save(
-        {name: tensor.contiguous() for name, tensor in tensors.items()}, {"format": _FORMAT, "look": json.dumps(facts)}
-    )
+    facts = {"format": _FORMAT, "names": look.names, "of_scene": look.of_scene, "encoder": look.encoder}
+    # One entry of metadata: safetensors writes several in any order.
+    data = save({name: tensor.contiguous() for name, tensor in tensors.items()}, {"look": json.dumps(facts)})
     write_file(path, lambda file: file.write(data))
 
 
@@ -114,10 +113,10 @@ def read_look(source: FileSource, role: str = "style") -> Look:
         data = file.read(_MOST_BYTES)
     try:
         length = int.from_bytes(data[:8], "little")
-        facts = json.loads(data[8 : 8 + length])["__metadata__"]
+        facts = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["look"])
         if facts["format"] != _FORMAT:
             raise ValueError(f"its format is {facts['format']!r}")
-        facts, tensors = json.loads(facts["look"]), load(data)
+        tensors = load(data)
         layers = sorted(key.split(".")[0] for key in tensors if key.endswith(".mean"))
         means = {layer: tensors[f"{layer}.mean"].float() for layer in layers}
         deviations = {layer: tensors[f"{layer}.deviation"].float() for layer in means}
