@@ -43,7 +43,8 @@ class RayCluster:
             ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **here)
         except Exception as error:
             where = "here" if address is None else f"at {address}"
-            raise FastPhotoError(f"ray: no cluster {where} ({error_text(error)})") from error
+            hint = "; a cluster with token authentication needs RAY_AUTH_MODE=token" if address else ""
+            raise FastPhotoError(f"ray: no cluster {where} ({error_text(error)}){hint}") from error
         self._on_gpu = ray.cluster_resources().get("GPU", 0) > 0
         self._actor = ray.remote(PhotoJobs)
 
