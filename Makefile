@@ -73,13 +73,14 @@ wheels: $(VENV)/.package $(VENV)/.wheel_tools
 	$(BIN)/python tools/build_wheels.py build/wheels --python $(PYTHONS)
 
 # In half an hour: half a million corrupt images, twenty thousand corrupt weight files, ten thousand non-finite values,
-# three hundred killed writers, and a hundred repeated transfers.
+# three hundred killed writers, a hundred repeated transfers, and thirty kills of batches and their workers.
 fuzz: $(VENV)/.development
 	mkdir -p build/fuzz
 	$(BIN)/python tests/stress/fuzz.py
 	$(BIN)/python tests/stress/inject_nonfinite.py build/fuzz
 	$(BIN)/python tests/stress/kill_writers.py build/fuzz
 	$(BIN)/python tests/stress/repeat_transfers.py
+	$(BIN)/python tests/stress/kill_batch.py build/fuzz/batch
 	rm -r build/fuzz
 
 # Builds the CPU kernels with AddressSanitizer and UndefinedBehaviorSanitizer, and runs the operators' tests on them.
