@@ -143,7 +143,8 @@ def transfer(
         max_memory: bytes that the transfer may take, beyond the photos and the network; None: all that are free.
         callback: function that receives a `Progress` before each part of the work (loading, regions, result) and after
             each step; returning True ends the optimisation with the best image so far.
-        deadline: seconds from now after which the optimisation ends, see `fastphoto.Session`; None: no limit.
+        deadline: seconds after which the optimisation ends, from when both photos have been read, see
+            `fastphoto.Session`; None: no limit.
         at_deadline: what happens then: "best" returns the best image so far, with a `FastPhotoWarning`; "error" raises
             DeadlineError.
         changes: fields of `fastphoto.Settings`, to change the preset or the settings.

@@ -32,6 +32,7 @@ from fastphoto.regions.mask_forms import OpenedMask
 from fastphoto.regions.masks import MaskSource
 from fastphoto.regions.pair import checked_size, prepare_pair, warn_of_one_colour
 from fastphoto.regions.reading import open_mask
+from fastphoto.regions.scenes import SCENE_KINDS
 from fastphoto.runtime.device import choose_device
 from fastphoto.runtime.host_state import apart_from_host
 from fastphoto.runtime.memo import Memo
@@ -110,8 +111,6 @@ class Session:
             self.style = read_photo(style, "style")
             self._style_mask = open_mask(style_mask, self.style.size, "style mask")
         self._of_style: Memo | None = Memo()
-        if self._look is not None and self._look.of_scene:
-            self._of_style.get("kind scores", self._look.scores)
 
     @overload
     def __call__(
@@ -231,7 +230,9 @@ class Session:
         if self._look is not None or self._of_style is None or not isinstance(self._encoder, str):
             raise InputError("look: it is made by an open session with a style photo and an encoder by name")
         check_for_look(self.settings, None, self._encoder)
-        network = self._of_style.get("encoder", self._load_encoder).cpu()
+        # The same look on every device, and the session's own network stays where it is.
+        network = load_network(self._encoder, self._weights, torch.device("cpu"), "float32")
+        network.check(self.settings.style_layers)
         mask = self._style_mask if isinstance(self._style_mask, OpenedMask) else None
         write_look(path, make_look(self.style, mask, self.size, self.settings, network, self._encoder))
 
@@ -240,6 +241,13 @@ class Session:
         if style_mask is not None:
             raise InputError("style mask: a look has its own regions; leave it out")
         check_for_look(self.settings, look, self._encoder if isinstance(self._encoder, str) else "")
+        if look.of_scene and look.names != tuple(SCENE_KINDS):
+            raise InputError(
+                "look: its kinds of scene are not those of this version; make it anew from the style photo"
+            )
+        if self._regions == "semantic" or (self._regions == "auto" and not look.of_scene):
+            kept = "kinds of scene" if look.of_scene else "those of a mask"
+            raise InputError(f'regions: "{self._regions}" needs the style photo; the look has {kept}')
         if look.of_scene:
             return None
         return open_mask(dict(zip(look.names, look.masks(), strict=True)), (SIDE, SIDE), "style mask")
@@ -270,18 +278,26 @@ class Session:
         else:
             network = self._encoder.to(self.device)
         network.check([*self.settings.content_layers, *self.settings.style_layers])
+        for layer, means in (self._look.means if self._look is not None else {}).items():
+            if layer in self.settings.style_layers and means.shape[1] != network.channels[layer]:
+                raise InputError(f"look: {layer} has {means.shape[1]} channels, the encoder {network.channels[layer]}")
         return network
+
+
+def check_deadline(seconds: Any, at_deadline: Any) -> float:
+    """Return a deadline; raises InputError unless it is seconds, 0 or more, and `at_deadline` is known."""
+    if isinstance(seconds, bool) or not isinstance(seconds, Real) or not 0 <= float(seconds) < math.inf:
+        raise InputError(f"deadline: must be seconds, 0 or more, got {seconds!r}")
+    if at_deadline not in get_args(AtDeadline):
+        raise InputError(f"at_deadline: must be best or error, got {at_deadline!r}")
+    return float(seconds)
 
 
 class _Deadline:
     """A callback that ends an optimisation when the time is over, beside the caller's own."""
 
     def __init__(self, seconds: float, at_deadline: AtDeadline, callback: Callback | None) -> None:
-        if isinstance(seconds, bool) or not isinstance(seconds, Real) or not 0 <= seconds < math.inf:
-            raise InputError(f"deadline: must be seconds, 0 or more, got {seconds!r}")
-        if at_deadline not in get_args(AtDeadline):
-            raise InputError(f"at_deadline: must be best or error, got {at_deadline!r}")
-        self._seconds: float = seconds
+        self._seconds = seconds = check_deadline(seconds, at_deadline)
         self._end: float = time.monotonic() + seconds
         self._raises: bool = at_deadline == "error"
         self._callback: Callback | None = callback

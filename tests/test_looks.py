@@ -84,6 +84,27 @@ def test_a_file_keeps_the_look(look_file, tmp_path):
     assert torch.equal(read_look(look_file.read_bytes()).colours, look.colours)
 
 
+def test_a_mask_of_many_regions(tmp_path):
+    style_mask = np.arange(40).repeat(3)[None].repeat(120, 0).astype(np.int64)
+    Session(dusk(120, 120).pixels, style_mask).save_look(tmp_path / "a.fastphoto")
+    assert len(read_look(tmp_path / "a.fastphoto").names) == 40
+
+
+def test_a_small_region_stays_small(tmp_path):
+    style_mask = np.zeros((120, 120), np.int64)
+    style_mask[:4, :4] = 1
+    Session(dusk(120, 120).pixels, style_mask).save_look(tmp_path / "a.fastphoto")
+    share = float((read_look(tmp_path / "a.fastphoto").region_map == 1).float().mean())
+    assert 0 < share < 0.015, "a kind of scene needs 3 % of the style"
+
+
+def test_a_session_still_works_after_its_look_was_saved(tmp_path):
+    session = Session(dusk().pixels, **SHORT)
+    before = session(day().pixels)
+    session.save_look(tmp_path / "a.fastphoto")
+    assert torch.equal(session(day().pixels), before)
+
+
 def test_hidden_pixels_give_no_colours(tmp_path):
     alpha = torch.zeros(1, 60, 60)
     alpha[:, :, 30:] = 1
@@ -131,6 +152,8 @@ def test_looks_that_cannot_be_made(look_file, tmp_path):
         ({"style_statistic": "gram"}, "look: it serves presets that recolour"),
         ({"style_layers": ["relu3_2"], "style_weights": [1]}, "look: it has activations of the encoder embedded in"),
         ({"encoder": "vgg19"}, "look: it has activations of the encoder embedded in relu1_1, "),
+        ({"content_layers": ["relu2_2"], "content_weight": 1.0}, "look: it has activations of the encoder embedded in"),
+        ({"regions": "auto"}, 'regions: "auto" needs the style photo; the look has those of a mask'),
         ({"style_mask": np.zeros((120, 100), np.uint8)}, "style mask: a look has its own regions"),
     ],
     ids=str,

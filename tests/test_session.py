@@ -88,6 +88,13 @@ def test_the_styles_work_is_done_once(monkeypatch):
     assert activations.calls.count((3, 50, 46)) == 1 and len(activations.calls) > 5
 
 
+def test_memory_does_not_grow_with_the_number_of_sizes():
+    session = Session(STYLE, preset="painterly", size=60, scales=1.0, steps=1)
+    for width in range(40, 60):
+        session(day(48, width).pixels)
+    assert len(session._of_style._entries) <= 16
+
+
 def test_work_that_failed_is_done_again(tmp_path):
     weights = tmp_path / "weights.safetensors"
     session = Session(STYLE, encoder="vgg19", weights=weights, **SHORT)

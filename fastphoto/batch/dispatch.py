@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -12,7 +13,8 @@ from fastphoto.batch.record import Entry, Finished
 
 Task = tuple[Job, Finished | None]
 
-_LOOK_EVERY = 5.0  # seconds without an entry, after which to see whether there is room for more workers
+_LOOK_EVERY = 5.0  # seconds between two looks at whether there is room for more workers
+_PAUSES = (1.0, 5.0, 20.0)  # seconds before a task is tried again because of its storage; the last ones all alike
 
 
 class WorkerLost(Exception):
@@ -53,6 +55,7 @@ class Dispatcher:
         self._entries: queue.SimpleQueue[Entry | BaseException | None] = queue.SimpleQueue()
         self._workers: set[Worker] = set()
         self._stopped = self._exhausted = False
+        self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
         self._add_workers(count)
 
@@ -63,13 +66,14 @@ class Dispatcher:
             thread.start()
 
     def __iter__(self) -> Iterator[Entry]:
-        ended = 0
+        ended, looked = 0, time.monotonic()
         while ended < len(self._threads):
+            if self._room is not None and time.monotonic() - looked >= _LOOK_EVERY and not self._exhausted:
+                self._add_workers(self._room() - len(self._threads))
+                looked = time.monotonic()
             try:
                 entry = self._entries.get(timeout=_LOOK_EVERY)
             except queue.Empty:
-                if self._room is not None and not self._exhausted:
-                    self._add_workers(self._room() - len(self._threads))
                 continue
             if entry is None:
                 ended += 1
@@ -88,6 +92,7 @@ class Dispatcher:
         with self._lock:
             self._stopped = self._exhausted = True
             workers = list(self._workers)
+        self._closing.set()
         for worker in workers:
             worker.close()
         for thread in self._threads:
@@ -114,6 +119,8 @@ class Dispatcher:
                     entry["attempts"] = attempt
                     if not entry.pop("transient", False):
                         break
+                    if worker is not None and attempt < self._attempts:  # it is there, so the storage failed
+                        self._closing.wait(_PAUSES[min(attempt, len(_PAUSES)) - 1])
                 self._entries.put(entry)
         except BaseException as error:
             self._entries.put(error)

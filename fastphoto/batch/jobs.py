@@ -9,14 +9,18 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from fastphoto.batch.storage import is_url, joined, listed, local_path, read_bytes
 from fastphoto.errors import InputError, printable
-from fastphoto.optimisation.presets import SETTING_NAMES
+from fastphoto.optimisation.presets import SETTING_NAMES, preset_settings
 from fastphoto.optimisation.setting_types import parsed
 from fastphoto.optimisation.settings import Settings
 from fastphoto.photos.formats import READ_EXTENSIONS, WRITE_FORMATS
+from fastphoto.photos.photo import MINIMUM_SIDE
+from fastphoto.regions.pair import checked_size
+from fastphoto.session import check_deadline
 
 _OPTION_TYPES: dict[str, Any] = {
     "preset": str,
@@ -63,17 +67,25 @@ class Job:
                 close = difflib.get_close_matches(name, [*_OPTION_TYPES, *SETTING_NAMES], 1)
                 hint = f"did you mean {close[0]}?" if close else "give options of fastphoto.transfer"
                 raise InputError(f"job: {name!r} is no option; {hint}")
+        self._check_options()
         if os.path.splitext(self.output)[1].lower() not in WRITE_FORMATS:
             raise InputError(
                 f"{printable(self.output)}: cannot write this kind of file; use one of {', '.join(WRITE_FORMATS)}"
             )
+
+    def _check_options(self) -> None:
+        changes = {name: value for name, value in self.options.items() if name in SETTING_NAMES}
+        preset_settings(self.options.get("preset", "fast"), **changes)
+        checked_size(self.options.get("size", MINIMUM_SIDE))
+        check_deadline(self.options.get("deadline", 0), self.options.get("at_deadline", "best"))
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
         return {each.name: getattr(self, each.name) for each in fields(self)} | {"options": dict(self.options)}
 
 
-_FILES = tuple(each.name for each in fields(Job) if each.name != "options")
+FILES = tuple(each.name for each in fields(Job) if each.name != "options")
+"""Names of the fields of `Job` that are files."""
 
 
 def read_manifest(
@@ -141,7 +153,7 @@ def _csv_rows(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _json_rows(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         where = f"{name}, line {number}"
@@ -158,15 +170,15 @@ def _json_rows(text: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _job(row: Mapping[str, Any], defaults: Mapping[str, Any], folder: str, output: str | None, where: str) -> Job:
-    files = {name: joined(folder, row[name]) for name in _FILES if isinstance(row.get(name), str)}
-    files |= {name: row[name] for name in _FILES if name in row and name not in files}  # for the message of `Job`
-    files = {name: defaults[name] for name in _FILES if defaults.get(name) is not None} | files
+    files = {name: joined(folder, row[name]) for name in FILES if isinstance(row.get(name), str)}
+    files |= {name: row[name] for name in FILES if name in row and name not in files}  # for the message of `Job`
+    files = {name: defaults[name] for name in FILES if defaults.get(name) is not None} | files
     if "output" not in files and output is not None and isinstance(files.get("content"), str):
         files["output"] = joined(output, result_name(os.path.basename(files["content"])))
     missing = [name for name in ("content", "style", "output") if name not in files]
     if missing:
         raise InputError(f"{where}: no {missing[0]}")
-    options = {name: value for values in (defaults, row) for name, value in values.items() if name not in _FILES}
+    options = {name: value for values in (defaults, row) for name, value in values.items() if name not in FILES}
     try:
         return Job(**files, options=options)
     except InputError as error:
@@ -199,8 +211,10 @@ def find_jobs(
     """
     if extension is not None and extension not in WRITE_FORMATS:
         raise InputError(f"{extension}: cannot write this kind of file; use one of {', '.join(WRITE_FORMATS)}")
-    jobs = []
-    own = f"{os.path.abspath(local_path(output))}{os.sep}" if not is_url(output) else f"{output.rstrip('/')}/"
+    jobs: dict[str, Job] = {}
+    earlier_results = (
+        f"{Path(os.path.abspath(local_path(output))).as_posix()}/" if not is_url(output) else f"{output.rstrip('/')}/"
+    )
     for source in sources:
         folder, names = listed(source, recursive)
         if _identity(folder) == _identity(output):
@@ -208,18 +222,20 @@ def find_jobs(
         for name in names:
             path = joined(folder, name)
             is_photo = os.path.splitext(name)[1].lower() in READ_EXTENSIONS
-            if not is_photo or path.startswith(own):  # results of an earlier run are no contents
+            is_hidden = os.path.basename(name).startswith(".")  # such as the notes of macOS beside each file
+            if not is_photo or is_hidden or path.replace("\\", "/").startswith(earlier_results):
                 continue
             mask = None if content_masks is None else joined(content_masks, f"{os.path.splitext(name)[0]}.png")
-            jobs.append(_job_of_photo(path, joined(output, result_name(name, extension)), mask, defaults))
+            result = joined(output, result_name(name, extension))
+            jobs.setdefault(_identity(path), _job_of_photo(path, result, mask, defaults))  # once, if found twice
     if not jobs:
         raise InputError(f"{', '.join(map(printable, sources))}: no photos there; --recursive looks into folders too")
-    return jobs
+    return list(jobs.values())
 
 
 def _job_of_photo(content: str, output: str, mask: str | None, defaults: Mapping[str, Any]) -> Job:
     files = {name: defaults[name] for name in ("style", "style_mask") if defaults.get(name) is not None}
-    options = {name: value for name, value in defaults.items() if name not in _FILES}
+    options = {name: value for name, value in defaults.items() if name not in FILES}
     return Job(content=content, output=output, content_mask=mask, options=options, **files)
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from PIL import Image
@@ -22,6 +23,7 @@ from fastphoto.encoders.encoder import load_encoder
 from fastphoto.optimisation.memory import transfer_bytes
 from fastphoto.optimisation.presets import SETTING_NAMES, preset_settings
 from fastphoto.photos.resize import shrunk_size
+from fastphoto.runtime.device import choose_device
 from fastphoto.runtime.files import remove_unfinished
 from fastphoto.runtime.memory import available_bytes
 
@@ -38,29 +40,38 @@ class LocalWorker:
     Args:
         device: device of its transfers.
         threads: threads of its kernels.
-        timeout: seconds for one photo, after which the process is killed; None: no limit.
+        timeout: seconds for one photo, after which the process is killed; None: no limit. The start of the process
+            does not count.
     """
 
     def __init__(self, device: str, threads: int, timeout: float | None = None) -> None:
         self._timeout = timeout
         command = [sys.executable, "-m", "fastphoto.batch.worker_process", device, str(threads)]
         # A session of its own: Ctrl-C and kill go to this process, which ends the workers.
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=_environment()
-        )
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, start_new_session=True, env=_environment()
+            )
+        except OSError as error:
+            raise WorkerLost(f"a process cannot be started ({error.strerror})") from error
+        self._is_ready = False
 
     def run(self, task: Task) -> Entry:
         job, finished = task
         assert self._process.stdin is not None and self._process.stdout is not None
-        late = threading.Event()
-        timer = None if self._timeout is None else threading.Timer(self._timeout, self._kill, (late,))
-        if timer is not None:
-            timer.start()
+        late, answered = threading.Event(), threading.Event()
+        timer = None if self._timeout is None else threading.Timer(self._timeout, self._kill, (late, answered))
         try:
-            line = json.dumps([job.as_dict(), finished], default=str).encode("utf-8", "surrogateescape")
+            if not self._is_ready:
+                self._is_ready = self._process.stdout.readline() == b"ready\n"
+            if timer is not None:
+                timer.start()
+            line = json.dumps([job.as_dict(), finished], default=str).encode()
             self._process.stdin.write(line + b"\n")
             self._process.stdin.flush()
             answer = self._process.stdout.readline()
+            answered.set()
         except (OSError, ValueError):  # ValueError: closed by another thread
             answer = b""
         finally:
@@ -83,14 +94,16 @@ class LocalWorker:
                 if stream is not None:
                     stream.close()
 
-    def _kill(self, late: threading.Event) -> None:
-        late.set()
-        self._process.kill()
+    def _kill(self, late: threading.Event, answered: threading.Event) -> None:
+        if not answered.is_set():
+            late.set()
+            self._process.kill()
 
 
 def _environment() -> dict[str, str]:
     """Return an environment in which the worker finds the same fastphoto as this process."""
-    path = os.pathsep.join(each for each in sys.path if each)
+    own = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join([own, *(each for each in sys.path if each)])
     return os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}  # not what lies in the current folder
 
 
@@ -116,8 +129,10 @@ def worker_devices(device: str, jobs: Sequence[Job], workers: int | None, thread
         threads: threads of each; None: the cores shared out.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
-    devices = [f"cuda:{number}" for number in range(gpus)] if gpus else [device]
+    chosen = choose_device(device)
+    devices = [str(chosen)]
+    if chosen.type == "cuda" and device in ("auto", "cuda"):
+        devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     if workers is None:
         if devices[0].startswith("cuda"):
             workers = _WORKERS_OF_GPU * len(devices)
@@ -130,8 +145,8 @@ def worker_devices(device: str, jobs: Sequence[Job], workers: int | None, thread
 
 
 def worker_bytes(jobs: Sequence[Job]) -> int:
-    """Return an estimate of the peak memory of a worker in bytes, from the largest of up to 200 of the photos."""
-    step = max(1, len(jobs) // _LOOKED_AT)
+    """Return an estimate of the peak memory of a worker in bytes, from the largest of some of the photos."""
+    step = -(-len(jobs) // _LOOKED_AT) or 1
     largest = max((_bytes_of(job) for job in jobs[::step]), default=0)
     return _IDLE_BYTES + largest
 

@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from torch import Tensor
 
 from fastphoto.batch.jobs import Job
 from fastphoto.batch.record import Entry, Finished
-from fastphoto.batch.storage import file_size, is_url, read_bytes, write_bytes
-from fastphoto.errors import FastPhotoError, FastPhotoWarning, FileError
+from fastphoto.batch.storage import StorageError, file_size, read_bytes, write_bytes
+from fastphoto.errors import FastPhotoError, FastPhotoWarning
 from fastphoto.ops.library import build_info
 from fastphoto.photos.formats import WRITE_FORMATS
 from fastphoto.photos.read import read_photo
@@ -66,7 +67,7 @@ class PhotoJobs:
                 self._do(job, finished, entry)
             except FastPhotoError as error:
                 entry["error"] = {"type": type(error).__name__, "message": str(error)}
-                entry["transient"] = isinstance(error, FileError) and _is_remote(job)
+                entry["transient"] = isinstance(error, StorageError)
             except MemoryError:
                 entry["error"] = {"type": "MemoryError", "message": "not enough memory; use a smaller size"}
             except Exception as error:
@@ -84,13 +85,15 @@ class PhotoJobs:
         hashes = {"content": _hash(data), "content_mask": None if mask is None else _hash(mask)}
         hashes |= dict(zip(("style", "style_mask"), style_hashes, strict=True))
         entry["sha256"] = hashes
-        entry["key"] = _hash(json.dumps([hashes, job.options], sort_keys=True, default=str).encode())
+        settings = [asdict(session.settings), session.size, session.seed, _of_call(job)]
+        named = {"encoder": "embedded"} | job.options
+        named = {name: named.get(name) for name in ("regions", "segmentation_model", "encoder", "weights")}
+        entry["key"] = _hash(json.dumps(_plain([hashes, settings, named]), sort_keys=True, default=str).encode())
         if finished is not None and finished.key == entry["key"] and file_size(job.output) == finished.size:
             entry["status"] = "unchanged"
             return
         photo = read_photo(data, job.content)
-        of_call = {name: job.options[name] for name in _OF_CALL if name in job.options}
-        pixels: Tensor = session(photo, mask, **of_call)
+        pixels: Tensor = session(photo, mask, **_of_call(job))
         file_format = WRITE_FORMATS[os.path.splitext(job.output)[1].lower()]
         result = encode_photo(photo, pixels, file_format, job.output)
         write_bytes(job.output, result)
@@ -127,13 +130,21 @@ def _of_session(job: Job) -> dict[str, Any]:
     return {name: value for name, value in job.options.items() if name not in _OF_CALL}
 
 
+def _of_call(job: Job) -> dict[str, Any]:
+    return {name: job.options[name] for name in _OF_CALL if name in job.options}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in which equal numbers and equal sequences are of one type."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _is_remote(job: Job) -> bool:
-    paths = (job.content, job.style, job.output, job.content_mask, job.style_mask)
-    return any(path is not None and is_url(path) for path in paths)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from fastphoto.batch.record import Entry
 from fastphoto.errors import FastPhotoError, InputError, error_text
 
 _SHARE_OF_GPU = 0.25  # one process leaves a GPU idle for much of its time
+_MOST_ASKED_FOR = 1000  # workers
 
 
 class RayCluster:
@@ -40,7 +41,9 @@ class RayCluster:
         try:
             _check_reachable(address)
             here = {"include_dashboard": False} if address is None else {}
-            ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **here)
+            self._connected_before = ray.is_initialized()  # by the program that calls
+            if not self._connected_before:
+                ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **here)
         except Exception as error:
             where = "here" if address is None else f"at {address}"
             hint = "; a cluster with token authentication needs RAY_AUTH_MODE=token" if address else ""
@@ -57,23 +60,25 @@ class RayCluster:
         return max(1, int(count))
 
     def ask_for(self, workers: int) -> None:
-        """Tell the cluster's autoscaler, if it has one, how many workers could be busy."""
+        """Tell the cluster's autoscaler, if it has one, how many workers could be busy, until `close`."""
         with contextlib.suppress(Exception):
             from ray.autoscaler.sdk import request_resources
 
-            request_resources(bundles=[self._resources()] * workers)
+            request_resources(bundles=[self._resources()] * min(workers, _MOST_ASKED_FOR))
 
     def start_worker(self) -> RayWorker:
         """Start an actor; it waits until the cluster has room."""
         resources = self._resources()
         actor = self._actor.options(
             num_cpus=resources["CPU"], num_gpus=resources.get("GPU", 0), max_restarts=0, max_concurrency=1
-        ).remote("cuda" if self._on_gpu else "cpu", self._threads)
+        ).remote("auto" if self._on_gpu else "cpu", self._threads)
         return RayWorker(self._ray, actor, self._timeout)
 
     def close(self) -> None:
         """Disconnect, which ends the workers; a cluster that was started here ends too."""
-        self._ray.shutdown()
+        self.ask_for(0)
+        if not self._connected_before:
+            self._ray.shutdown()
 
     def _resources(self) -> dict[str, float]:
         return {"CPU": self._threads} | ({"GPU": _SHARE_OF_GPU} if self._on_gpu else {})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from fastphoto.batch.storage import is_url, local_path
 from fastphoto.errors import FileError, InputError, error_text, printable
 from fastphoto.runtime.files import make_folder
 
@@ -42,31 +43,29 @@ class Record:
         Raises:
             FileError: the file cannot be written.
         """
-        line = json.dumps(entry, ensure_ascii=False, default=str).encode("utf-8", "surrogateescape") + b"\n"
+        line = json.dumps(entry, default=str).encode() + b"\n"  # ASCII, so that any file name can be in it
         try:
-            os.write(self._descriptor, line)
+            while line:  # a full disk may take a part
+                line = line[os.write(self._descriptor, line) :]
             os.fsync(self._descriptor)
         except OSError as error:
             raise FileError(f"{printable(self._path)}: cannot be written ({error.strerror})") from error
 
     def _read(self) -> None:
+        line = b"\n"
         with open(self._path, "rb") as file:
-            content = file.read()
-        for line in content.split(b"\n"):
-            # A run that was killed while it wrote may have left half a line; its photo is then done again.
-            try:
-                entry = json.loads(line)
-                output, status = entry["output"], entry["status"]
-                self._finished.pop(output, None)
-                if status == "done":
-                    self._finished[output] = Finished(entry["key"], entry["bytes"])
-            except (ValueError, KeyError, TypeError):
-                continue
-        if content and not content.endswith(b"\n"):
+            for line in file:
+                # A run that was killed while it wrote may have left half a line; its photo is then done again.
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    entry = json.loads(line)
+                    self._finished.pop(entry["output"], None)
+                    if entry["status"] == "done":
+                        self._finished[entry["output"]] = Finished(entry["key"], entry["bytes"])
+        if not line.endswith(b"\n"):
             os.write(self._descriptor, b"\n")
 
 
-@contextmanager
+@contextlib.contextmanager
 def opened_record(path: str | os.PathLike[str]) -> Iterator[Record]:
     """Open a record, made if there is none, for one run at a time.
 
@@ -76,6 +75,9 @@ def opened_record(path: str | os.PathLike[str]) -> Iterator[Record]:
     """
     path = os.fspath(path)
     name = printable(path)
+    if is_url(path):
+        raise InputError(f"{name}: a record is a file of this machine; give a path")
+    path = local_path(path)
     make_folder(os.path.dirname(path) or ".")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
@@ -95,5 +97,7 @@ def _lock(descriptor: int, name: str) -> None:
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         raise InputError(f"{name}: another run is writing this record; wait for it, or give another --record") from None
+    except OSError:  # a file system without locks
+        return

@@ -12,7 +12,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from fastphoto.batch.dispatch import Dispatcher, Task
-from fastphoto.batch.jobs import Job, check_jobs
+from fastphoto.batch.jobs import FILES, Job, check_jobs
 from fastphoto.batch.local_workers import LocalWorker, worker_devices
 from fastphoto.batch.photo_job import prepared_session
 from fastphoto.batch.ray_workers import RayCluster
@@ -49,9 +49,9 @@ class BatchProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until the end at this rate; None before the first result."""
-        left = self.total - self.done - self.unchanged - self.failed
-        return left / self.rate if self.rate else 0.0 if not left else None
+        """Seconds until the end if the other photos are like those so far; None before the first."""
+        seen = self.done + self.unchanged + self.failed
+        return (self.total - seen) * self.seconds / seen if seen else None
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,9 @@ def transfer_many(
     check_jobs(ready)
     engine = "ray" if address is not None else engine
     _check_arguments(engine, workers, threads, attempts, timeout)
+    device = str(device)
+    if engine == "ray" and device != "auto":
+        raise InputError("device: on a Ray cluster it is the machines' own; leave it out")
     choose_device(device)  # what no photo could do with is refused once, and not for each
     if len({(job.style, job.style_mask, repr(job.options)) for job in ready}) == 1:
         first = ready[0]
@@ -162,13 +165,25 @@ def transfer_many(
 
 def _job(job: Job | Mapping[str, Any], options: Mapping[str, Any]) -> Job:
     if isinstance(job, Job):
-        return replace(job, options={**options, **job.options})
+        return _from_anywhere(replace(job, options={**options, **job.options}))
     if not isinstance(job, Mapping):
         raise InputError(f"jobs: must be fastphoto.batch.Job or mappings, got {type(job).__name__}")
     try:
-        return Job(**{**job, "options": {**options, **job.get("options", {})}})
+        return _from_anywhere(Job(**{**job, "options": {**options, **job.get("options", {})}}))
     except TypeError as error:
         raise InputError(f"jobs: {error}") from None
+
+
+def _from_anywhere(job: Job) -> Job:
+    """Return a job whose paths do not depend on the current folder, which is another one in a worker."""
+
+    def absolute(path: str | None) -> str | None:
+        return path if path is None or is_url(path) else os.path.abspath(local_path(path))
+
+    weights = job.options.get("weights")
+    options = job.options if weights is None else {**job.options, "weights": os.path.abspath(weights)}
+    files: dict[str, Any] = {name: absolute(getattr(job, name)) for name in FILES}
+    return replace(job, options=options, **files)
 
 
 def _tasks(jobs: Iterable[Job], record: Record | None) -> Iterator[Task]:
@@ -218,5 +233,5 @@ def _check_arguments(
             continue
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise InputError(f"{name}: must be a whole number of 1 or more, got {value!r}")
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, Real) or not timeout > 0):
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, Real) or not 0 < timeout < 1e9):
         raise InputError(f"timeout: must be seconds above 0, got {timeout!r}")

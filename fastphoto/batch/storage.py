@@ -15,6 +15,10 @@ _WHOLE_WRITES = {"s3", "s3a", "gs", "gcs", "abfs", "az", "memory"}
 """Storages in which an object appears under its name only when all of it has been sent."""
 
 
+class StorageError(FileError):
+    """A storage that could not be read or written; it may work later."""
+
+
 def is_url(path: str) -> bool:
     """Return whether a file is not on this machine's file system.
 
@@ -61,7 +65,7 @@ def read_bytes(path: str) -> bytes:
     except FileError:
         raise
     except Exception as error:  # every storage has its own
-        raise FileError(f"{printable(path)}: cannot be read ({error_text(error)})") from error
+        raise StorageError(f"{printable(path)}: cannot be read ({error_text(error)})") from error
 
 
 def write_bytes(path: str, content: bytes) -> None:
@@ -87,7 +91,7 @@ def write_bytes(path: str, content: bytes) -> None:
     except FileError:
         raise
     except Exception as error:
-        raise FileError(f"{printable(path)}: cannot be written ({error_text(error)})") from error
+        raise StorageError(f"{printable(path)}: cannot be written ({error_text(error)})") from error
 
 
 def file_size(path: str) -> int | None:
@@ -105,7 +109,7 @@ def file_size(path: str) -> int | None:
     except FileError:
         raise
     except Exception as error:
-        raise FileError(f"{printable(path)}: cannot be looked up ({error_text(error)})") from error
+        raise StorageError(f"{printable(path)}: cannot be looked up ({error_text(error)})") from error
 
 
 def listed(source: str, recursive: bool) -> tuple[str, list[str]]:
@@ -120,23 +124,29 @@ def listed(source: str, recursive: bool) -> tuple[str, list[str]]:
     """
     try:
         fs, name = _file_system(source)
-        if fs.isdir(name):
+        if fs.isfile(name):
+            files, folder = [name], name.rpartition("/")[0]
+        elif fs.isdir(name):
             files = fs.find(name, maxdepth=None if recursive else 1)
             folder = name
         elif any(wildcard in name for wildcard in "*?["):
             files = [each for each in fs.glob(name) if fs.isfile(each)]
             folder = name[: min(name.index(w) for w in "*?[" if w in name)].rpartition("/")[0]
         else:
-            files, folder = [name] if fs.isfile(name) else [], name.rpartition("/")[0]
+            raise FileError(f"{printable(source)}: no such file, folder or match of a pattern")
     except FileError:
         raise
     except Exception as error:
         raise FileError(f"{printable(source)}: cannot be listed ({error_text(error)})") from error
-    if not files:
+    if not files and not fs.isdir(name):
         raise FileError(f"{printable(source)}: no such file, folder or match of a pattern")
     start = len(folder.rstrip("/")) + 1 if folder else 0
+    relative = sorted(each[start:] for each in files)
+    for each in relative:  # an object may have any name, and that of its result is made of it
+        if ".." in each.replace("\\", "/").split("/") or os.path.isabs(each):
+            raise FileError(f"{printable(source)}: the name {printable(each)} leads out of its folder")
     prefix = f"{source.split('://', 1)[0]}://" if is_url(source) else ""
-    return prefix + folder, sorted(each[start:] for each in files)
+    return prefix + folder, relative
 
 
 def _file_system(path: str) -> tuple[Any, str]:

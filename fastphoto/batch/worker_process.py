@@ -23,10 +23,12 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
     jobs = PhotoJobs(device, threads)
+    answers.write(b"ready\n")
+    answers.flush()
     for line in sys.stdin.buffer:
         job, finished = json.loads(line)
         entry = jobs.run(Job(**job), None if finished is None else Finished(*finished))
-        answers.write(json.dumps(entry, default=str).encode("utf-8", "surrogateescape") + b"\n")
+        answers.write(json.dumps(entry, default=str).encode() + b"\n")
         answers.flush()
 
 

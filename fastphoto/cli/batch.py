@@ -16,7 +16,7 @@ from fastphoto.batch.run import BatchCallback, BatchProgress, BatchSummary, tran
 from fastphoto.batch.storage import is_url, joined
 from fastphoto.cli.messages import one_line, say
 from fastphoto.cli.options import Commands, segmentation_options
-from fastphoto.cli.transfer import transfer_arguments, transfer_options
+from fastphoto.cli.transfer import limit_arguments, limit_options, transfer_arguments, transfer_options
 from fastphoto.errors import FastPhotoError, InputError, printable
 from fastphoto.photos.formats import WRITE_FORMATS
 from fastphoto.regions.find import REGION_SOURCES
@@ -28,7 +28,7 @@ def add_parser(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "batch",
-        parents=[*transfer_options(), segmentation_options()],
+        parents=[*transfer_options(), limit_options(), segmentation_options()],
         help="make many photos take on a look, and record each",
         description="Photos are files, folders or patterns, or the rows of a manifest; all may be URLs such as s3://. "
         "The same command again goes on where it stopped, and leaves out what has not changed.",
@@ -52,7 +52,9 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--regions", choices=REGION_SOURCES, help="where regions come from, as in transfer")
     parser.add_argument(
-        "--record", metavar="FILE", help=f"JSON Lines file of what was done (default: {_RECORD} beside the results)"
+        "--record",
+        metavar="FILE",
+        help=f"JSON Lines file of what was done (default: {_RECORD} in the folder of the results or of the manifest)",
     )
     parser.add_argument("--force", action="store_true", help="do all photos anew, also those that are done")
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first photo that fails")
@@ -73,7 +75,7 @@ def add_parser(commands: Commands) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run `fastphoto batch`."""
     jobs = _jobs(args)
-    record = args.record if args.record is not None else _record_beside(args, jobs)
+    record = args.record if args.record is not None else _record_beside(args)
     with _shown(args, len(jobs)) as callback:
         summary = transfer_many(
             jobs,
@@ -95,14 +97,16 @@ def run(args: argparse.Namespace) -> None:
 def _jobs(args: argparse.Namespace) -> list[Job]:
     defaults = _defaults(args)
     if args.manifest is not None:
-        if args.photos or args.content_masks:
-            raise InputError("--manifest: photos and their masks stand in it; leave out one or the other")
+        if args.photos or args.content_masks or args.recursive or args.format:
+            raise InputError("--manifest: photos, masks and outputs stand in it; leave out what finds or names photos")
         return read_manifest(args.manifest, defaults, args.output)
     if not args.photos:
         raise InputError("batch: no photos; give files, folders or patterns, or --manifest")
     for name in ("style", "output"):
         if getattr(args, name) is None:
             raise InputError(f"batch: no --{name}; give one")
+    if args.content_masks is not None and args.style_mask is None:
+        raise InputError("--content-masks: the style needs a mask, too; give --style-mask")
     return find_jobs(
         args.photos,
         args.output,
@@ -115,16 +119,17 @@ def _jobs(args: argparse.Namespace) -> list[Job]:
 
 def _defaults(args: argparse.Namespace) -> dict[str, Any]:
     """Return what holds for all photos: the style, and the options that were given."""
-    options = transfer_arguments(args) | {"regions": args.regions, "segmentation_model": args.segmentation_model}
+    options = transfer_arguments(args) | limit_arguments(args)
+    options |= {"regions": args.regions, "segmentation_model": args.segmentation_model}
     options.pop("device")
     named = {"style": args.style, "style_mask": args.style_mask}
     return {name: value for name, value in (named | options).items() if value is not None}
 
 
-def _record_beside(args: argparse.Namespace, jobs: list[Job]) -> str:
-    folder = args.output if args.output is not None else os.path.dirname(jobs[0].output)
+def _record_beside(args: argparse.Namespace) -> str:
+    folder = args.output if args.output is not None else os.path.dirname(args.manifest)
     if is_url(folder):
-        raise InputError("batch: the results go to another storage; give --record, a file on this machine")
+        raise InputError("batch: results or manifest are in another storage; give --record, a file on this machine")
     return joined(folder, _RECORD)
 
 
@@ -150,11 +155,16 @@ def _shown(args: argparse.Namespace, total: int) -> Iterator[BatchCallback]:
         elif not args.quiet and bar.disable and entry["status"] == "done":
             say(
                 f"{progress.done + progress.unchanged + progress.failed} of {progress.total}: wrote "
-                f"{printable(entry['output'])} in {entry['seconds']:.1f} s{_time_left(progress)}"
+                f"{_shown_path(entry['output'])} in {entry['seconds']:.1f} s{_time_left(progress)}"
             )
 
     with bar:
         yield show
+
+
+def _shown_path(path: str) -> str:
+    """Return a path as it would be written from the current folder, if it lies below it."""
+    return printable(path.removeprefix(os.getcwd() + os.sep))
 
 
 def _time_left(progress: BatchProgress) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fastphoto.cli.messages import say, say_written
 from fastphoto.cli.options import Commands, progress_report
-from fastphoto.cli.transfer import transfer_arguments, transfer_options
+from fastphoto.cli.transfer import limit_arguments, limit_options, transfer_arguments, transfer_options
 from fastphoto.photos.demo import demo_pairs
 from fastphoto.photos.read import read_photo
 from fastphoto.photos.write import write_image, write_photo
@@ -21,7 +21,9 @@ from fastphoto.runtime.files import check_folder, output_folder
 
 def add_parser(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("demo", parents=transfer_options(), help="transfer the photo pairs in the package")
+    parser = commands.add_parser(
+        "demo", parents=[*transfer_options(), limit_options()], help="transfer the photo pairs in the package"
+    )
     parser.set_defaults(run=run)
     parser.add_argument(
         "-o",
@@ -53,7 +55,8 @@ def _transfer_pair(args: argparse.Namespace, pair: Path, folder: Path) -> Path:
     content, style = read_photo(pair / "content.jpg", "content"), read_photo(pair / "style.jpg", "style")
     masks = pair / "content_mask.png", pair / "style_mask.png"
     with progress_report(args) as report:
-        pixels = transfer(content, style, *masks, callback=report, **transfer_arguments(args))
+        options = transfer_arguments(args) | limit_arguments(args)
+        pixels = transfer(content, style, *masks, callback=report, **options)
     result = folder / f"{pair.name}.jpg"
     write_photo(result, content, pixels)
     say_written(args, result, started)

@@ -46,7 +46,8 @@ def refuse_dash(args: argparse.Namespace) -> None:
     for name, value in vars(args).items():
         if value == _DASH or (isinstance(value, list) and _DASH in value):
             raise InputError(
-                f"{name.replace('_', ' ')} -: only transfer and invert take - as standard input or output; give a path"
+                f"{name.replace('_', ' ')} -: only transfer, invert, look and apply take - as standard input or "
+                "output; give a path"
             )
 
 

@@ -30,6 +30,7 @@ from fastphoto.cli.setting_values import parse_settings
 from fastphoto.cli.signals import defer_signals
 from fastphoto.cli.standard_streams import INPUT_HELP, check_result, input_files, write_result
 from fastphoto.colour.lut import fit_lut, write_lut
+from fastphoto.errors import InputError, printable
 from fastphoto.optimisation.presets import PRESETS
 from fastphoto.optimisation.progress import Progress
 from fastphoto.photos.photo import Photo
@@ -56,6 +57,12 @@ def transfer_options(default_size: int = 700, size_help: str = SIZE_HELP) -> lis
         metavar="S",
         help="how far to go from the recoloured photo, 0, to the optimised one, 1, or beyond (default: %(default)s)",
     )
+    size = size_options(default_size, size_help)
+    return [preset, strength, size, run_options(), orphan_options(), setting_options(), message_options()]
+
+
+def limit_options() -> argparse.ArgumentParser:
+    """Return a parser of the options that `limit_arguments` reads."""
     limits = argparse.ArgumentParser(add_help=False)
     limits.add_argument(
         "--deadline",
@@ -69,24 +76,29 @@ def transfer_options(default_size: int = 700, size_help: str = SIZE_HELP) -> lis
         metavar="SIZE",
         help="most memory that a transfer may take beyond its photos and the network, such as 500M or 4G",
     )
-    size = size_options(default_size, size_help)
-    return [preset, strength, size, run_options(), limits, orphan_options(), setting_options(), message_options()]
+    return limits
+
+
+def limit_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the values of `limit_options` as keyword arguments of `fastphoto.transfer`."""
+    return {name: getattr(args, name) for name in ("deadline", "max_memory")}
 
 
 def transfer_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """Return the values of `transfer_options` as keyword arguments of `fastphoto.transfer`."""
-    named = {name: getattr(args, name) for name in ("preset", "strength", "size", "orphans", "deadline", "max_memory")}
+    named = {name: getattr(args, name) for name in ("preset", "strength", "size", "orphans")}
     return named | run_arguments(args) | parse_settings(args.set)
 
 
 def add_parser(commands: Commands) -> None:
     """Add the command."""
-    parents = [image_output_options(), *transfer_options(), mask_options(f"; {INPUT_HELP}"), segmentation_options()]
+    parents = [image_output_options(), *transfer_options(), limit_options()]
+    parents += [mask_options(f"; {INPUT_HELP}"), segmentation_options()]
     parser = commands.add_parser("transfer", parents=parents, help="make one photo take on the look of another")
     parser.set_defaults(run=run, takes_dash=True)
     parser.add_argument("content", metavar="CONTENT", help=f"photo to change; {INPUT_HELP}")
     parser.add_argument(
-        "style", metavar="STYLE", help=f"photo whose look it takes on, or a .fastphoto file; {INPUT_HELP}"
+        "style", metavar="STYLE", help=f"photo whose look it takes on, or the path of a look; {INPUT_HELP}"
     )
     parser.add_argument(
         "--regions",
@@ -111,12 +123,15 @@ def run(args: argparse.Namespace) -> None:
     inputs = input_files(args, ("content", "style", "content_mask", "style_mask"))
     check_result(args, inputs)
     if args.lut is not None:
-        check_target(args.lut, [*inputs, args.output])
+        check_target(args.lut, inputs)
+        if os.path.splitext(args.lut)[1].lower() != ".cube":
+            raise InputError(f"{printable(args.lut)}: a 3D LUT is a .cube file; give it that extension")
     started = time.perf_counter()
     content = read_photo(inputs[0], "content")
     style = inputs[1] if is_look(inputs[1]) else read_photo(inputs[1], "style")
     with defer_signals() if args.save_partial else contextlib.nullcontext() as interrupted:
         with progress_report(args) as report:
+            options = transfer_arguments(args) | limit_arguments(args)
             pixels: Tensor = transfer(
                 content,
                 style,
@@ -124,7 +139,7 @@ def run(args: argparse.Namespace) -> None:
                 regions=args.regions,
                 segmentation_model=args.segmentation_model,
                 callback=_stop_when(interrupted, report) if interrupted else report,
-                **transfer_arguments(args),
+                **options,
             )
         write_result(args, content, pixels, started)
         if args.lut is not None:

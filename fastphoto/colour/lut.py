@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from fastphoto.colour.spaces import srgb_to_lab
 from fastphoto.errors import FileError, InputError, error_text, printable
-from fastphoto.photos.input_files import opened_file
+from fastphoto.photos.input_files import FileSource, opened_file, source_name
 from fastphoto.runtime.files import write_text
 from fastphoto.runtime.host_state import apart_from_host
 
@@ -84,6 +84,8 @@ def fit_lut(content: Tensor, result: Tensor, size: int = 33) -> tuple[ColourLUT,
         raise InputError(
             f"lut: content {tuple(content.shape)} and result {tuple(result.shape)}; give both as (3, H, W)"
         )
+    if content.numel() == 0:
+        raise InputError("lut: no visible pixel to fit it to")
     if size not in _SIZES:
         raise InputError(f"lut: {size} nodes along an axis; give {_SIZES.start} to {_SIZES.stop - 1}")
     pixels, target = (image.detach().flatten(1).T.double().cpu().numpy().clip(0, 1) for image in (content, result))
@@ -135,8 +137,12 @@ def write_lut(path: str | os.PathLike[str], lut: ColourLUT, title: str = "fastph
     write_text(path, "\n".join(lines) + "\n")
 
 
-def read_lut(path: str | os.PathLike[str]) -> ColourLUT:
+def read_lut(source: FileSource, role: str = "lut") -> ColourLUT:
     """Read a LUT from a .cube file.
+
+    Args:
+        source: path, content or binary stream of the file.
+        role: name in messages of a source that has no path.
 
     Raises:
         FileError: the file cannot be read, or is no .cube file of a 3D LUT over [0, 1].
@@ -148,11 +154,11 @@ def read_lut(path: str | os.PathLike[str]) -> ColourLUT:
         ...     read_lut(f"{folder}/a.cube").values.shape
         torch.Size([3, 3, 3, 3])
     """
-    name = printable(path)
-    with opened_file(path, name) as file:
+    name = source_name(source, role)
+    with opened_file(source, name) as file:
         content = file.read(32 * 129**3)
     try:
-        lines = [line.strip() for line in content.decode("utf-8", "replace").splitlines()]
+        lines = [line.strip() for line in content.decode("utf-8-sig", "replace").splitlines()]
         size, rows = 0, []
         for line in lines:
             if not line or line.startswith(("#", "TITLE")):
@@ -164,6 +170,9 @@ def read_lut(path: str | os.PathLike[str]) -> ColourLUT:
                 expected = 0.0 if words[0] == "DOMAIN_MIN" else 1.0
                 if [float(word) for word in words[1:]] != [expected] * 3:
                     raise ValueError(f"{words[0]} is not {expected:g}")
+            elif words[0] == "LUT_3D_INPUT_RANGE":
+                if [float(word) for word in words[1:]] != [0, 1]:
+                    raise ValueError("LUT_3D_INPUT_RANGE is not 0 to 1")
             elif re.match(r"[A-Z_]", words[0]):
                 raise ValueError(f"{words[0]} is not supported")
             else:

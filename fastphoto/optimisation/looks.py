@@ -19,7 +19,7 @@ from fastphoto.regions.reading import read_masks
 from fastphoto.regions.resizing import masks_by_layer, visible_masks
 from fastphoto.regions.scenes import SCENE_KINDS, kind_map, kind_scores, shares_and_sureness
 
-_LEAST_COLOURS = 32  # of a region, however small
+_LEAST_COLOURS = 8  # of a region, however small: less than the share that makes a kind of scene a region
 
 
 def check_for_look(settings: Settings, look: Look | None, encoder: str) -> None:
@@ -30,7 +30,7 @@ def check_for_look(settings: Settings, look: Look | None, encoder: str) -> None:
     if needs_photo:
         raise InputError('look: it serves presets that recolour, with style_statistic="moments"; give the style photo')
     if look is not None and any(settings.steps):
-        missing = [layer for layer in settings.style_layers if layer not in look.means]
+        missing = [layer for layer in (*settings.style_layers, *settings.content_layers) if layer not in look.means]
         if encoder != look.encoder or missing:
             raise InputError(
                 f"look: it has activations of the encoder {look.encoder} in {', '.join(look.means)}; use these, or "
@@ -93,7 +93,8 @@ def _sampled(numbers: Tensor) -> Tensor:
     regions = [region for region in flat.unique().tolist() if region != -2] or [-2]
     members = {region: (flat == region).nonzero()[:, 0] for region in regions}
     visible = sum(map(len, members.values()))
-    counts = {region: max(_LEAST_COLOURS, round(total * len(m) / visible)) for region, m in members.items()}
+    shared = total - _LEAST_COLOURS * len(members)
+    counts = {region: _LEAST_COLOURS + shared * len(m) // visible for region, m in members.items()}
     largest = max(counts, key=counts.__getitem__)
     counts[largest] += total - sum(counts.values())
     chosen = []

@@ -124,21 +124,21 @@ def read_look(source: FileSource, role: str = "style") -> Look:
             tuple(map(str, facts["names"])),
             bool(facts["of_scene"]),
             tensors["sureness"].float(),
-            tensors["colours"].float() / 255,
+            tensors["colours"].to(torch.uint8).float() / 255,
             tensors["region_map"].long(),
             str(facts["encoder"]),
             means,
             deviations,
         )
         _check(look)
-    except (SafetensorError, ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError) as error:
+    except (SafetensorError, ValueError, LookupError, TypeError, OverflowError, MemoryError, RecursionError) as error:
         raise FileError(f"{name}: no look that `fastphoto look` wrote ({error_text(error)})") from None
     return look
 
 
 def is_look(source: object) -> TypeGuard[str | os.PathLike[str]]:
     """Return whether a source of a style is the path of a look, by its extension."""
-    return isinstance(source, (str, os.PathLike)) and os.fspath(source).endswith(".fastphoto")
+    return isinstance(source, (str, os.PathLike)) and os.fspath(source).lower().endswith(".fastphoto")
 
 
 def _check(look: Look) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -106,13 +107,16 @@ def scene_regions(pair: PhotoPair) -> PhotoPair:
     whole = replace(pair, names=("all",), content_masks=visible[0][None], style_masks=visible[1][None])
     photos = pair.content.cpu(), pair.style.cpu()  # tensors of a caller may be on a GPU
     content = kind_scores(photos[0])
-    style = pair.of_style.get("kind scores", lambda: kind_scores(photos[1]))
+    look = pair.look
+    style = pair.of_style.get("kind scores", lambda: kind_scores(photos[1]) if look is None else look.scores())
     plan = plan_regions(content, style)
     if len(plan.names) < 2:
         return whole
-    content_masks = _masks(content, plan.content, plan.names, photos[0]) * visible[0]
+    content_masks = _masks(content, plan.content, plan.names, partial(kind_map, photo=photos[0])) * visible[0]
     named = (*plan.names, None)
-    regions = pair.of_style.get(("regions", plan.style, named), lambda: _masks(style, plan.style, named, photos[1]))
+    # The colours of a look are no neighbours, so no edges lie between them.
+    map_of = partial(kind_map, photo=photos[1]) if look is None else partial(torch.argmax, dim=0)
+    regions = pair.of_style.get(("regions", plan.style, named), lambda: _masks(style, plan.style, named, map_of))
     style_masks = regions[:-1] * visible[1]
     for row, name in enumerate(plan.names):
         if name in plan.whole:
@@ -263,8 +267,13 @@ def _share_and_sureness_of(scores: Tensor, kinds: Tensor) -> tuple[float, float]
     return float(best.float().mean()), float((probability * best).sum() / best.sum().clamp_min(1))
 
 
-def _masks(scores: Tensor, regions: tuple[str | None, ...], names: tuple[str | None, ...], photo: Tensor) -> Tensor:
-    """Return masks (N, H, W), 0 or 1, of the named regions in a photo (3, H, W); None is the region of no name.
+def _masks(
+    scores: Tensor,
+    regions: tuple[str | None, ...],
+    names: tuple[str | None, ...],
+    map_of: Callable[[Tensor], Tensor],  # from scores of regions to their map (H, W)
+) -> Tensor:
+    """Return masks (N, H, W), 0 or 1, of the named regions in a photo; None is the region of no name.
 
     Pixels of kinds whose region is not in `names` join the region that the network holds next likely.
     """
@@ -272,12 +281,9 @@ def _masks(scores: Tensor, regions: tuple[str | None, ...], names: tuple[str | N
     for name in names:
         members = [row for row, region in enumerate(regions) if region == name]
         planes.append(scores[members].logsumexp(0) if members else torch.full_like(scores[0], _NEVER))
-    return masks_of_map(kind_map(torch.stack(planes), photo), len(names))
+    return masks_of_map(map_of(torch.stack(planes)), len(names))
 
 
 def kind_map(scores: Tensor, photo: Tensor) -> Tensor:
     """Return the map (H, W) of the best kind at each pixel of a photo (3, H, W), from its scores (K, h, w)."""
-    size = photo.shape[1], photo.shape[2]
-    if scores.shape[1:] == size:  # those of a look, whose pixels are no neighbours
-        return scores.argmax(0)
-    return resized_map(refined_map(scores, photo), size)
+    return resized_map(refined_map(scores, photo), (photo.shape[1], photo.shape[2]))

@@ -81,6 +81,8 @@ def remove_unfinished(folder: str | os.PathLike[str], process: int | None = None
 
 
 def _runs(process: int) -> bool:
+    if os.name == "nt":  # there, signal 0 is Ctrl-C
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:

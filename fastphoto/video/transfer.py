@@ -15,6 +15,7 @@ from fastphoto.optimisation.presets import preset_settings
 from fastphoto.photos.photo import PhotoSource
 from fastphoto.photos.read import read_photo
 from fastphoto.regions.find import RegionSource, region_finder
+from fastphoto.regions.look import is_look
 from fastphoto.runtime.device import choose_device
 from fastphoto.runtime.files import check_target
 from fastphoto.runtime.host_state import apart_from_host
@@ -113,6 +114,8 @@ def transfer_video(
     region_finder(regions, None, None, segmentation_model)
     _check_interval(interval)
     check_quality(quality)
+    if is_look(style):
+        raise InputError("style: a clip needs the style photo, not its look")
     style_photo = read_photo(style, "style")
     source, target, frames = _opened(clip, output, style, codec, quality)
     try:

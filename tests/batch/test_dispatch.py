@@ -124,3 +124,20 @@ def test_a_worker_that_cannot_start_now_may_later():
         return Sturdy()
 
     assert [entry["attempts"] for entry in Dispatcher(tasks("a"), start, 1)] == [2]
+
+
+def test_workers_are_added_while_there_is_progress(monkeypatch):
+    monkeypatch.setattr("fastphoto.batch.dispatch._LOOK_EVERY", 0.0)
+    started = []
+
+    class Slow(Sturdy):
+        def __init__(self) -> None:
+            super().__init__()
+            started.append(1)
+
+        def run(self, task: Task) -> dict[str, object]:
+            self.closed.wait(0.02)
+            return super().run(task)
+
+    dispatcher = Dispatcher(tasks(*(f"a{n}" for n in range(50))), Slow, 1, room=lambda: 3)
+    assert len(list(dispatcher)) == 50 and len(started) == 3

@@ -14,7 +14,7 @@ from fastphoto.errors import FileError, InputError
 # ---- manifests
 
 CSV = """content, style, output, content_mask, size, steps, preset
-a.jpg, s.jpg, out/a.png,, 350, "10,5", painterly
+a.jpg, s.jpg, out/a.png,, 350, "10,5,3", painterly
 
 /photos/b.jpg, s3://bucket/s.jpg, out/b.png, m.png,,,
 """
@@ -26,7 +26,7 @@ def test_a_csv_manifest(tmp_path):
     folder = str(tmp_path)
     assert first == Job(
         f"{folder}/a.jpg", f"{folder}/s.jpg", f"{folder}/out/a.png",
-        options={"size": 350, "steps": (10, 5), "preset": "painterly"},
+        options={"size": 350, "steps": (10, 5, 3), "preset": "painterly"},
     )  # fmt: skip
     assert second == Job("/photos/b.jpg", "s3://bucket/s.jpg", f"{folder}/out/b.png", f"{folder}/m.png")
 
@@ -56,6 +56,7 @@ def test_a_json_manifest(tmp_path):
         ("a.csv", "content,style\n", "no jobs in it"),
         ("a.csv", "", "no jobs in it"),
         ("a.jsonl", "{}\n[1]\n", "line 1: no content"),
+        ("a.jsonl", '{"content": "a\u2028.jpg", "style": "s.jpg"}\n', "line 1: no output"),
         ("a.jsonl", "[1]\n", "line 1: list; write one object in each line"),
         ("a.jsonl", "{\n", "line 1: no JSON"),
         ("a.jsonl", '{"content": 3, "style": "s", "output": "o.png"}\n', "line 1: job: content must be a path or"),
@@ -114,12 +115,12 @@ def test_photos_of_folders_in_a_folder_keep_them(shoot):
 
 
 def test_patterns_and_files(shoot):
-    sources = [f"{shoot}/photos/*1.png", f"{shoot}/photos/day 2/c.GIF", f"{shoot}/*/day*/*"]
+    sources = [f"{shoot}/photos/*1.png", f"{shoot}/photos/day 2/c.GIF", f"{shoot}/*/day*/*", f"{shoot}/photos/*.png"]
     jobs = find_jobs(sources, "s3://bucket/out", DEFAULTS)
     assert [job.output for job in jobs] == [
         "s3://bucket/out/photo001.png",
         "s3://bucket/out/c.png",
-        "s3://bucket/out/photos/day 2/c.png",
+        "s3://bucket/out/photo000.png",
     ]
 
 
@@ -139,12 +140,48 @@ def test_sources_without_photos(shoot):
     with pytest.raises(FileError, match="absent: no such file, folder or match"):
         find_jobs([f"{shoot}/absent"], "out", DEFAULTS)
     os.mkdir(shoot / "empty")
-    with pytest.raises(FileError, match="empty: no such file"):
+    with pytest.raises(InputError, match="empty: no photos there; --recursive"):
         find_jobs([f"{shoot}/empty"], "out", DEFAULTS)
     with pytest.raises(InputError, match="no photos there; --recursive"):
         find_jobs([f"{shoot}/photos/notes.txt"], "out", DEFAULTS)
     with pytest.raises(InputError, match=r"\.gif: cannot write"):
         find_jobs([f"{shoot}/photos"], "out", DEFAULTS, extension=".gif")
+
+
+def test_names_with_brackets_are_files_first(shoot):
+    os.rename(shoot / "photos" / "photo000.png", shoot / "photos" / "photo[1].png")
+    (job,) = find_jobs([f"{shoot}/photos/photo[1].png"], "out", DEFAULTS)
+    assert job.output == "out/photo[1].png"
+
+
+def test_hidden_files_are_no_photos(shoot):
+    os.rename(shoot / "photos" / "photo000.png", shoot / "photos" / "._photo001.png")
+    assert len(find_jobs([f"{shoot}/photos"], "out", DEFAULTS)) == 1
+
+
+def test_an_object_cannot_lead_out_of_the_folder():
+    memory = pytest.importorskip("fsspec.implementations.memory")
+    storage = memory.MemoryFileSystem()
+    for name in ("/mean/../../x.jpg", "/mean/a.jpg"):
+        storage.store[name] = memory.MemoryFile(storage, name, b"1")
+    with pytest.raises(FileError, match="leads out of its folder"):
+        find_jobs(["memory://mean"], "out", DEFAULTS, recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": "350"}, "size: must be a whole number"),
+        ({"steps": (1, 2)}, "steps: "),
+        ({"deadline": -1}, "deadline: must be seconds"),
+        ({"at_deadline": "worst"}, "at_deadline: "),
+        ({"preset": "slow"}, "preset 'slow': unknown"),
+    ],
+    ids=str,
+)
+def test_options_that_cannot_be_used(options, message):
+    with pytest.raises(InputError, match=message):
+        Job("a.jpg", "s.jpg", "o.png", options=options)
 
 
 def test_photos_in_a_storage():

@@ -128,14 +128,19 @@ def test_a_cluster_of_two_nodes(ray_cluster, bucket, tmp_path):
     assert again.unchanged == 1
 
 
-def test_no_cluster_at_the_address(monkeypatch):
+def test_no_cluster_at_the_address(monkeypatch, tmp_path):
     pytest.importorskip("ray")
     monkeypatch.setenv("RAY_ADDRESS", "")
     with pytest.raises(FastPhotoError, match=r"ray: no cluster at 127\.0\.0\.1:1 "):
-        transfer_many([Job("a.jpg", "s.jpg", "o.jpg")], address="127.0.0.1:1")
+        transfer_many(jobs_of(tmp_path, write_photos(tmp_path, 1)), address="127.0.0.1:1")
 
 
-def test_ray_that_is_not_installed(monkeypatch):
+def test_ray_that_is_not_installed(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"the engine ray needs Ray: pip install fastphoto\[ray\]"):
-        transfer_many([Job("a.jpg", "s.jpg", "o.jpg")], engine="ray")
+        transfer_many(jobs_of(tmp_path, write_photos(tmp_path, 1)), engine="ray")
+
+
+def test_the_device_is_rays_to_choose(tmp_path):
+    with pytest.raises(InputError, match="device: on a Ray cluster it is the machines' own; leave it out"):
+        transfer_many(jobs_of(tmp_path, write_photos(tmp_path, 1)), engine="ray", device="cpu")

@@ -59,3 +59,8 @@ def test_one_run_at_a_time(tmp_path):
 def test_a_record_that_cannot_be_opened(tmp_path):
     with pytest.raises(FileError, match="cannot be opened"), opened_record(tmp_path):
         pass
+
+
+def test_a_record_in_a_storage_is_refused():
+    with pytest.raises(InputError, match="a record is a file of this machine"), opened_record("s3://bucket/r.jsonl"):
+        pass

@@ -85,6 +85,28 @@ def test_what_has_not_changed_is_left_out(tmp_path):
     assert run(size=40) == (4, 0)
 
 
+def test_another_spelling_of_the_same_is_unchanged(tmp_path, monkeypatch):
+    contents = write_photos(tmp_path, 1)
+    record = tmp_path / "record.jsonl"
+    transfer_many(jobs_of(tmp_path, contents), record=record, **OPTIONS)
+    monkeypatch.chdir(tmp_path)
+    job = {"content": "photos/photo000.png", "style": "style.png", "output": "out/photo000.png"}
+    options = OPTIONS | {"strength": 1, "preset": "fast", "max_memory": 2**34}
+    assert transfer_many([job], record=record, **options).unchanged == 1
+
+
+def test_any_file_name(tmp_path):
+    """Also bytes that are no text."""
+    contents = write_photos(tmp_path, 2)
+    strange = [
+        contents[0].rename(contents[0].with_name("\udcff \u2028.png")),
+        contents[1].rename(contents[1].with_name("ä\n.png")),
+    ]
+    record, jobs = tmp_path / "record.jsonl", jobs_of(tmp_path, strange)
+    assert transfer_many(jobs, record=record, workers=1, **OPTIONS).done == 2
+    assert transfer_many(jobs, record=record, workers=1, **OPTIONS).unchanged == 2
+
+
 def test_a_photo_that_fails_costs_no_other_anything(tmp_path):
     contents = write_photos(tmp_path, 4)
     contents[1].write_bytes(contents[1].read_bytes()[:60])

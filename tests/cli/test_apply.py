@@ -28,7 +28,7 @@ def test_a_look_goes_from_photo_to_photo(photos, tmp_path, capsys):
 
 def test_a_lut_that_cannot_be_written_is_refused_before_the_work(photos, tmp_path, capsys):
     words = ["transfer", photos["content"], photos["style"], "-o", str(tmp_path / "r.png"), *SHORT]
-    for lut in (tmp_path / "no folder" / "a.cube", tmp_path, tmp_path / "content.png"):
+    for lut in (tmp_path / "no folder" / "a.cube", tmp_path, tmp_path / "content.png", tmp_path / "r.png"):
         assert run_here(*words, "--lut", lut) == 2
         assert str(lut) in error_line(capsys.readouterr().err)
     assert not (tmp_path / "r.png").exists()

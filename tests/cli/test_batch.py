@@ -74,7 +74,7 @@ def test_failures_are_told_and_the_status_is_1(shoot, capsys):
         (["batch"], "batch: no photos; give files, folders or patterns, or --manifest"),
         (["batch", "photos", "-o", "out"], "batch: no --style; give one"),
         (["batch", "photos", "--style", "style.png"], "batch: no --output; give one"),
-        (["batch", "photos", "--manifest", "a.csv"], "--manifest: photos and their masks stand in it"),
+        (["batch", "photos", "--manifest", "a.csv"], "--manifest: photos, masks and outputs stand in it"),
         (
             ["batch", "absent", "--style", "style.png", "-o", "out"],
             "absent: no such file, folder or match of a pattern",
@@ -86,7 +86,7 @@ def test_failures_are_told_and_the_status_is_1(shoot, capsys):
         (["batch", "photos", "--style", "absent.png", "-o", "out"], "absent.png: no such file"),
         ([*COMMAND, "--size", "8"], "size: must be a whole number of 16 pixels or more, got 8"),
         ([*COMMAND, "--set", "steps=1,2"], "steps: "),
-        (["batch", "-", "--style", "style.png", "-o", "out"], "photos -: only transfer and invert take -"),
+        (["batch", "-", "--style", "style.png", "-o", "out"], "photos -: only transfer, invert, look and apply take -"),
     ],
 )
 def test_what_cannot_be_used_has_status_2(words, message, shoot, capsys):

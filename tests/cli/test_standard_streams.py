@@ -113,7 +113,7 @@ def test_other_commands_do_not_take_a_dash(words, name, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     assert main(words.split()) == 2
-    line = f"{name} -: only transfer and invert take - as standard input or output; give a path"
+    line = f"{name} -: only transfer, invert, look and apply take - as standard input or output; give a path"
     assert capsys.readouterr().err == f"fastphoto: error: {line}\n"
     assert sorted(tmp_path.iterdir()) == before
 

@@ -90,6 +90,7 @@ def test_the_identity():
     [
         (torch.zeros(3, 4, 4), torch.zeros(3, 4, 5), 9, r"lut: content \(., 4, 4\) and result"),
         (torch.zeros(1, 4, 4), torch.zeros(1, 4, 4), 9, r"lut: content \(., 4, 4\) and result"),
+        (torch.zeros(3, 0, 4), torch.zeros(3, 0, 4), 9, "lut: no visible pixel"),
         (torch.zeros(3, 4, 4), torch.zeros(3, 4, 4), 1, "lut: 1 nodes along an axis; give 2 to 129"),
     ],
 )
@@ -116,6 +117,11 @@ NODES = "".join(f"{red} {green} {blue}\n" for blue in (0, 1) for green in (0, 1)
 
 def test_a_file_of_another_program(tmp_path):
     (tmp_path / "a.cube").write_text(HEAD + NODES)
+    torch.testing.assert_close(read_lut(tmp_path / "a.cube").values, identity_lut(2).values)
+
+
+def test_a_file_with_a_byte_order_mark_and_an_input_range(tmp_path):
+    (tmp_path / "a.cube").write_text("\ufeffLUT_3D_SIZE 2\nLUT_3D_INPUT_RANGE 0.0 1.0\n" + NODES, "utf-8")
     torch.testing.assert_close(read_lut(tmp_path / "a.cube").values, identity_lut(2).values)
 
 

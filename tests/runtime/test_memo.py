@@ -48,3 +48,10 @@ def test_what_could_not_be_made_is_made_again():
     with pytest.raises(KeyError):
         memo.get("key", fail)
     assert memo.get("key", lambda: 5) == 5
+
+
+def test_what_was_not_asked_for_the_longest_is_dropped():
+    memo, made = Memo(most=2), []
+    for key in ("a", "b", "a", "c", "a", "b"):
+        memo.get(key, lambda key=key: made.append(key))
+    assert made == ["a", "b", "c", "b"]
