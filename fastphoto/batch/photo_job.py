@@ -86,7 +86,7 @@ class PhotoJobs:
         hashes |= dict(zip(("style", "style_mask"), style_hashes, strict=True))
         entry["sha256"] = hashes
         settings = [asdict(session.settings), session.size, session.seed, _of_call(job)]
-        named = {"encoder": "embedded"} | job.options
+        named = {"encoder": "embedded", **job.options}
         named = {name: named.get(name) for name in ("regions", "segmentation_model", "encoder", "weights")}
         entry["key"] = _hash(json.dumps(_plain([hashes, settings, named]), sort_keys=True, default=str).encode())
         if finished is not None and finished.key == entry["key"] and file_size(job.output) == finished.size:
