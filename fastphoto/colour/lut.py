@@ -107,7 +107,14 @@ def fit_lut(content: Tensor, result: Tensor, size: int = 33) -> tuple[ColourLUT,
 
 @apart_from_host
 def apply_lut(lut: ColourLUT, photo: Tensor) -> Tensor:
-    """Return a photo (3, H, W), sRGB in [0, 1], with the colours of a LUT, linear between its nodes.
+    """Return a photo with the colours of a LUT, linear between its nodes.
+
+    Args:
+        lut: table of colours.
+        photo: photo, (3, H, W), sRGB in [0, 1].
+
+    Returns:
+        (3, H, W), of the same dtype and device.
 
     Example:
         >>> bool((apply_lut(identity_lut(5), torch.full((3, 4, 4), 0.3)) - 0.3).abs().max() < 1e-6)
@@ -126,8 +133,20 @@ def apply_lut(lut: ColourLUT, photo: Tensor) -> Tensor:
 def write_lut(path: str | os.PathLike[str], lut: ColourLUT, title: str = "fastphoto") -> None:
     """Write a LUT as a .cube file (Adobe's format, version 1.0), so that the file is complete or untouched.
 
+    Args:
+        path: file to write.
+        lut: table of colours.
+        title: name of the LUT, which other programs show.
+
     Raises:
         FileError: the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_lut(f"{folder}/same.cube", identity_lut(2), "nothing changes")
+        ...     open(f"{folder}/same.cube").readline().strip()
+        'TITLE "nothing changes"'
     """
     size = len(lut.values)
     quoted = printable(title).replace('"', "'")

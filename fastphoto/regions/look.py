@@ -107,6 +107,10 @@ def read_look(source: FileSource, role: str = "style") -> Look:
 
     Raises:
         FileError: the file cannot be read, or is no look.
+
+    Example:
+        >>> read_look("dusk.fastphoto").names  # doctest: +SKIP
+        ('sky', 'water', 'vegetation', 'mountains', 'ground', 'buildings', 'interior', 'people', 'objects')
     """
     name = source_name(source, role)
     with opened_file(source, name) as file:

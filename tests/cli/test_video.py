@@ -140,7 +140,13 @@ def started(folder: Path, *options: str) -> subprocess.Popen[str]:
     (folder / "out.mp4").write_bytes(b"an older result")
     words = ["video", folder / "clip.mp4", folder / "style.png", "-o", folder / "out.mp4", *FAST, "--interval", "2"]
     command = [sys.executable, "-m", "fastphoto.cli", *map(str, words), *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A shell that runs the tests in the background has its children ignore the signal.
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=None if os.name == "nt" else lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not any(path.name.startswith(".fastphoto-") for path in folder.iterdir()):
         assert process.poll() is None and time.monotonic() < deadline

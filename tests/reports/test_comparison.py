@@ -138,6 +138,7 @@ def test_methods_and_their_progress_are_reported_in_order():
     first, begun, *steps, last = [progress for _, progress in reports]
     assert (first, begun, last) == (None, None, None), "a method did not begin with None"
     assert all(isinstance(progress, Progress) for progress in steps)
+    steps = [progress for progress in steps if progress.is_step]
     total = sum(PRESETS["fast"].steps)
     assert [progress.step for progress in steps] == list(range(1, total + 1)) and steps[0].total == total
 
