@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor
 from fastphoto.errors import FileError, error_text
 from fastphoto.photos.input_files import FileSource, opened_file, source_name
 from fastphoto.runtime.files import write_file
+from fastphoto.runtime.host_state import apart_from_host
 
 SIDE = 32  # pixels: a look keeps SIDE^2 colours of the style
 _PAIRS = 64  # pairs of activations that stand for the moments of all regions
@@ -49,13 +51,13 @@ class Look:
         sure = self.sureness.clamp(1e-3, 1 - 1e-3)
         others = ((1 - sure) / max(count - 1, 1)).log()
         table = torch.where(torch.eye(count, dtype=torch.bool), sure.log(), others[:, None])  # (region, kind)
-        nothing = torch.full((1, count), -torch.tensor(float(count)).log().item(), dtype=torch.float32)
+        nothing = torch.full((1, count), -math.log(count), dtype=torch.float32)
         return torch.cat([table, nothing])[self.region_map].permute(2, 0, 1).contiguous()
 
     def activations(self, layer: str) -> Tensor:
         """Return activations (C, 1, P) that have the moments of the style's in every region."""
         regions = self._region_of_activation()
-        sign = torch.tensor([1.0, -1.0]).repeat(len(regions) // 2)[:, None]
+        sign = torch.tensor([1.0, -1.0], dtype=torch.float32).repeat(len(regions) // 2)[:, None]
         values = self.means[layer][regions] + sign * self.deviations[layer][regions]
         return values.T[:, None].contiguous()
 
@@ -64,7 +66,8 @@ class Look:
         flat = self.region_map.flatten()
         first = torch.stack([(flat == region).nonzero()[0, 0] for region in self._present()])
         row = {region: number for number, region in enumerate(self._present())}
-        numbers = torch.tensor([row[region] for region in self._region_of_activation().tolist()])
+        rows = [row[region] for region in self._region_of_activation().tolist()]
+        numbers = torch.tensor(rows, dtype=torch.int64)
         return masks.flatten(1)[:, first.to(masks.device)[numbers.to(masks.device)]][:, None]
 
     def _present(self) -> list[int]:
@@ -98,6 +101,7 @@ def write_look(path: str | os.PathLike[str], look: Look) -> None:
     write_file(path, lambda file: file.write(data))
 
 
+@apart_from_host
 def read_look(source: FileSource, role: str = "style") -> Look:
     """Read a look from a file that `write_look` wrote.
 
