@@ -20,6 +20,7 @@ from fastphoto.optimisation.settings import Settings
 from fastphoto.photos.formats import READ_EXTENSIONS, WRITE_FORMATS
 from fastphoto.photos.photo import MINIMUM_SIDE
 from fastphoto.regions.pair import checked_size
+from fastphoto.runtime.memo import Memo
 from fastphoto.session import check_deadline
 
 _OPTION_TYPES: dict[str, Any] = {
@@ -34,6 +35,9 @@ _OPTION_TYPES: dict[str, Any] = {
     "deadline": float,
     "at_deadline": str,
 }
+
+
+_checked_options = Memo()  # a million jobs have few different options, and checking them takes longer than all else
 
 
 @dataclass(frozen=True)
@@ -67,15 +71,19 @@ class Job:
                 close = difflib.get_close_matches(name, [*_OPTION_TYPES, *SETTING_NAMES], 1)
                 hint = f"did you mean {close[0]}?" if close else "give options of fastphoto.transfer"
                 raise InputError(f"job: {name!r} is no option; {hint}")
-        self._check_options()
+        _checked_options.get(repr(sorted(self.options.items())), self._check_options)
         if os.path.splitext(self.output)[1].lower() not in WRITE_FORMATS:
             raise InputError(
                 f"{printable(self.output)}: cannot write this kind of file; use one of {', '.join(WRITE_FORMATS)}"
             )
 
-    def _check_options(self) -> None:
+    def settings(self) -> Settings:
+        """Return the settings of the transfer."""
         changes = {name: value for name, value in self.options.items() if name in SETTING_NAMES}
-        preset_settings(self.options.get("preset", "fast"), **changes)
+        return preset_settings(self.options.get("preset", "fast"), **changes)
+
+    def _check_options(self) -> None:
+        self.settings()
         checked_size(self.options.get("size", MINIMUM_SIDE))
         check_deadline(self.options.get("deadline", 0), self.options.get("at_deadline", "best"))
 

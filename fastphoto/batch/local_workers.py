@@ -21,7 +21,6 @@ from fastphoto.batch.record import Entry
 from fastphoto.batch.storage import is_url, local_path
 from fastphoto.encoders.encoder import load_encoder
 from fastphoto.optimisation.memory import transfer_bytes
-from fastphoto.optimisation.presets import SETTING_NAMES, preset_settings
 from fastphoto.photos.resize import shrunk_size
 from fastphoto.runtime.device import choose_device
 from fastphoto.runtime.files import remove_unfinished
@@ -154,9 +153,7 @@ def worker_bytes(jobs: Sequence[Job]) -> int:
 def _bytes_of(job: Job) -> int:
     width, height = _size_of(job.content)
     small = shrunk_size((height, width), job.options.get("size", 700))
-    changes = {name: value for name, value in job.options.items() if name in SETTING_NAMES}
-    settings = preset_settings(job.options.get("preset", "fast"), **changes)
-    of_transfer = transfer_bytes(small[0] * small[1], load_encoder("embedded"), settings, _USUAL_REGIONS)
+    of_transfer = transfer_bytes(small[0] * small[1], load_encoder("embedded"), job.settings(), _USUAL_REGIONS)
     return of_transfer + _BYTES_PER_PIXEL * width * height
 
 

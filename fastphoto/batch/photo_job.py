@@ -11,7 +11,6 @@ import re
 import time
 import traceback
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -30,6 +29,7 @@ from fastphoto.photos.formats import WRITE_FORMATS
 from fastphoto.photos.read import read_photo
 from fastphoto.photos.write import encode_photo
 from fastphoto.regions.look import is_look, read_look
+from fastphoto.runtime.memo import Memo
 from fastphoto.runtime.memory import keep_freed_memory
 from fastphoto.session import Session
 
@@ -49,7 +49,7 @@ class PhotoJobs:
         torch.set_num_threads(threads)
         keep_freed_memory()
         self._device = device
-        self._sessions: OrderedDict[str, tuple[Session, tuple[str, str | None]]] = OrderedDict()
+        self._sessions = Memo(_SESSIONS)
 
     def run(self, job: Job, finished: Finished | None) -> Entry:
         """Return what became of a photo; only failures of the machine raise.
@@ -103,16 +103,15 @@ class PhotoJobs:
 
     def _session(self, job: Job) -> tuple[Session, tuple[str, str | None]]:
         """Return the session of the job's style and options, and the hashes of the style and its mask."""
-        key = json.dumps([job.style, job.style_mask, _of_session(job)], sort_keys=True, default=str)
-        if key not in self._sessions:
+
+        def prepare() -> tuple[Session, tuple[str, str | None]]:
             style = read_bytes(job.style)
             mask = None if job.style_mask is None else read_bytes(job.style_mask)
             session = prepared_session(job, style, mask, self._device)
-            self._sessions[key] = session, (_hash(style), None if mask is None else _hash(mask))
-            if len(self._sessions) > _SESSIONS:
-                self._sessions.popitem(last=False)
-        self._sessions.move_to_end(key)
-        return self._sessions[key]
+            return session, (_hash(style), None if mask is None else _hash(mask))
+
+        key = json.dumps([job.style, job.style_mask, _of_session(job)], sort_keys=True, default=str)
+        return self._sessions.get(key, prepare)
 
 
 def prepared_session(job: Job, style: bytes, style_mask: bytes | None, device: str) -> Session:

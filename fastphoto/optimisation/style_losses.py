@@ -128,9 +128,8 @@ class QuantileDistance(nn.Module):
         super().__init__()
         self.register_buffer("directions", directions)
         sizes = [len(ours) for ours in pixels]
-        self.offsets = torch.tensor([0, *sizes], dtype=torch.int64, device="cpu").cumsum(
-            0
-        )  # no buffer: it stays on the CPU
+        # No buffer: it stays on the CPU.
+        self.offsets = torch.tensor([0, *sizes], dtype=torch.int64, device="cpu").cumsum(0)
         none = style.new_zeros(0, dtype=torch.int64)
         self.register_buffer("pixels", torch.cat([none, *pixels]))
         targets = [
