@@ -1,8 +1,8 @@
 """fastphoto makes one photograph take on the look of another and stay a photograph."""
 
-from fastphoto.runtime.threads import load_torch_with_patient_threads
+from fastphoto.runtime.torch_loading import load_torch
 
-load_torch_with_patient_threads()  # before anything else loads it
+load_torch()  # before anything else loads it
 
 from fastphoto import ops
 from fastphoto.batch.run import transfer_many

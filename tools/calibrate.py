@@ -97,7 +97,7 @@ SPACE: Mapping[str, tuple[Any, ...]] = {
     "affine_epsilon": (0.012, 0.025, 0.05, 0.1),
     "matte_radius": (3, 5, 8),
     "colour_gain": (4.0, 6.0, 9.0),
-    "steps": ((30,), (40,), (60,)),
+    "steps": ((12,), (16,), (24,)),
 }
 """The candidate values of each searched setting."""
 

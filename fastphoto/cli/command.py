@@ -29,6 +29,7 @@ from fastphoto.cli.standard_streams import open_streams, refuse_dash
 from fastphoto.errors import FastPhotoError, FileError, InputError
 from fastphoto.ops.library import build_info
 from fastphoto.runtime.memory import keep_freed_memory
+from fastphoto.runtime.torch_loading import keep_loaded_modules
 
 # In the order of --help.
 _COMMANDS = (transfer, look, apply, batch, video, demo, invert, info, regions, compare, evaluate, survey, study)
@@ -51,6 +52,8 @@ def main(words: Sequence[str] | None = None) -> int:
         >>> main(["transfer", "no-such-photo.jpg", "style.jpg", "--output", "no-such-folder/out.png"])
         2
     """
+    if words is None:  # the process is the command's own
+        keep_loaded_modules()
     with open_streams():
         return _run(words)
 

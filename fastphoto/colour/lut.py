@@ -8,9 +8,8 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # loads its parts, such as scipy.sparse, when they are used
 import torch
-from scipy.sparse import csr_matrix, diags, eye, kron, vstack
-from scipy.sparse.linalg import cg
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -96,10 +95,15 @@ def fit_lut(content: Tensor, result: Tensor, size: int = 33) -> tuple[ColourLUT,
     slopes = _differences(size, 1) * math.sqrt(_EVENNESS)
     share = size**3 / 100 / len(pixels)
     system = (weights.T @ weights) * share + bends.T @ bends + slopes.T @ slopes
-    scale = diags(1 / system.diagonal())
+    scale = scipy.sparse.diags(1 / system.diagonal())
     mean = (target - pixels).mean(0)
     right = weights.T @ (target - pixels - mean) * share
-    changes = np.stack([cg(system, right[:, axis], rtol=1e-6, maxiter=500, M=scale)[0] for axis in range(3)], 1) + mean
+    changes = (
+        np.stack(
+            [scipy.sparse.linalg.cg(system, right[:, axis], rtol=1e-6, maxiter=500, M=scale)[0] for axis in range(3)], 1
+        )
+        + mean
+    )
     change = torch.from_numpy(changes.astype(np.float32)).view(size, size, size, 3)
     lut = ColourLUT((identity_lut(size).values + change).clamp_(0, 1))
     return lut, _error(lut, content, result)
@@ -206,7 +210,7 @@ def read_lut(source: FileSource, role: str = "lut") -> ColourLUT:
     return ColourLUT(nodes.view(size, size, size, 3).permute(2, 1, 0, 3).contiguous())
 
 
-def _interpolation(pixels: np.ndarray, size: int) -> csr_matrix:
+def _interpolation(pixels: np.ndarray, size: int) -> scipy.sparse.csr_matrix:
     """Return the matrix (P, N^3) of linear interpolation between nodes at pixels (P, 3)."""
     place = pixels * (size - 1)
     low = np.minimum(place.astype(np.int64), size - 2)
@@ -218,17 +222,16 @@ def _interpolation(pixels: np.ndarray, size: int) -> csr_matrix:
         weights.append(np.where(corner, part, 1 - part).prod(1))
     rows = np.tile(np.arange(len(pixels)), 8)
     entries = np.concatenate(weights), (rows, np.concatenate(columns))
-    return csr_matrix(entries, shape=(len(pixels), size**3))
+    return scipy.sparse.csr_matrix(entries, shape=(len(pixels), size**3))
 
 
-def _differences(size: int, order: int) -> csr_matrix:
+def _differences(size: int, order: int) -> scipy.sparse.csr_matrix:
     """Return the matrix of first or second differences along each axis of a cube of nodes, for steps of 1 / 32."""
     values = [-1.0, 1.0] if order == 1 else [1.0, -2.0, 1.0]
-    line = diags(values, range(order + 1), shape=(max(size - order, 0), size)) * ((size - 1) / 32) ** order
-    same = eye(size)
-    return csr_matrix(
-        vstack([kron(kron(line, same), same), kron(kron(same, line), same), kron(kron(same, same), line)])
-    )
+    kron, same = scipy.sparse.kron, scipy.sparse.eye(size)
+    line = scipy.sparse.diags(values, range(order + 1), shape=(max(size - order, 0), size))
+    along = [kron(kron(line, same), same), kron(kron(same, line), same), kron(kron(same, same), line)]
+    return scipy.sparse.csr_matrix(scipy.sparse.vstack(along) * ((size - 1) / 32) ** order)
 
 
 def _error(lut: ColourLUT, content: Tensor, result: Tensor) -> LUTError:

@@ -48,7 +48,7 @@ class Settings:
     scales: tuple[float, ...] = (1.0,)
     """Fractions of `size` (of 192 pixels for the unknowns "recolouring") that each stage goes through, coarse to fine;
     the last must be the largest."""
-    steps: tuple[int, ...] = (40,)
+    steps: tuple[int, ...] = (16,)
     """Steps (gradient evaluations) at each scale; 0 leaves the start image as it is."""
     unknowns: Literal["recolouring", "pixels", "bilateral_grid"] = "recolouring"
     """The unknowns. "recolouring": tone, local contrast and chroma of each region, few and smooth, on top of the start

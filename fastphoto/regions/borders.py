@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy  # loads its parts, such as scipy.ndimage, when they are used
 import torch
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -43,11 +43,11 @@ def without_islands(region_map: Tensor) -> Tensor:
     numbers, minimum_area = region_map.numpy(), _MINIMUM_ISLAND * region_map.numel()
     small = np.zeros(numbers.shape, bool)
     for number in np.unique(numbers):
-        pieces, _ = ndimage.label(numbers == number)
+        pieces, _ = scipy.ndimage.label(numbers == number)
         small |= (np.bincount(pieces.ravel()) < minimum_area)[pieces] & (pieces > 0)
     if small.all():
         return torch.full_like(region_map, int(region_map.flatten().mode().values))
-    rows, columns = ndimage.distance_transform_edt(small, return_distances=False, return_indices=True)
+    rows, columns = scipy.ndimage.distance_transform_edt(small, return_distances=False, return_indices=True)
     return torch.from_numpy(numbers[rows, columns])
 
 

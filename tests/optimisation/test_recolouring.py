@@ -75,6 +75,14 @@ def same_everywhere(recolouring: Recolouring, scale: float, seed: int = 1) -> Te
         places = 2 if part is found.cells or part is found.gains else 0
         size = (*part.shape[: part.ndim - places], *(1,) * places)
         part[:] = scale * random(*size, seed=seed + number).to(x)
+    found.curves.mul_(_UNITS[1] / _UNITS[0])
+    return x
+
+
+def anything(recolouring: Recolouring, scale: float, seed: int = 0) -> Tensor:
+    """Random unknowns; a region's curves are as large as what its cells add."""
+    x = scale * random(len(recolouring.zeros()), seed=seed)
+    parts(recolouring, x).curves.mul_(_UNITS[1] / _UNITS[0])
     return x
 
 
@@ -120,7 +128,7 @@ def test_each_region_has_its_own_unknowns():
     for r in (0, 1):
         x = recolouring.zeros()
         for part in parts(recolouring, x).all:
-            part[r] = 0.05 * random(*part[r].shape, seed=r)
+            part[r] = (0.2 if part.ndim == 3 else 0.05) * random(*part[r].shape, seed=r)
         change = (recolouring(x) - recolouring(recolouring.zeros())).abs().amax(0)
         inside = day().masks[r] > 0
         assert change[inside].mean() > 0.01 and change[~inside].max() == 0
@@ -150,7 +158,7 @@ def test_a_cell_adds_to_its_regions_curve_where_the_content_varies():
     content = lab_to_srgb(torch.stack([waves, 0 * waves, 0 * waves]))
     recolouring = one_region(content)
     x = recolouring.zeros()
-    parts(recolouring, x).cells[0, 0, :, :, 0] = 5 / _UNITS[0]
+    parts(recolouring, x).cells[0, 0, :, :, 0] = 5 / _UNITS[1]
     change = (srgb_to_lab(recolouring(x)) - srgb_to_lab(content))[0, 10:-10]
     reach = 119 / (recolouring.grid[2] - 1)
     fading = (1 - torch.arange(120, dtype=torch.float64) / reach).clamp_min(0)
@@ -203,7 +211,7 @@ def test_a_flat_content_stays_flat(colour, seed):
     """For any unknowns."""
     content = torch.tensor(colour, dtype=torch.float64)[:, None, None].expand(3, 40, 56).contiguous()
     recolouring = one_region(content, 0.2 + 0.5 * content)
-    for x in (same_everywhere(recolouring, 0.2, seed), 0.2 * random(len(recolouring.zeros()), seed=seed)):
+    for x in (same_everywhere(recolouring, 0.2, seed), anything(recolouring, 0.2, seed)):
         image = recolouring(x)
         assert (image - image[:, :1, :1]).abs().max() < 1e-6
         assert (image - recolouring(recolouring.zeros())).abs().max() > 0.02
@@ -214,7 +222,7 @@ def test_flat_parts_of_a_content_stay_flat_beside_an_edge(seed):
     """Also for unknowns that vary from place to place; the window around the edge is let out."""
     content = torch.where(torch.arange(96) < 48, 0.25, 0.7).double().expand(3, 64, 96).contiguous()
     recolouring = one_region(content)
-    for x in (same_everywhere(recolouring, 0.2, seed), 0.2 * random(len(recolouring.zeros()), seed=seed)):
+    for x in (same_everywhere(recolouring, 0.2, seed), anything(recolouring, 0.2, seed)):
         image = recolouring(x)
         for part in (image[:, :, :36], image[:, :, 60:]):
             assert (part - part[:, :1, :1]).abs().max() < 1 / 255
@@ -253,7 +261,7 @@ def test_local_contrast_grows_and_shrinks_within_bounds(pushed, least):
     change = []
     for sign in (1, -1):
         x = recolouring.zeros()
-        parts(recolouring, x).gains[:] = sign * pushed / _UNITS[1]
+        parts(recolouring, x).gains[:] = sign * pushed / _UNITS[2]
         change.append(math.log(detail(recolouring(x)) / detail(content)))
     usual = least * min(pushed, _MOST_CONTRAST)
     assert usual < change[0] <= _MOST_CONTRAST and usual < -change[1] <= _MOST_CONTRAST
@@ -295,7 +303,7 @@ def test_the_same_unknowns_mean_the_same_at_a_smaller_size(size):
     full = of_pair(120, 160)
     small = full.resized(size)
     assert small.zeros().shape == full.zeros().shape
-    x = 0.1 * random(len(full.zeros()), seed=4)
+    x = anything(full, 0.1, seed=4)
     for unknowns in (full.zeros(), x):
         image = torch.nn.functional.interpolate(full(unknowns)[None], size, mode="bilinear", antialias=True)[0]
         assert small(unknowns).shape == (3, *size)

@@ -48,3 +48,26 @@ def test_the_wait_policy_of_the_user_stays():
 def test_a_torch_that_is_loaded_already_is_left_alone():
     done = run(f"import torch, fastphoto; {SHOW}")
     assert "GOMP_SPINCOUNT = '10000'" not in done.stderr and done.stdout.strip() == "[None, None]"
+
+
+COLLECTOR = "import gc; {before}import fastphoto; print(gc.isenabled(), gc.get_freeze_count() > 0)"
+
+
+@pytest.mark.parametrize(
+    ("before", "state"),
+    [
+        ("", "True False"),  # on again, and nothing hidden
+        ("gc.disable(); ", "False False"),
+        ("gc.freeze(); ", "True True"),  # what the host has hidden stays so
+    ],
+)
+def test_the_garbage_collector_is_as_before(before, state):
+    assert run(COLLECTOR.format(before=before)).stdout.strip() == state
+
+
+def test_the_command_hides_its_modules_from_the_collector_and_a_call_in_a_host_does_not():
+    hidden = "import gc, sys; from fastphoto.cli.command import main; {call}; print(gc.get_freeze_count() > 0)"
+    words = "['info']"
+    own = hidden.format(call=f"sys.argv[1:] = {words}; main()")
+    assert run(own).stdout.splitlines()[-1] == "True"
+    assert run(hidden.format(call=f"main({words})")).stdout.splitlines()[-1] == "False"
