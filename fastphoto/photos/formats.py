@@ -22,7 +22,7 @@ class FileFormat:
 
 
 FORMATS = (
-    FileFormat("PNG", (".png",), {}, sixteen_bits=True),
+    FileFormat("PNG", (".png",), {"compress_level": 4}, sixteen_bits=True),
     FileFormat("JPEG", (".jpg", ".jpeg"), {"quality": 95, "subsampling": 0}, blurs_ids=True),
     FileFormat("TIFF", (".tif", ".tiff"), {}, sixteen_bits=True),  # Pillow cannot compress one that has EXIF data
     FileFormat("WEBP", (".webp",), {"quality": 95}, blurs_ids=True),

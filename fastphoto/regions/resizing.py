@@ -114,7 +114,7 @@ def enlarge_masks(masks: Tensor, size: tuple[int, int], alpha: Tensor | None) ->
         visible = resize_masks(alpha[None], (masks.shape[1], masks.shape[2]))
     unassigned = torch.maximum(visible, covered) - covered
     shares = F.interpolate(torch.cat([unassigned, masks])[None], size, mode="bilinear")[0]
-    enlarged = masks_of_map(shares.argmax(0) - 1, len(masks))
+    enlarged = masks_of_map(shares.max(0).indices - 1, len(masks))
     if alpha is None:
         return enlarged
     opaque = enlarged * (alpha >= 0.5)

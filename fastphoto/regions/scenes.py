@@ -166,19 +166,20 @@ def _border_contrasts(photo: Tensor, masks: Tensor) -> list[tuple[float, int, in
     long_side = max(photo.shape[1:])
     across = max(1, round(_ACROSS * long_side))
     lab = torch.from_numpy(srgb_to_lab(photo.cpu().numpy()))
-    numbers = masks.argmax(0).where(masks.sum(0) > 0, torch.tensor(-1, dtype=torch.int64))  # -1: hidden
+    numbers = masks.max(0).indices.where(masks.sum(0) > 0, torch.tensor(-1, dtype=torch.int64))  # -1: hidden
     regions, differences = [], []
     for colours, region_map in ((lab, numbers), (lab.transpose(1, 2), numbers.T)):
         before, behind = region_map[:-across], region_map[across:]
         border = (before != behind) & (before >= 0) & (behind >= 0)
-        regions.append(torch.stack([before[border], behind[border]]).sort(0).values)
+        pairs = torch.stack([before[border], behind[border]])
+        regions.append(pairs.amin(0) * len(masks) + pairs.amax(0))
         differences.append((colours[:, :-across][:, border] - colours[:, across:][:, border]).norm(dim=0))
-    touching, each = torch.cat(regions, 1), torch.cat(differences)
+    touching, each = torch.cat(regions), torch.cat(differences)
     contrasts = []
-    for first, second in touching.unique(dim=1).T.tolist():
-        difference = each[(touching[0] == first) & (touching[1] == second)]
+    for pair in touching.unique().tolist():
+        difference = each[touching == pair]
         if len(difference) >= _SHORT_BORDER * long_side * across:  # each pixel of a border is crossed `across` times
-            contrasts.append((float(difference.median()), first, second))
+            contrasts.append((float(difference.median()), pair // len(masks), pair % len(masks)))
     return contrasts
 
 
@@ -255,14 +256,15 @@ def _group(shares: Tensor) -> int:
 
 def shares_and_sureness(scores: Tensor) -> tuple[Tensor, Tensor]:
     """Return the share of the photo in which each kind (K,) is the best, and its mean probability there."""
-    each = [_share_and_sureness_of(scores, row) for row in torch.eye(len(scores), dtype=torch.bool)]
-    shares, sureness = torch.tensor(each, dtype=torch.float32).T
-    return shares, sureness
+    probability, best = scores.max(0)
+    count = torch.bincount(best.flatten(), minlength=len(scores))
+    sums = torch.bincount(best.flatten(), probability.exp().flatten().double(), minlength=len(scores))
+    return count / best.numel(), (sums / count.clamp_min(1)).float()
 
 
 def _share_and_sureness_of(scores: Tensor, kinds: Tensor) -> tuple[float, float]:
     """Return the share of the photo in which one of some kinds, (K,) bool, is the best, and their probability there."""
-    best = kinds[scores.argmax(0)]
+    best = kinds[scores.max(0).indices]
     probability = scores.exp()[kinds].sum(0)
     return float(best.float().mean()), float((probability * best).sum() / best.sum().clamp_min(1))
 
