@@ -44,6 +44,8 @@ STABLE_TORCH_LIBRARY(fastphoto, m) {
   m.def("inner_products(Tensor a, Tensor b) -> Tensor");
   // Only on the CPU: values (K, N), target (K, N), offsets (R + 1,) int64 -> distances (R,), residual (K, N)
   m.def("sorted_distance(Tensor values, Tensor target, Tensor offsets) -> (Tensor, Tensor)");
+  // Only on the CPU: lab (3, H, W), importance and limit of the pixels of all bands (N,) -> loss (), gradient
+  m.def("contrast_excess(Tensor lab, Tensor importance, Tensor limit, int bands) -> (Tensor, Tensor)");
   // Only on the CPU: (3, H, W) -> (3, H, W)
   m.def("srgb_to_lab(Tensor srgb) -> Tensor");
   m.def("srgb_to_lab_backward(Tensor grad, Tensor srgb) -> Tensor");

@@ -14,7 +14,7 @@ EXPORTED = {
         keep_freed_memory load_encoder ops prepare_pair preset_settings read_look read_masks
         read_photo region_unlikeness transfer transfer_many transfer_video write_photo""",
     "fastphoto.ops": """MattingLaplacian PixelLists bilateral_sum box_sum build_info conjugate_gradients
-        convolution convolution_weights inner_products lab_to_srgb list_pixels local_affine_apply
+        contrast_excess convolution convolution_weights inner_products lab_to_srgb list_pixels local_affine_apply
         local_affine_factors local_affine_fit local_affine_smooth local_affine_smooth_box local_affine_sum masked_gram
         matting_laplacian matting_laplacian_energy matting_laplacian_stencil max_pool
         max_pool_backward region_moments region_recolouring sorted_distance srgb_to_lab

@@ -18,6 +18,7 @@ from fastphoto.ops.affine import (
     local_affine_sum,
 )
 from fastphoto.ops.colours import lab_to_srgb, srgb_to_lab
+from fastphoto.ops.contrasts import contrast_excess
 from fastphoto.ops.convolutions import convolution, convolution_weights
 from fastphoto.ops.gram import PixelLists, list_pixels, masked_gram
 from fastphoto.ops.laplacian import MattingLaplacian
@@ -44,6 +45,7 @@ __all__ = [
     "box_sum",
     "build_info",
     "conjugate_gradients",
+    "contrast_excess",
     "convolution",
     "convolution_weights",
     "inner_products",

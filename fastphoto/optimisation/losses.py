@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,7 +9,8 @@ from torch.nn import functional as F
 from fastphoto.colour.affine_maps import apply_affine_maps, fit_affine_maps
 from fastphoto.colour.projection import LocalAffineProjection
 from fastphoto.colour.spaces import srgb_to_lab
-from fastphoto.ops import box_sum, matting_laplacian_stencil, stencil_energy
+from fastphoto.ops import box_sum, contrast_excess, matting_laplacian_stencil, stencil_energy
+from fastphoto.ops.contrasts import band_contrasts, window_means
 from fastphoto.optimisation.settings import Settings, Stage
 from fastphoto.optimisation.weighted import Weighted
 
@@ -167,66 +166,36 @@ class InventedLoss(nn.Module):
         masks: (R, H, W), the regions.
     """
 
+    importance: Tensor  # (N,): of the pixels of all bands
+    limit: Tensor  # (N,)
+
     def __init__(self, content: Tensor, start: Tensor, masks: Tensor) -> None:
         super().__init__()
-        self.bands = 0
-        for own, amplified in zip(_band_contrasts(content), _band_contrasts(start.clamp(0, 1)), strict=True):
+        importance, limits = [], []
+        contents, starts = (band_contrasts(srgb_to_lab(image), _BANDS) for image in (content, start.clamp(0, 1)))
+        for own, amplified in zip(contents, starts, strict=True):
             gain = (amplified / (own + _FAINT_BAND)).median().clamp_min(1)
-            border = (_window_means(_mixture(masks)) / _MIXED).clamp_max(1)
+            border = (window_means(_mixture(masks)) / _MIXED).clamp_max(1)
             masks = F.avg_pool2d(masks[None], 2, ceil_mode=True)[0]
             limit = _SLACK * gain * own + _VISIBLE
-            self.register_buffer(f"importance_{self.bands}", 1 + _CALM * (-own).exp())
-            self.register_buffer(f"limit_{self.bands}", limit + border * (amplified - limit).clamp_min(0))
-            self.bands += 1
+            importance.append((1 + _CALM * (-own).exp()).flatten())
+            limits.append((limit + border * (amplified - limit).clamp_min(0)).flatten())
+        self.bands = len(limits)
+        none = [content.new_zeros(0)]
+        self.register_buffer("importance", torch.cat(none + importance))
+        self.register_buffer("limit", torch.cat(none + limits))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the loss of an image (3, H, W), in [0, 1]."""
-        excesses = [
-            (self.get_buffer(f"importance_{band}") * self._excess(contrast, band).square()).mean()
-            for band, contrast in enumerate(_band_contrasts(image))
-        ]
-        return sum(excesses, image.new_zeros(())) / _UNIT
-
-    def _excess(self, contrast: Tensor, band: int) -> Tensor:
-        return (contrast - self.get_buffer(f"limit_{band}")).clamp_min(0)
-
-
-def _band_contrasts(image: Tensor) -> list[Tensor]:
-    """Return the local contrast of each band, fine to coarse; bands of fewer than 2 x 2 pixels are left out."""
-    contrasts: list[Tensor] = []
-    fine = srgb_to_lab(image)
-    while len(contrasts) < _BANDS and min(fine.shape[1:]) >= 2:
-        coarse = F.avg_pool2d(fine[None], 2, ceil_mode=True)[0]
-        band = fine - _enlarged(coarse, fine.shape[1], fine.shape[2])
-        contrasts.append((_window_means(band.square().sum(0)) + 1e-4).sqrt())  # the root of 0 has no derivative
-        fine = coarse
-    return contrasts
-
-
-def _enlarged(planes: Tensor, height: int, width: int) -> Tensor:
-    """Enlarge planes (K, h, w) bilinearly, by products with matrices: their gradient is the same in every run."""
-    rows = _enlarging(planes.shape[1], height, planes.dtype, planes.device)
-    columns = _enlarging(planes.shape[2], width, planes.dtype, planes.device)
-    return rows.T @ planes @ columns
-
-
-@functools.lru_cache(maxsize=64)  # matrices are needed again in each step
-def _enlarging(count: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the matrix (count, size) that enlarges bilinearly along one dimension."""
-    with torch.inference_mode(False):  # whoever needs it next may differentiate
-        return F.interpolate(torch.eye(count, dtype=dtype, device=device)[None], size, mode="linear")[0]
+    def forward(self, lab: Tensor) -> Tensor:
+        """Return the loss of an image (3, H, W), L*a*b*."""
+        if self.bands == 0:
+            return lab.sum() * 0
+        return contrast_excess(lab, self.importance, self.limit, self.bands) / _UNIT
 
 
 def _mixture(masks: Tensor) -> Tensor:
     """Return the share of regions other than the largest around each pixel, (H, W)."""
-    around = _window_means(masks)
+    around = window_means(masks)
     return around.sum(0) - around.amax(0)
-
-
-def _window_means(planes: Tensor) -> Tensor:
-    """Return means over 5 x 5 pixels of planes (..., H, W), cropped at the border."""
-    flat = planes.reshape(1, -1, *planes.shape[-2:])
-    return F.avg_pool2d(flat, 5, stride=1, padding=2, count_include_pad=False).view(planes.shape)
 
 
 def image_losses(settings: Settings, stage: Stage, content: Tensor, start: Tensor) -> dict[str, Weighted]:

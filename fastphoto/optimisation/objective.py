@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fastphoto.colour.bilateral_grid import BilateralGrid
+from fastphoto.colour.spaces import srgb_to_lab
 from fastphoto.encoders.encoder import Encoder
 from fastphoto.optimisation.recolouring import Recolouring
 from fastphoto.optimisation.weighted import Weighted
@@ -24,7 +25,7 @@ class Objective(nn.Module):
 
     The projection preconditions the problem: it removes from the gradient the directions that the photorealism loss
     penalises, so the solver needs half the steps. Activations are then those of the image projected once more, because
-    the result will be smoothed at the end. `smoothed_losses` see that smoothed image too.
+    the result will be smoothed at the end. `smoothed_losses` see that smoothed image too, in L*a*b*.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class Objective(nn.Module):
         if isinstance(self.model, Recolouring):
             parts["roughness"] = self.model.roughness(x / self.unit)
         smoothed = self.projection(image) if self.projection is not None else image
-        parts |= {name: loss(smoothed.clamp(0, 1)) for name, loss in self.smoothed_losses.items()}
+        if self.smoothed_losses:
+            lab = srgb_to_lab(smoothed.clamp(0, 1))
+            parts |= {name: loss(lab) for name, loss in self.smoothed_losses.items()}
         if self.layers:
             features = self.encoder(smoothed, self.layers)
             for name, group in self.feature_losses.items():

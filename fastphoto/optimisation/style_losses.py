@@ -214,9 +214,9 @@ class LookLoss(nn.Module):
         )
         self.colours = StyleLoss(distance, masks.mean((1, 2))[regions] / 100)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return the loss of an image (3, h, w), in [0, 1]."""
-        distance: Tensor = self.colours(srgb_to_lab(image))
+    def forward(self, lab: Tensor) -> Tensor:
+        """Return the loss of an image (3, h, w), L*a*b*."""
+        distance: Tensor = self.colours(lab)
         return distance
 
 

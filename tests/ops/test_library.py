@@ -56,6 +56,7 @@ def test_the_operators_need_no_python():
 
 SCHEMAS = re.findall(r'm\.def\(\s*"(\w+)\(', (ROOT / "csrc" / "library.cpp").read_text(encoding="utf-8"))
 CPU_ONLY = {  # on a GPU, cuDNN and PyTorch's own operators do their work
+    "contrast_excess",
     "convolution",
     "convolution_weights",
     "lab_to_srgb",

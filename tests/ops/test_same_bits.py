@@ -72,6 +72,12 @@ def sorted_distance(values: Tensor, target: Tensor) -> list[Tensor]:
     return with_gradient(lambda values: ops.sorted_distance(values, target, bounds), values)
 
 
+def contrast_excess(lab: Tensor) -> list[Tensor]:
+    pixels = HEIGHT * WIDTH + -(-HEIGHT // 2) * -(-WIDTH // 2)
+    constants = numbers(2, pixels, seed=8).to(lab.dtype)
+    return with_gradient(lambda lab: ops.contrast_excess(lab, *constants, bands=2), lab)
+
+
 def cases(dtype: torch.dtype) -> dict[str, tuple[Callable[..., Tensor | list[Tensor]], list[Tensor]]]:
     """An operator, and arguments in the layout that it works in, for each name."""
     image, x = picture(3, 1, dtype), picture(4, 2, dtype)
@@ -102,6 +108,7 @@ def cases(dtype: torch.dtype) -> dict[str, tuple[Callable[..., Tensor | list[Ten
         "srgb_to_lab": (partial(with_gradient, ops.srgb_to_lab), [picture(3, 7, dtype).permute(2, 0, 1)]),
         "lab_to_srgb": (partial(with_gradient, ops.lab_to_srgb), [100 * picture(3, 8, dtype).permute(2, 0, 1)]),
         "sorted_distance": (sorted_distance, [features.flatten(1), features.flatten(1).sort(1)[0]]),
+        "contrast_excess": (contrast_excess, [100 * picture(3, 9, dtype).permute(2, 0, 1)]),
         "inner_products": (ops.inner_products, [features.flatten(1), features.flatten(1)[:3]]),
     }
 
