@@ -48,7 +48,7 @@ help:
 	@echo "make fuzz          test with corrupt files, killed writers and non-finite values, for half an hour"
 	@echo "make sanitize      run the CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make lint          check style, types and imports; make format repairs the formatting"
-	@echo "make bench         measure everything on the CPU in six minutes; make bench-full takes hours and more sizes"
+	@echo "make bench         measure everything on the CPU in seven minutes; make bench-full takes hours and more sizes"
 	@echo "make scaling       measure how transfers grow with pixels, regions, threads and photos; ARGS=--full for all sizes"
 	@echo "make tables        write the tables of README.md and docs/ from the newest records in benchmarks/records"
 	@echo "make encoder       train the embedded encoder anew from TEACHERS=folder, into build/encoder.safetensors"

@@ -58,14 +58,14 @@ def figure(
     """Return a number as a figure, with a target if one is given."""
     target, met = "", None
     if at_least is not None:
-        target, met = f"≥ {at_least:g}{unit}", value is not None and value >= at_least
+        target, met = f"≥ {digits(at_least)}{unit}", value is not None and value >= at_least
     elif at_most is not None:
-        target, met = f"≤ {at_most:g}{unit}", value is not None and value <= at_most
+        target, met = f"≤ {digits(at_most)}{unit}", value is not None and value <= at_most
     if value is None:
         return Figure(what, target, NOT_MEASURED, None)
     bound = at_least if at_least is not None else at_most
     known = {name: each for name, each in (peers or {}).items() if each is not None}
-    return Figure(what, target, f"{value:.3g}{unit}{note}", met, value, unit, bound, floor, known)
+    return Figure(what, target, f"{digits(value)}{unit}{note}", met, value, unit, bound, floor, known)
 
 
 def verdict(what: str, value: bool | None, *, yes: str, no: str) -> Figure:
@@ -126,4 +126,9 @@ def ratio(a: float | None, b: float | None) -> float | None:
 
 def short(value: object) -> str:
     """Return a number with three digits; nothing for None."""
-    return f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value)
+    return digits(value) if isinstance(value, float) else "" if value is None else str(value)
+
+
+def digits(value: float) -> str:
+    """Return a number with three digits that count, without an exponent up to a million."""
+    return f"{float(f'{value:.3g}'):g}"
