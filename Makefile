@@ -131,10 +131,10 @@ format: $(VENV)/.linters
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(SOURCES) $(filter %.h %.cpp,$(EMULATION))
 
-# Only compiles: needs nvcc and torch's headers, but neither a GPU nor a torch with CUDA. Also writes the registers and the
-# shared memory of each kernel into benchmarks/gpu/kernel_resources.json.
+# Only compiles: needs nvcc and torch's headers, but neither a GPU nor a torch with CUDA. ARGS=--resources writes what each
+# kernel takes into benchmarks/gpu/kernel_resources.json, for the estimates in docs/gpu.md.
 cuda-compile: $(VENV)/.torch
-	NVCC="$(NVCC)" $(BIN)/python tools/compile_cuda.py
+	NVCC="$(NVCC)" $(BIN)/python tools/compile_cuda.py $(ARGS)
 
 # Compiles the CUDA kernels themselves for the CPU, and runs the operators' tests and whole transfers on them.
 cuda-emulate: $(VENV)/.development

@@ -51,6 +51,10 @@ class SectionResults(dict[str, Any]):
         self["error"] = "\n".join([*filter(None, [self.get("error")]), line])
 
 
+class OutOfTime(BaseException):
+    """A section's time is up; not an Exception, so that `attempt` does not go on with the next part."""
+
+
 def _one_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[-1]}"
@@ -102,7 +106,7 @@ def run_sections(
 @contextmanager
 def _time_limit(seconds: float | None) -> Iterator[None]:
     def stop(*_: object) -> None:
-        raise TimeoutError(f"stopped after {seconds:.0f} s")
+        raise OutOfTime(f"stopped after {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds or 0)  # 0: never

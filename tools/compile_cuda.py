@@ -1,10 +1,10 @@
 """Compile every CUDA kernel, without a GPU, and fail if one spills registers or uses local memory.
 
-    python tools/compile_cuda.py [FILE.cu ...]
+    python tools/compile_cuda.py [--resources | FILE.cu ...]
 
 Targets are sm_80, sm_90 and PTX. The variable NVCC names the compiler (default: nvcc on PATH). The headers are those of
-the installed torch, which may be one without CUDA. Without file names it also writes the registers and the shared
-memory of each kernel on sm_90 to benchmarks/gpu/kernel_resources.json, for the estimates in docs/gpu.md.
+the installed torch, which may be one without CUDA. --resources also writes the registers and the shared memory of each
+kernel on sm_90 to benchmarks/gpu/kernel_resources.json, for the estimates in docs/gpu.md.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ def main(arguments: list[str]) -> int:
     nvcc = shutil.which(os.environ.get("NVCC", "nvcc"))
     if nvcc is None:
         sys.exit("compile_cuda: no nvcc here, kernels NOT compiled; set NVCC to the CUDA compiler")
-    sources = [Path(name) for name in arguments] or sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
+    resources = arguments == ["--resources"]
+    sources = [] if resources else [Path(name) for name in arguments]
+    sources = sources or sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         reports = list(pool.map(lambda source: compiler_report(nvcc, source), sources))
     spilling = 0
@@ -99,7 +101,7 @@ def main(arguments: list[str]) -> int:
                     f"  {plain_name(kernel['name'])} on {kernel['target']}: {kernel['stack']} bytes of local memory, "
                     f"{kernel['stores']} spilled, {kernel['registers']} registers"
                 )
-    if not arguments:
+    if resources:
         write_resources(compiled)
     if spilling:
         print(f"compile_cuda: {spilling} kernels keep registers in memory")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Sizes:
-    """Sizes and repetitions: in full, short enough for five minutes, or tiny for a dry run."""
+    """Sizes and repetitions: in full, short enough for seven minutes, or tiny for a dry run."""
 
     def __init__(self, full: bool, dry_run: bool, limit: float) -> None:
         self.full, self.dry_run = full, dry_run

@@ -1,7 +1,7 @@
 """Estimates on paper of the CUDA kernels on an H200: bytes, operations, occupancy, the least time, and what bounds it.
 
-Registers and shared memory are those that `make cuda-compile` found for sm_90, in kernel_resources.json. Bytes and
-operations are counted from the kernels' code. Imports neither torch nor fastphoto.
+Registers and shared memory are those that `make cuda-compile ARGS=--resources` found for sm_90, in
+kernel_resources.json. Bytes and operations are counted from the kernels' code. Imports neither torch nor fastphoto.
 """
 
 from __future__ import annotations

@@ -67,10 +67,12 @@ def _points(pairs: Pairs, across: _Scale, up: _Scale) -> str:
 
 
 class _Scale:
-    """A logarithmic scale over some values, with room at both ends."""
+    """A logarithmic scale over some values, with room at both ends, and wide enough that noise looks small."""
 
     def __init__(self, values: Sequence[float], length: float) -> None:
-        self.low, self.high, self.length = min(values) / 1.25, max(values) * 1.25, length
+        least, most = min(values), max(values)
+        room = max(1.25, math.sqrt(6 * least / most))
+        self.low, self.high, self.length = least / room, most * room, length
 
     def __call__(self, value: float) -> float:
         return self.length * math.log(value / self.low) / math.log(self.high / self.low)

@@ -4,7 +4,7 @@
 
 Every point is measured in a fresh process. Writes the record benchmarks/records/DATE-DEVICE-scaling.json after each
 point; the same command again measures what is missing in a record of the same commit and machine, of whatever day.
-Takes five minutes, with --full about an hour. A point that would need more memory than is free is left out.
+Takes five minutes, with --full about forty. A point that would need more memory than is free is left out.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def parse_arguments() -> argparse.Namespace:
         return text.split(",")
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="up to 100 megapixels and 1000 photos, about an hour")
+    parser.add_argument("--full", action="store_true", help="up to 100 megapixels and 1000 photos, forty minutes")
     parser.add_argument("--axes", type=axes, default=list(AXES), metavar="A,B", help=f"only some of {', '.join(AXES)}")
     parser.add_argument("--dry-run", action="store_true", help="tiny sizes, to test this program")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="default: benchmarks/records, and results")
