@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -98,11 +99,12 @@ def measured(figures: Iterable[Figure]) -> Iterator[Figure]:
 
 def summary(sections: Results) -> Iterator[Figure]:
     """Yield the figures of a GPU that README.md shows."""
-    yield from list(gpu.image_figures(sections))[:3]
-    yield from list(gpu.step_figures(sections))[:1]
-    for row in gpu.memory_figures(sections):
-        if "reserved" not in row.what:
-            yield Figure(f"12 megapixels at full size, {row.what}", row.target, row.measured, row.met)
+    for title, figures in (
+        ("700 px", list(gpu.image_figures(sections))[:3]),
+        ("700 px, one step", list(gpu.step_figures(sections))[:1]),
+        ("12 megapixels at full size", [row for row in gpu.memory_figures(sections) if "reserved" not in row.what]),
+    ):
+        yield from (replace(row, what=f"{title}, {row.what}") for row in figures)
 
 
 def generated(records: Sequence[Results]) -> dict[Path, str]:

@@ -105,7 +105,12 @@ def operator_figures(sections: Results) -> Iterator[Figure]:
             if (entry := row["contenders"].get(name)) is None:
                 continue
             peers = {peer: ratio(other["ms"], entry["ms"]) for peer, other in row["contenders"].items()}
-            peers = {peer: value for peer, value in peers.items() if peer not in row["ours"]}
+            # Of an energy the peers are energies, of a product products.
+            peers = {
+                peer: value
+                for peer, value in peers.items()
+                if peer not in row["ours"] and peer.endswith("_energy") == name.endswith("_energy")
+            }
             what = f"{key}: `{operator}`" if operator else key
             floor = entry["floor ms"]
             target = floor * ROOF if operator else None
