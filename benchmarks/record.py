@@ -8,6 +8,7 @@ them. Imports neither torch nor fastphoto.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 import re
@@ -31,6 +32,7 @@ def new_results(**options: bool) -> Results:
     return {
         "date": datetime.datetime.now().isoformat(timespec="seconds"),
         "commit": _git("rev-parse", "HEAD"),
+        "code": _code(),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ".", *_WRITTEN)),
         "load before": round(os.getloadavg()[0], 2),
         **options,
@@ -58,11 +60,11 @@ def record_name(results: Results) -> str:
 
 
 def earlier_sections(record: Path, results: Results) -> Results:
-    """Return the sections in an earlier record, if it is of the same commit, machine and kind of run."""
+    """Return the sections in an earlier record, if it is of the same code, machine and kind of run."""
     if not record.exists():
         return {}
     earlier: Results = json.loads(record.read_text(encoding="utf-8"))
-    same = all(earlier.get(key) == results.get(key) for key in ("commit", "dirty", "quick", "full"))
+    same = all(earlier.get(key) == results.get(key) for key in ("code", "dirty", "quick", "full"))
     varying = {"clock MHz"}
     facts = ({k: v for k, v in run["machine"].items() if k not in varying} for run in (earlier, results))
     return earlier["sections"] if same and len({json.dumps(each, sort_keys=True) for each in facts}) == 1 else {}
@@ -97,6 +99,12 @@ def newest(records: Sequence[Results], sections: Sequence[str], gpu: bool) -> Re
         if bool(record["machine"].get("gpu")) == gpu and set(sections) <= set(record["sections"]):
             return record
     return None
+
+
+def _code() -> str:
+    """Return a hash of the committed files that decide a figure: not of documents and records."""
+    files = _git("ls-files", "-s", "--", "fastphoto", "csrc", "benchmarks", *_WRITTEN)
+    return hashlib.sha256(files.encode()).hexdigest()[:12]
 
 
 def _git(*command: str) -> str:

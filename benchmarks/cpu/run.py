@@ -5,7 +5,7 @@
 Writes the record benchmarks/records/DATE-DEVICE.json and the report results/DATE-DEVICE.md. Takes seven minutes, with
 --full about three hours. Every section runs in a process of its own with a time limit. The report lists measurements
 that did not fit as left out, and a section that fails does not stop the others. Sections can be run one at a time: the
-record keeps those measured earlier that day from the same commit on the same machine. --dry-run runs everything at tiny
+record keeps those measured earlier that day from the same code on the same machine. --dry-run runs everything at tiny
 sizes; its numbers mean nothing.
 """
 

@@ -4,7 +4,7 @@
 
 Writes the record benchmarks/records/DATE-DEVICE.json and the report results/DATE-DEVICE.md. Sections run in processes
 with time limits; one that fails is recorded and does not stop the others. Sections can be run one at a time: the record
-keeps those measured earlier that day from the same commit on the same GPU. --quick takes fewer repetitions and steps:
+keeps those measured earlier that day from the same code on the same GPU. --quick takes fewer repetitions and steps:
 all sections in six minutes. --plan only prints how long each section should take. --dry-run runs everything on a CPU at
 tiny sizes; its numbers mean nothing.
 """

@@ -3,7 +3,7 @@
     python benchmarks/scaling/run.py [--full] [--axes pixels,...] [--dry-run] [-o FOLDER]
 
 Every point is measured in a fresh process. Writes the record benchmarks/records/DATE-DEVICE-scaling.json after each
-point; the same command again measures what is missing in a record of the same commit and machine, of whatever day.
+point; the same command again measures what is missing in a record of the same code and machine, of whatever day.
 Takes five minutes, with --full about forty. A point that would need more memory than is free is left out.
 """
 

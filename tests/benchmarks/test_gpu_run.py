@@ -101,6 +101,7 @@ def test_the_plan_follows_from_the_records():
     slowest = max(record["sections"]["build"]["seconds"] for record in records if "build" in record["sections"])
     assert quick["build"] == full["build"] == slowest
     assert full["iteration"] > 2 * quick["iteration"]
+    assert total_seconds(full, STAGES) < TOTAL_LIMIT[False]
 
 
 def test_stages_run_every_section_once_and_build_first():

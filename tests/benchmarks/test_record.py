@@ -53,7 +53,7 @@ def test_every_record_is_publishable(path):
 
 
 def some_results(**changes) -> dict:
-    about = {"date": "2026-11-27", "commit": "a", "dirty": False, "dry_run": False, "quick": True}
+    about = {"date": "2026-11-27", "code": "a", "dirty": False, "dry_run": False, "quick": True}
     return about | {"machine": {"cpu": "x", "clock MHz": 2000}, "sections": {}} | changes
 
 
@@ -63,11 +63,12 @@ def some_results(**changes) -> dict:
         ({}, True),
         ({"machine": {"cpu": "x", "clock MHz": 2100}}, True),
         ({"machine": {"cpu": "y", "clock MHz": 2000}}, False),
-        ({"commit": "b"}, False),
+        ({"code": "b"}, False),
+        ({"commit": "b"}, True),
         ({"dirty": True}, False),
         ({"quick": False}, False),
     ],
-    ids=["same", "clock", "machine", "commit", "dirty", "quick"],
+    ids=["same", "clock", "machine", "code", "commit", "dirty", "quick"],
 )
 def test_a_run_keeps_sections_of_the_same_commit_machine_and_kind(tmp_path, changes, kept):
     path = tmp_path / "record.json"
