@@ -149,10 +149,11 @@ def iteration(results: SectionResults, sizes: Sizes) -> None:
                 results[key] = time_our_step(clock, photos, count, sizes.runs, settings)
         weights = transfers.encoder_weights(encoder, file)
         problem = transfers.baseline_problem(photos, "relative", weights, clock.device)
-        for precision in ("bfloat16", "tf32"):
-            key = f"B1, {encoder}, {precision}"
+        for precision, compiled in product(("bfloat16", "tf32"), (False,) if sizes.quick else (False, True)):
+            key = f"B1{' compiled' if compiled else ''}, {encoder}, {precision}"
             with results.attempt(key):
-                results[key] = time_engineered_step(clock, problem, sizes.iterations, sizes.precision(precision))
+                rewrite = Engineered(problem, sizes.precision(precision), compiled)
+                results[key] = time_engineered_step(clock, rewrite, sizes.iterations)
         if encoder == "vgg19":
             published = transfers.baseline_problem(photos, "published", weights, clock.device)
             for tf32 in (True,) if sizes.quick else (False, True):
@@ -176,14 +177,13 @@ def time_our_step(clock: Clock, photos: Results, count: int, runs: int, settings
     return {"ms": statistics.median(differences[1:] or differences), "all": differences}
 
 
-def time_engineered_step(clock: Clock, problem: Problem, count: int, precision: str) -> Results:
+def time_engineered_step(clock: Clock, baseline: Engineered, count: int) -> Results:
     """Return the time of a step of B1, and on a GPU of its value and gradient without a CUDA graph."""
-    baseline = Engineered(problem, precision)
-    _, step = baseline.stepper(problem.start, count, 0.02)
+    start = baseline.problem.start
+    _, step = baseline.stepper(start, count, 0.02)
     row = {"ms": clock.milliseconds(step)}
     if clock.device.type == "cuda":
-        call = partial(baseline.value_and_gradient, problem.start)
-        row["eager value and gradient ms"] = clock.milliseconds(call)
+        row["eager value and gradient ms"] = clock.milliseconds(partial(baseline.value_and_gradient, start))
     return row
 
 
