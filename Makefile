@@ -39,7 +39,7 @@ EMULATED_TESTS := $(filter-out %convolutions.py %properties.py %linear_solver.py
   tests/test_cuda_transfers.py
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help demo test build fuzz sanitize lint format wheels bench bench-full encoder teachers segmenter cuda-compile cuda-emulate cuda-package gpu gpu-page clean
+.PHONY: help demo test build fuzz sanitize lint format wheels bench bench-full scaling tables encoder teachers segmenter cuda-compile cuda-emulate cuda-package gpu clean
 help:
 	@echo "make demo          transfer the photo pairs in the package, results in ./fastphoto-demo"
 	@echo "make test          run the tests and the examples in docstrings; ARGS=... for some of them, CPU=avx2 as on such a CPU"
@@ -48,14 +48,15 @@ help:
 	@echo "make fuzz          test with corrupt files, killed writers and non-finite values, for half an hour"
 	@echo "make sanitize      run the CPU kernels under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make lint          check style, types and imports; make format repairs the formatting"
-	@echo "make bench         measure everything on the CPU in five minutes; make bench-full takes hours and more sizes"
+	@echo "make bench         measure everything on the CPU in seven minutes; make bench-full takes hours and more sizes"
+	@echo "make scaling       measure how transfers grow with pixels, regions, threads and photos; ARGS=--full for all sizes"
+	@echo "make tables        write the tables of README.md and docs/ from the newest records in benchmarks/records"
 	@echo "make encoder       train the embedded encoder anew from TEACHERS=folder, into build/encoder.safetensors"
 	@echo "make segmenter     make the embedded segmentation network anew from TEACHER=file, into build/segmenter.safetensors"
 	@echo "make cuda-compile  compile the CUDA kernels, without a GPU; none may spill registers"
 	@echo "make cuda-emulate  run the CUDA kernels on the CPU through the operators' tests"
 	@echo "make cuda-package  build a wheel with CUDA for the torch of PYTHON"
-	@echo "make gpu           on a GPU: build, test, sanitize and measure, with the torch of PYTHON (ARGS=--quick: in nine minutes)"
-	@echo "make gpu-page      write the tables of docs/gpu.md from the newest record in benchmarks/records"
+	@echo "make gpu           on a GPU: build, test, sanitize and measure, with the torch of PYTHON (ARGS=--quick: in six minutes)"
 	@echo "make clean         delete .venv and everything built"
 
 demo: $(VENV)/.package
@@ -90,13 +91,21 @@ sanitize: $(VENV)/.development
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitized $(BIN)/pytest -q -p no:cacheprovider $(OPERATOR_TESTS)
 
-# Compares with plain PyTorch, SciPy and pymatting, and writes results/DATE-cpu.json and .md. Run nothing else meanwhile.
-# ARGS="--sections A,B", "--dry-run", "-o FOLDER"
+# Compares with plain PyTorch, torch.compile, SciPy and pymatting, and writes benchmarks/records/DATE-DEVICE.json and
+# results/DATE-DEVICE.md. Run nothing else meanwhile. ARGS="--sections A,B", "--dry-run", "-o FOLDER"
 bench: $(VENV)/.benchmarks
 	$(BIN)/python benchmarks/cpu/run.py $(ARGS)
 
 bench-full: $(VENV)/.benchmarks
 	$(BIN)/python benchmarks/cpu/run.py --full $(ARGS)
+
+# Goes on where it was stopped. ARGS="--full", "--axes A,B", "--dry-run", "-o FOLDER"
+scaling: $(VENV)/.package
+	$(BIN)/python benchmarks/scaling/run.py $(ARGS)
+
+# Needs nothing but Python.
+tables:
+	$(PYTHON) benchmarks/tables.py
 
 encoder: teachers $(VENV)/.package
 	$(BIN)/python tools/train_encoder.py --teachers "$(TEACHERS)" -o build/encoder.safetensors
@@ -122,9 +131,10 @@ format: $(VENV)/.linters
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(SOURCES) $(filter %.h %.cpp,$(EMULATION))
 
-# Only compiles: needs nvcc and torch's headers, but neither a GPU nor a torch with CUDA.
+# Only compiles: needs nvcc and torch's headers, but neither a GPU nor a torch with CUDA. ARGS=--resources writes what each
+# kernel takes into benchmarks/gpu/kernel_resources.json, for the estimates in docs/gpu.md.
 cuda-compile: $(VENV)/.torch
-	NVCC="$(NVCC)" $(BIN)/python tools/compile_cuda.py
+	NVCC="$(NVCC)" $(BIN)/python tools/compile_cuda.py $(ARGS)
 
 # Compiles the CUDA kernels themselves for the CPU, and runs the operators' tests and whole transfers on them.
 cuda-emulate: $(VENV)/.development
@@ -136,13 +146,10 @@ cuda-package:
 	$(PYTHON) -c 'import sys, torch; sys.exit(torch.version.cuda is None and "cuda-package: this torch has no CUDA")'
 	FORCE_CUDA=1 $(PYTHON) -m pip wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
 
-# Needs a GPU. Writes results/DATE-DEVICE.json, which can be put into benchmarks/records, and .md.
-# ARGS="--quick", "--sections A,B", "--dry-run", "-o FOLDER"
+# Needs a GPU. Writes benchmarks/records/DATE-DEVICE.json and results/DATE-DEVICE.md.
+# ARGS="--quick", "--plan" (only says how long it would take), "--sections A,B", "--dry-run", "-o FOLDER"
 gpu:
 	$(PYTHON) benchmarks/gpu/run.py $(ARGS)
-
-gpu-page:
-	$(PYTHON) benchmarks/gpu/page.py
 
 clean:
 	rm -rf $(VENV) build fastphoto.egg-info fastphoto/ops/*.so

@@ -1,32 +1,44 @@
-"""Photos per second of a batch, beside an ideal pool: as many processes that do nothing but transfers.
+"""The section that counts photos per second of a batch, beside an ideal pool.
 
-    python benchmarks/batch.py [--photos 500] [--sides 350,700,2000] [--engine local|ray] [-o FILE]
-
-The ideal pool runs the same photos through `fastphoto.Session`, read and written as in a batch, in as many processes at
-the same time as the batch has workers. All its processes are warm before the clock starts; the batch's clock counts
-from the call, so also its processes' start. Run nothing else meanwhile.
+The ideal pool has as many processes at the same time as the batch has workers. They do nothing but run the same photos
+through `fastphoto.Session`, read and written as in a batch. All its processes are warm before the clock starts; the
+batch's clock counts from the call, so also its processes' start.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import tempfile
 import time
-from datetime import datetime, timezone
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from PIL import Image, ImageEnhance
 
 import fastphoto
+from benchmarks.sections import Results, SectionResults
 from fastphoto.batch import Job
 from fastphoto.batch.local_workers import worker_bytes, worker_devices
 
-POOL_SECONDS = 60.0  # at least this long, the ideal pool runs
+
+class BatchSizes(Protocol):
+    """How many photos, and for how long."""
+
+    batches: dict[int, int]  # photos by long side
+    pool_seconds: float  # at least this long, the ideal pool runs
+
+    @property
+    def device(self) -> torch.device: ...
+
+
+def batch(results: SectionResults, sizes: BatchSizes) -> None:
+    """Run batches of photos of one size after the other; automatic regions, default settings."""
+    for side, count in sizes.batches.items():
+        with results.attempt(f"{side} px"):
+            results[f"{side} px, {count} photos"] = measure(count, side, sizes.device.type, sizes.pool_seconds)
 
 
 def write_photos(folder: Path, count: int, side: int) -> tuple[Path, list[Path]]:
@@ -45,7 +57,13 @@ def write_photos(folder: Path, count: int, side: int) -> tuple[Path, list[Path]]
 
 
 def pool_member(
-    place: tuple[str, int], style: Path, paths: list[Path], folder: Path, barrier: Barrier, rates: Any
+    place: tuple[str, int],
+    style: Path,
+    paths: list[Path],
+    folder: Path,
+    seconds: float,
+    barrier: Barrier,
+    rates: Any,
 ) -> None:
     """Transfer photos one after another, and put the rate after the first into a queue."""
     device, threads = place
@@ -60,19 +78,19 @@ def pool_member(
     transfer(paths[0])
     barrier.wait()
     begin, done = time.perf_counter(), 0
-    while done < 2 or time.perf_counter() - begin < POOL_SECONDS:
+    while done < 2 or time.perf_counter() - begin < seconds:
         transfer(paths[done % len(paths)])
         done += 1
     rates.put(done / (time.perf_counter() - begin))
 
 
-def ideal_rate(places: list[tuple[str, int]], style: Path, paths: list[Path], folder: Path) -> float:
+def ideal_rate(places: list[tuple[str, int]], style: Path, paths: list[Path], folder: Path, seconds: float) -> float:
     """Return the photos per second of all processes of an ideal pool together."""
     context = multiprocessing.get_context("spawn")
     barrier, rates = context.Barrier(len(places)), context.Queue()
     shares = [paths[number :: len(places)] for number in range(len(places))]
     processes = [
-        context.Process(target=pool_member, args=(place, style, share, folder, barrier, rates))
+        context.Process(target=pool_member, args=(place, style, share, folder, seconds, barrier, rates))
         for place, share in zip(places, shares, strict=True)
     ]
     for process in processes:
@@ -83,17 +101,17 @@ def ideal_rate(places: list[tuple[str, int]], style: Path, paths: list[Path], fo
     return total
 
 
-def measure(count: int, side: int, engine: str) -> dict[str, Any]:
+def measure(count: int, side: int, device: str, seconds: float) -> Results:
     """Return the rates of an ideal pool and of a batch, and the memory of the batch's processes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         style, paths = write_photos(folder, count, side)
         jobs = [Job(str(path), str(style), str(folder / "out" / path.name)) for path in paths]
-        places = worker_devices("auto", jobs, None, None)
-        ideal = ideal_rate(places, style, paths, folder)
+        places = worker_devices(device, jobs, None, None)
+        ideal = ideal_rate(places, style, paths, folder, seconds)
         record = folder / "record.jsonl"
         begin = time.perf_counter()
-        summary = fastphoto.transfer_many(jobs, engine=engine, record=record)
+        summary = fastphoto.transfer_many(jobs, device=device, record=record)
         rate = count / (time.perf_counter() - begin)
         assert summary.done == count, summary.failures
         peaks = [json.loads(line)["peak_memory"].get("cpu", 0) for line in record.read_text().splitlines()]
@@ -108,34 +126,3 @@ def measure(count: int, side: int, engine: str) -> dict[str, Any]:
             "peak of a worker, GB": max(peaks) / 1e9,
             "model of a worker, GB": worker_bytes(jobs) / 1e9,
         }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--photos", type=int, default=500, help="photos of the smallest side (default: %(default)s)")
-    parser.add_argument("--sides", default="350,700,2000", help="long sides of the photos (default: %(default)s)")
-    parser.add_argument("--engine", choices=("local", "ray"), default="local")
-    parser.add_argument("-o", "--output", type=Path, help="JSON file to write")
-    args = parser.parse_args()
-    sides = [int(side) for side in args.sides.split(",")]
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    results: dict[str, Any] = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "fastphoto": fastphoto.__version__,
-        "torch": torch.__version__,
-        "device": gpu or fastphoto.ops.build_info()["instruction_set"],
-        "threads": torch.get_num_threads(),
-        "engine": args.engine,
-        "rates": [],
-    }
-    for side in sides:
-        count = max(8, args.photos * sides[0] // side)
-        row = measure(count, side, args.engine)
-        results["rates"].append(row)
-        print(json.dumps(row), flush=True)
-    if args.output is not None:
-        args.output.write_text(json.dumps(results, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -15,7 +15,8 @@ class Repetitions(Protocol):
 
     warm_ups: int
     repetitions: int  # at most
-    seconds: float  # time after which no repetition beyond the fifth begins
+    fewest: int  # repetitions at least
+    seconds: float  # time after which no repetition beyond the fewest begins
     flush: int  # bytes to write between repetitions, to empty the caches
 
     @property
@@ -36,7 +37,7 @@ class Clock:
         self.synchronise()
         times: list[float] = []
         deadline = time.monotonic() + self.sizes.seconds
-        while len(times) < self.sizes.repetitions and (len(times) < 5 or time.monotonic() < deadline):
+        while len(times) < self.sizes.repetitions and (len(times) < self.sizes.fewest or time.monotonic() < deadline):
             times += [self._wall_time(call)] if self.device.type == "cpu" else self._event_times(call, 5)
         return statistics.median(times)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.sections import Results
@@ -19,6 +19,23 @@ class Figure:
     target: str  # empty: there is none
     measured: str
     met: bool | None  # whether the target is met; None: not measured, or no target
+    value: float | None = None
+    unit: str = ""
+    bound: float | None = None  # the target as a number
+    floor: float | None = None  # the least that the device allows, in the same unit
+    peers: Mapping[str, float] = field(default_factory=dict)  # what others take in the same run, divided by ours
+
+    def entry(self) -> Results:
+        """Return the figure as an entry of a record."""
+        entry: Results = {"what": self.what, "measured": self.measured}
+        entry |= {} if self.value is None else {"value": self.value, "unit": self.unit.strip()}
+        entry |= {"target": self.target, "met": self.met} if self.target else {}
+        for name, reference in (("target", self.bound), ("floor", self.floor)):
+            if name == "floor" and reference is not None:
+                entry["floor"] = reference
+            if (share := ratio(self.value, reference)) is not None:
+                entry[f"/ {name}"] = share
+        return entry | ({"peers / ours": dict(self.peers)} if self.peers else {})
 
     def cell(self, dry_run: bool = False) -> str:
         """Return the measured number, marked where it missed its target; a dry run neither meets nor misses any."""
@@ -35,16 +52,20 @@ def figure(
     at_least: float | None = None,
     at_most: float | None = None,
     note: str = "",
+    floor: float | None = None,
+    peers: Mapping[str, float | None] | None = None,
 ) -> Figure:
     """Return a number as a figure, with a target if one is given."""
     target, met = "", None
     if at_least is not None:
-        target, met = f"≥ {at_least:g}{unit}", value is not None and value >= at_least
+        target, met = f"≥ {digits(at_least)}{unit}", value is not None and value >= at_least
     elif at_most is not None:
-        target, met = f"≤ {at_most:g}{unit}", value is not None and value <= at_most
+        target, met = f"≤ {digits(at_most)}{unit}", value is not None and value <= at_most
     if value is None:
         return Figure(what, target, NOT_MEASURED, None)
-    return Figure(what, target, f"{value:.3g}{unit}{note}", met)
+    bound = at_least if at_least is not None else at_most
+    known = {name: each for name, each in (peers or {}).items() if each is not None}
+    return Figure(what, target, f"{digits(value)}{unit}{note}", met, value, unit, bound, floor, known)
 
 
 def verdict(what: str, value: bool | None, *, yes: str, no: str) -> Figure:
@@ -56,6 +77,14 @@ def figure_table(figures: Iterable[Figure], dry_run: bool = False) -> list[str]:
     """Return the lines of a table."""
     lines = ["| what | target | measured |", "|---|---|---|"]
     return lines + [f"| {row.what} | {row.target} | {row.cell(dry_run)} |" for row in figures]
+
+
+def entries(subjects: Mapping[str, Iterable[Figure]]) -> Results:
+    """Return figures by subject as they stand in a record; those that were not measured are left out."""
+    measured = {
+        title: [row.entry() for row in rows if row.measured != NOT_MEASURED] for title, rows in subjects.items()
+    }
+    return {title: rows for title, rows in measured.items() if rows}
 
 
 def section_table(sections: Results) -> list[str]:
@@ -97,4 +126,9 @@ def ratio(a: float | None, b: float | None) -> float | None:
 
 def short(value: object) -> str:
     """Return a number with three digits; nothing for None."""
-    return f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value)
+    return digits(value) if isinstance(value, float) else "" if value is None else str(value)
+
+
+def digits(value: float) -> str:
+    """Return a number with three digits that count, without an exponent up to a million."""
+    return f"{float(f'{value:.3g}'):g}"

@@ -52,6 +52,22 @@ def convolution(channels: int, shape: Shape) -> Workload:
     return Workload(title, contenders, lambda outputs: relative_error(outputs[0], exact()))
 
 
+def convolution_filters(channels: int, out: int) -> Workload:
+    """Return the workload of Winograd's transform of a convolution's filters, which is done once an encoder."""
+    weight = torch.randn(out, channels, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    @cache
+    def exact() -> Tensor:
+        # The operator in double: its order of the numbers is its own.
+        return ops.convolution_weights(weight.double())
+
+    # Nine numbers of each filter become 36.
+    cost = 4 * 45 * channels * out, 200 * channels * out
+    contender = Contender(lambda: lambda: [ops.convolution_weights(weight)], *cost)
+    title = f"filters of a convolution {channels} to {out}"
+    return Workload(title, {"native": contender}, lambda outputs: relative_error(outputs[0], exact()))
+
+
 def pass_cost(weights: EncoderWeights, layers: Sequence[str], height: int, width: int) -> tuple[int, int]:
     """Return bytes and operations of a pass forwards and, for the gradient, backwards through the convolutions.
 
@@ -125,6 +141,9 @@ def evaluation(pair: Mapping[str, Any], weights: EncoderWeights) -> Workload:
     contenders = {
         "native": Contender(native, *cost),
         "B1": Contender(lambda: partial(Engineered(problem).value_and_gradient, problem.start), *cost),
+        "B1 compiled": Contender(
+            lambda: partial(Engineered(problem, compiled=True).value_and_gradient, problem.start), *cost
+        ),
         "B0": Contender(lambda: partial(published().value_and_gradient, problem.start), *cost),
     }
     height, width = problem.size

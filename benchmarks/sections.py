@@ -21,8 +21,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 Results = dict[str, Any]  # JSON: the results of a run, of a section, or of a part of one
 
-# One thread finishes tiny work sooner than several, and much sooner if the other cores are busy.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# The environment of a dry run. One thread finishes tiny work sooner than several, and much sooner if the other cores
+# are busy. torch.compile runs functions as they are, as compiling them would take minutes.
+DRY_RUN = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TORCHDYNAMO_DISABLE": "1"}
 
 
 class SectionResults(dict[str, Any]):
@@ -50,13 +51,22 @@ class SectionResults(dict[str, Any]):
         self["error"] = "\n".join([*filter(None, [self.get("error")]), line])
 
 
+class OutOfTime(BaseException):
+    """A section's time is up; not an Exception, so that `attempt` does not go on with the next part."""
+
+
 def _one_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[-1]}"
 
 
 def run_sections(
-    modules: Mapping[str, str], names: Sequence[str], sizes: object, scratch: Path, machine: Results
+    modules: Mapping[str, str],
+    names: Sequence[str],
+    sizes: object,
+    scratch: Path,
+    machine: Results,
+    limits: Mapping[str, float] | None = None,
 ) -> None:
     """Run sections one after the other in this process; keep all results in the file `scratch` up to date.
 
@@ -67,6 +77,9 @@ def run_sections(
         sizes: sizes of the work in each section.
         scratch: JSON file, {"machine": ..., section: results, ...}.
         machine: description of this machine.
+        limits: seconds that each section may take; it is then interrupted. The first section with an error is then the
+            last in this process, as the next one may need a device that works. None: sections have no limit of their
+            own, and all are run.
     """
     results: Results = {"machine": machine}
 
@@ -79,12 +92,29 @@ def run_sections(
         section = results[name] = SectionResults(write)
         begin = time.monotonic()
         try:
-            getattr(importlib.import_module(modules[name]), name)(section, sizes)
+            with _time_limit(limits[name] if limits else None):
+                getattr(importlib.import_module(modules[name]), name)(section, sizes)
         except BaseException as error:
             section.add_error(_one_line(error))
             traceback.print_exc()
         section["seconds"] = round(time.monotonic() - begin, 1)
         section["complete"] = True
+        if limits and "error" in section:
+            break
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise OutOfTime(f"stopped after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds or 0)  # 0: never
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def run_in_process(
@@ -100,7 +130,8 @@ def run_in_process(
         variables: environment of the process.
 
     Returns:
-        {"machine": ..., section: results, ...}; if the process was stopped, what it had recorded by then.
+        {"machine": ..., section: results, ...}; if the process was stopped, what it had recorded by then. Sections
+        that it did not come to are left out, but for the first.
     """
     scratch.unlink(missing_ok=True)
     begin = time.monotonic()
@@ -115,8 +146,10 @@ def run_in_process(
             process.wait()
     results: Results = json.loads(scratch.read_text(encoding="utf-8")) if scratch.exists() else {}
     scratch.unlink(missing_ok=True)
-    for name in names:
-        section = results.setdefault(name, {})
+    if not any(name in results for name in names):
+        results[names[0]] = {}
+    for name in filter(results.__contains__, names):
+        section = results[name]
         if not section.pop("complete", False):
             line = f"not complete: the process {ended}"
             section["error"] = "\n".join([*filter(None, [section.get("error")]), line])
@@ -136,11 +169,16 @@ def argument_parser(description: str, sections: Iterable[str]) -> argparse.Argum
 
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
-        "-o", "--output", type=Path, default=ROOT / "results", metavar="FOLDER", help="default: results"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="default: the record in benchmarks/records, the report in results",
     )
     parser.add_argument(
         "--sections", type=chosen, default=known, metavar="A,B", help=f"run only some of {', '.join(known)}"
     )
     parser.add_argument("--dry-run", action="store_true", help="tiny sizes on the CPU, to test this program")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--limit", type=float, help=argparse.SUPPRESS)
     return parser

@@ -20,6 +20,7 @@ from torch import Tensor
 import fastphoto
 from benchmarks.baselines.network import random_weights
 from benchmarks.baselines.problem import Problem
+from benchmarks.workloads import partition
 from fastphoto.colour.match import match_colours
 from fastphoto.encoders.encoder import EMBEDDED, Encoder
 from fastphoto.encoders.weights import EncoderWeights, read_weights
@@ -71,18 +72,33 @@ def demo_pair() -> Path:
     return next(pair for pair in demo_pairs() if pair.name == "mountains-as-desert")
 
 
-def write_demo_pair(long_side: int, folder: Path) -> Path:
-    """Write the demo pair with another long side of the content into a subfolder, once, and return the subfolder."""
-    pair = folder / f"pair-{long_side}"
+def write_demo_pair(long_side: int, folder: Path, of: Path | None = None) -> Path:
+    """Write a pair with another long side of the content into a subfolder, once, and return the subfolder.
+
+    Args:
+        long_side: long side of the content; the style keeps its size.
+        folder: where the subfolder lies.
+        of: folder of a pair of the package; None: that of `demo_pair`.
+    """
+    of = of or demo_pair()
+    pair = folder / f"{of.name}-{long_side}"
     if not (pair / "style_mask.png").exists():
         pair.mkdir(parents=True, exist_ok=True)
-        with Image.open(demo_pair() / "content.jpg") as photo, Image.open(demo_pair() / "content_mask.png") as mask:
+        with Image.open(of / "content.jpg") as photo, Image.open(of / "content_mask.png") as mask:
             size = tuple(round(side * long_side / max(photo.size)) for side in photo.size)
             photo.resize(size, Image.Resampling.BICUBIC).save(pair / "content.jpg", quality=95)
             mask.resize(size, Image.Resampling.NEAREST).save(pair / "content_mask.png")
         for name in ("style.jpg", "style_mask.png"):
-            shutil.copy(demo_pair() / name, pair / name)
+            shutil.copy(of / name, pair / name)
     return pair
+
+
+def write_numbered_masks(pair: Path, regions: int) -> None:
+    """Write masks with the numbers of so many regions for the photos of a pair's folder."""
+    for role in ("content", "style"):
+        with Image.open(pair / f"{role}.jpg") as photo:
+            masks = partition(regions, photo.height, photo.width)
+        Image.fromarray(masks.argmax(0).numpy().astype(np.uint8)).save(pair / f"{role}_mask.png")
 
 
 def transfer_command(pair: Path, output: Path, *options: str) -> list[str]:

@@ -1,13 +1,15 @@
 """Compile every CUDA kernel, without a GPU, and fail if one spills registers or uses local memory.
 
-    python tools/compile_cuda.py [FILE.cu ...]
+    python tools/compile_cuda.py [--resources | FILE.cu ...]
 
 Targets are sm_80, sm_90 and PTX. The variable NVCC names the compiler (default: nvcc on PATH). The headers are those of
-the installed torch, which may be one without CUDA.
+the installed torch, which may be one without CUDA. --resources also writes the registers and the shared memory of each
+kernel on sm_90 to benchmarks/gpu/kernel_resources.json, for the estimates in docs/gpu.md.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -19,6 +21,7 @@ from pathlib import Path
 from torch.utils.cpp_extension import COMMON_NVCC_FLAGS, include_paths
 
 ROOT = Path(__file__).resolve().parents[1]
+RESOURCES = ROOT / "benchmarks" / "gpu" / "kernel_resources.json"
 TARGETS = ["-gencode=arch=compute_80,code=sm_80", "-gencode=arch=compute_90,code=[sm_90,compute_90]"]
 FLAGS = [*COMMON_NVCC_FLAGS, "-std=c++17", "-O3", "-DTORCH_TARGET_VERSION=0x020a000000000000", "-DUSE_CUDA"]
 KERNEL = re.compile(
@@ -49,21 +52,47 @@ def kernels_in(report: str, source: Path) -> list[re.Match[str]]:
 
 
 def plain_name(mangled: str) -> str:
-    """Return the kernel's name from a mangled one, followed by its template arguments as they are encoded there."""
-    parts = re.findall(r"\d+([a-z]\w*?_kernel)(\w*)", mangled)
-    return f"{parts[-1][0]} {parts[-1][1].split('EEv')[0]}".strip() if parts else mangled
+    """Return the kernel's name with its template arguments, as in "gram_kernel<bfloat16>"."""
+    for found in re.finditer(r"(?=(\d{1,2})([a-z_]+_kernel)(\w*))", mangled):
+        length, name, rest = found.groups()
+        if int(length) == len(name):
+            break
+    else:
+        return mangled
+    if not rest.startswith("I"):
+        return name
+    types = {"f": "float", "d": "double", "13__nv_bfloat16": "bfloat16", "Lb0E": "false", "Lb1E": "true"}
+    words, rest = [], rest[1:]
+    while word := re.match(r"13__nv_bfloat16|Lb[01]E|Li(\d+)E|[fd]", rest):
+        words.append(types.get(word[0]) or word[1])
+        rest = rest[word.end() :]
+    return f"{name}<{', '.join(words)}>"
+
+
+def write_resources(kernels: list[re.Match[str]]) -> None:
+    """Write registers and bytes of shared memory of each kernel on sm_90."""
+    resources = {
+        plain_name(kernel["name"]): {"registers": int(kernel["registers"]), "shared": int(kernel["shared"] or 0)}
+        for kernel in kernels
+        if kernel["target"] == "sm_90"
+    }
+    RESOURCES.write_text(json.dumps(dict(sorted(resources.items())), indent=1) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str]) -> int:
     nvcc = shutil.which(os.environ.get("NVCC", "nvcc"))
     if nvcc is None:
         sys.exit("compile_cuda: no nvcc here, kernels NOT compiled; set NVCC to the CUDA compiler")
-    sources = [Path(name) for name in arguments] or sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
+    resources = arguments == ["--resources"]
+    sources = [] if resources else [Path(name) for name in arguments]
+    sources = sources or sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         reports = list(pool.map(lambda source: compiler_report(nvcc, source), sources))
     spilling = 0
+    compiled = []
     for source, report in zip(sources, reports, strict=True):
         kernels = kernels_in(report, source)
+        compiled += kernels
         print(f"{source.name}: {len(kernels)} kernels, at most {max(int(k['registers']) for k in kernels)} registers")
         for kernel in kernels:
             if any(int(kernel[what]) for what in ("stack", "stores", "loads")):
@@ -72,6 +101,8 @@ def main(arguments: list[str]) -> int:
                     f"  {plain_name(kernel['name'])} on {kernel['target']}: {kernel['stack']} bytes of local memory, "
                     f"{kernel['stores']} spilled, {kernel['registers']} registers"
                 )
+    if resources:
+        write_resources(compiled)
     if spilling:
         print(f"compile_cuda: {spilling} kernels keep registers in memory")
     return 1 if spilling else 0

@@ -1,60 +1,88 @@
-"""The sections of the run on a CPU that time pieces of work: bench_*.py, and growth with size and regions."""
+"""The sections of the run on a CPU that time pieces of work: the catalogue, and growth with size and regions."""
 
 from __future__ import annotations
 
-import re
+import importlib.util
+import warnings
 from collections.abc import Callable
-from contextlib import redirect_stdout
-from io import StringIO
-from pathlib import Path
 
-import pytest
 import torch
 from torch import Tensor
 
 from benchmarks import workloads
 from benchmarks.baselines.network import WIDTHS
+from benchmarks.catalogue import PEERLESS, ROWS, Row
 from benchmarks.clock import Clock
 from benchmarks.cpu.roofline import least_time, peak_rates
 from benchmarks.cpu.sizes import Sizes
-from benchmarks.sections import SectionResults
+from benchmarks.sections import Results, SectionResults
+from benchmarks.workloads import Workload
 from fastphoto import ops
 
 GRAM_CHANNELS, GRAM_REGIONS = 16, 3  # for masked Gram matrices of up to 24 megapixels
 
 
 def operators(results: SectionResults, sizes: Sizes) -> None:
-    """Run bench_*.py by pytest in this process, so that each time is recorded before the time limit ends the run."""
-    arguments = [str(path) for path in sorted(Path(__file__).parent.glob("bench_*.py"))]
-    arguments += ["-q", "--benchmark-columns=median,rounds", "-p", "no:cacheprovider"]
-    arguments += [f"--limit={sizes.left() - 5:.0f}"]
-    arguments += [*["--short"] * (not sizes.full), *["--dry-run"] * sizes.dry_run]
-    with redirect_stdout(StringIO()) as output:
-        code = pytest.main(arguments, plugins=[RowRecorder(results)])
-    if skipped := re.search(r"(\d+) skipped", output.getvalue()[-200:]):
-        results["left out"] = f"{skipped[1]} benchmarks, for lack of time or of pymatting"
-    if code:
-        print(output.getvalue()[-4000:])
-        raise RuntimeError(f"pytest ended with code {code}")
+    """Time every row of the catalogue: its contenders one after the other, each compared with float64 before.
+
+    Contenders follow one another because the speed of a shared machine changes within minutes. torch.compile's come
+    after all others, as compiling takes longer than measuring.
+    """
+    warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+    clock = Clock(sizes)
+    results["rates"] = peak_rates(sizes.dry_run)
+    rows: Results = {}
+    left_out: list[str] = []
+    for compiled in (False, True):
+        # A whole evaluation first, as that is what a rewrite by torch.compile is about.
+        for key, row in sorted(ROWS.items(), key=lambda item: compiled and not item[0].startswith("evaluation")):
+            names = [name for name in contenders(row, sizes.full) if ("compiled" in name) == compiled]
+            if not names:
+                continue
+            with results.attempt(key):
+                work, small = row.workload(sizes.dry_run), row.small_workload(sizes.dry_run)
+                entry = rows.setdefault(key, {"work": work.title, "ours": dict(row.ours), "contenders": {}})
+                for name in names:
+                    if sizes.left() < seconds_needed(key, compiled) and not sizes.dry_run:
+                        left_out.append(f"{key}: {name}")
+                        continue
+                    with results.attempt(f"{key}: {name}"):
+                        entry["contenders"][name] = timed(work, small, name, clock, sizes.dry_run)
+                        results["rows"] = rows
+    if left_out:
+        results["left out"] = "; ".join(left_out)
 
 
-class RowRecorder:
-    """A plugin of pytest that records each benchmark's time in milliseconds with its `extra_info`."""
-
-    def __init__(self, results: SectionResults) -> None:
-        self.results, self.rows = results, {}
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
-        benchmark = getattr(item, "funcargs", {}).get("benchmark")
-        if benchmark is not None and benchmark.stats is not None and "roofline" in benchmark.extra_info:
-            times = benchmark.stats.stats
-            row = {"group": benchmark.group, "ms": times.median * 1e3, "rounds": times.rounds}
-            self.rows[item.name] = row | benchmark.extra_info
-            self.results["rows"] = self.rows
+def seconds_needed(key: str, compiled: bool) -> float:
+    """Return how many seconds must be left for a contender to begin."""
+    if not compiled:
+        return 8.0
+    return 60.0 if key.startswith("evaluation") else 20.0
 
 
-def scaling(results: SectionResults, sizes: Sizes) -> None:
+def contenders(row: Row, full: bool) -> list[str]:
+    """Return the contenders of a row that a run times: in the short run those of `Row.short`, and installed ones."""
+    missing = () if importlib.util.find_spec("pymatting") else PEERLESS
+    names = row.workload(dry_run=True).contenders
+    chosen = names if full or row.short is None else row.short
+    return [name for name in names if name in chosen and name not in (*row.leave_out, *missing)]
+
+
+def timed(work: Workload, small: Workload | None, name: str, clock: Clock, tiny: bool) -> Results:
+    """Compare a contender with float64, at a small size if one is given, and return its time beside its floor."""
+    contender = work.contenders[name]
+    call = contender.prepare()
+    error = work.error(call()) if small is None else small.error(small.contenders[name].prepare()())
+    tolerance = (small or work).tolerance
+    if not error <= tolerance:
+        raise ArithmeticError(f"wrong by {error:.1e}, more than {tolerance:.0e}")
+    ms = clock.milliseconds(call)
+    floor = 1e3 * least_time(contender.bytes, contender.flops, tiny)
+    costs = {"bytes": contender.bytes, "flops": contender.flops}
+    return {"ms": ms, "floor ms": floor, "/ floor": ms / floor, "error": error, **costs}
+
+
+def growth(results: SectionResults, sizes: Sizes) -> None:
     """Record milliseconds from a twentieth of a megapixel to 24, and from one region to 32."""
     clock = Clock(sizes)
     results["rates"] = peak_rates(sizes.dry_run)
@@ -66,7 +94,7 @@ def scaling(results: SectionResults, sizes: Sizes) -> None:
         with results.attempt(f"{key} at {at:g}"):
             ms = clock.milliseconds(prepare())
             floor = least_time(*map(int, cost), sizes.dry_run)
-            results[key] = results.get(key, {}) | {f"{at:g}": {"ms": ms, "roofline": ms / 1e3 / floor}}
+            results[key] = results.get(key, {}) | {f"{at:g}": {"ms": ms, "/ floor": ms / 1e3 / floor}}
 
     shapes = workloads.style_layers(*sizes.regions_at, WIDTHS[sizes.vgg_shape or "vgg19"])
     for count in sizes.region_counts:

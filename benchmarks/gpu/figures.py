@@ -29,10 +29,10 @@ def check_figures(sections: Results) -> Iterator[Figure]:
 
 
 def image_figures(sections: Results) -> Iterator[Figure]:
-    """Yield the seconds of whole images."""
+    """Yield the seconds of whole images of `painterly`."""
     for encoder, name in ENCODERS.items():
         seconds = lookup(sections, "image", f"default preset, {encoder}", "warm s")
-        yield figure(f"default settings, {name}, warm", seconds, " s")
+        yield figure(f"{name}, warm", seconds, " s")
     seconds = lookup(sections, "image", "cold, embedded", "s")
     yield figure("default settings, `embedded`, the whole command, cold", seconds, " s")
     for encoder, normalisation, target in (
@@ -40,7 +40,8 @@ def image_figures(sections: Results) -> Iterator[Figure]:
         ("vgg19", "relative", 0.5),
         ("vgg19", "published", 0.5),
     ):
-        row = lookup(sections, "image", f"{encoder}, {normalisation}") or {}
+        key = f"{encoder}, {normalisation}"  # older records have these in another section
+        row = lookup(sections, "race", key) or lookup(sections, "image", key) or {}
         entries = row.get("ours", {}).values()
         seconds = smallest(*(entry.get("s") for entry in entries))
         what = f"{ENCODERS[encoder]}, {normalisation} losses, warm, until 1.02 of the least loss"
@@ -54,7 +55,10 @@ def image_figures(sections: Results) -> Iterator[Figure]:
 def step_figures(sections: Results) -> Iterator[Figure]:
     """Yield the figures of one step with VGG-19."""
     ms = _step_times(sections)
-    for losses, name in (("default", "default losses"), ("same losses", "losses of `painterly` without projection")):
+    for losses, name in (
+        ("default", "losses of `painterly`"),
+        ("same losses", "losses of `painterly` without projection"),
+    ):
         yield figure(f"VGG-19, {name}, bfloat16", ms(f"ours, vgg19, bfloat16, {losses}"), " ms", at_most=1.7)
     for precision in ("bfloat16", "tf32"):
         times = ms(f"B1, vgg19, {precision}"), ms(f"ours, vgg19, {precision}, same losses")
@@ -71,14 +75,17 @@ def step_table(sections: Results) -> list[str]:
     ms = _step_times(sections)
     rows = {}
     for encoder, name in ENCODERS.items():
-        rows[f"{name}, default losses"] = f"ours, {encoder}, {{}}, default"
+        rows[f"{name}, losses of `painterly`"] = f"ours, {encoder}, {{}}, default"
         rows[f"{name}, losses of `painterly` without projection"] = f"ours, {encoder}, {{}}, same losses"
-        rows[f"{name}, losses of `painterly` without projection, well-made rewrite"] = f"B1, {encoder}, {{}}"
+        rewrite = f"{name}, losses of `painterly` without projection, well-made rewrite"
+        rows |= {rewrite: f"B1, {encoder}, {{}}", f"{rewrite} by torch.compile": f"B1 compiled, {encoder}, {{}}"}
     rows["VGG-19, published losses"] = "ours, vgg19, {}, published losses"
     rows["VGG-19, published losses, published method"] = "B0, vgg19, {}"
     lines = [f"| one step | {' | '.join(PRECISIONS.values())} |", "|---|---|---|---|"]
     for name, key in rows.items():
         times = [ms(key.format(precision)) for precision in PRECISIONS]
+        if "compiled" in key and not any(times):
+            continue  # only the full run has it
         lines.append(f"| {name} | " + " | ".join(f"{short(value)} ms" if value else "" for value in times) + " |")
     return lines
 
@@ -101,8 +108,16 @@ def operator_figures(sections: Results) -> Iterator[Figure]:
     """Yield the figures of the operators."""
     yield from _laplacian_figures(sections)
     yield from _gram_figures(sections)
+    copy = lookup(sections, "ceilings", "copy", "GB/s")
     for key, name in (("fit_radius_1", "fit"), ("smooth_box_radius_1", "smooth"), ("apply", "apply")):
-        yield figure(f"local affine maps, {name}", lookup(sections, "local_affine", "12 MP", key, "ms"), " ms")
+        row = lookup(sections, "local_affine", "12 MP", key) or {}
+        floor = ratio(row.get("bytes"), None if copy is None else 1e6 * copy)
+        yield figure(f"local affine maps, {name}", row.get("ms"), " ms", floor=floor)
+    for key, row in (sections.get("operators") or {}).items():
+        if isinstance(row, dict) and "native" in row:
+            floor = ratio(row["native"]["bytes"], None if copy is None else 1e6 * copy)
+            peers = {name: ratio(other["ms"], row["native"]["ms"]) for name, other in row.items() if name != "native"}
+            yield figure(key, row["native"]["ms"], " ms", floor=floor, peers=peers)
 
 
 def _laplacian_figures(sections: Results) -> Iterator[Figure]:
@@ -136,19 +151,53 @@ def _gram_figures(sections: Results) -> Iterator[Figure]:
         yield figure(f"{what}: nine regions / one", ratio(ours, ms("native", precision, 1)), "x", at_most=1.2)
 
 
-def throughput_figures(sections: Results) -> Iterator[Figure]:
-    """Yield photos per second, by size and number of processes."""
-    for key, row in (sections.get("throughput") or {}).items():
+def fast_figures(sections: Results) -> Iterator[Figure]:
+    """Yield seconds of whole calls at default settings, and the host's share of them."""
+    for key, row in (sections.get("fast") or {}).items():
         if isinstance(row, dict):
-            note = f", peak memory {short(row['peak allocated GB each'])} GB each"
-            yield figure(key, row["photos/s"], " photos/s", note=note)
+            note = f", peak memory {short(row['peak allocated GB'])} GB"
+            floor = ratio(row.get("device ms"), 1e3)
+            yield figure(f"transfer(), {key}, warm", row["s"], " s", note=note, floor=floor)
+            target = 15 if key in ("350 px", "700 px") else None
+            yield figure(
+                f"transfer(), {key}: the host's work that no kernel hides", row.get("host ms"), " ms", at_most=target
+            )
+    for key, row in (sections.get("regions") or {}).items():
+        if isinstance(row, dict):
+            yield figure(f"find_regions(), {key}, warm", row["s"], " s", floor=ratio(row.get("device ms"), 1e3))
+    if clip := lookup(sections, "video", "clip"):
+        height, width = clip["size"]
+        note = f", {clip['frames']} frames, {clip['keyframes']} of them keyframes"
+        yield figure(f"a clip of {width} x {height}", clip["frames/s"], " frames/s", note=note)
+
+
+def throughput_figures(sections: Results) -> Iterator[Figure]:
+    """Yield photos per second, by size and number of processes, of one session, and of batches."""
+    rows = {key: row for key, row in (sections.get("throughput") or {}).items() if isinstance(row, dict)}
+    for key, row in rows.items():
+        side = key.partition(" px")[0]
+        target = {"350": 30, "700": 10}.get(side) if key.endswith("1 process") else None
+        note = f", peak memory {short(row['peak allocated GB each'])} GB each"
+        yield figure(key, row["photos/s"], " photos/s", note=note, at_least=target)
+        if not key.endswith("1 process"):
+            value = ratio(row["photos/s"], lookup(rows, f"{side} px, 1 process", "photos/s"))
+            yield figure(f"{key} / 1 process", value, "x", at_least=1)
+    for key, row in (sections.get("sessions") or {}).items():
+        if isinstance(row, dict):
+            yield figure(f"{key}, a session", row["photos/s"], " photos/s")
+    for key, row in (sections.get("batch") or {}).items():
+        if isinstance(row, dict):
+            note = f", {row['workers']} workers"
+            yield figure(f"{key}, files to files: `fastphoto batch`", row["batch photos/s"], " photos/s", note=note)
+            yield figure(f"{key}: batch / an ideal pool of as many processes", row["batch / ideal"], "x", at_least=0.9)
 
 
 SUBJECTS: dict[str, Callable[[Results], Iterator[Figure]]] = {
     "Checks": check_figures,
-    "Whole images at 700 pixels": image_figures,
+    "Default settings": fast_figures,
+    "Photos per second at default settings": throughput_figures,
+    "Whole images of `painterly` at 700 pixels": image_figures,
     "One step at 700 pixels": step_figures,
     "12 megapixels optimised at full size": memory_figures,
     "Operators, at 12 megapixels; masked Gram matrices at 700 pixels with nine regions": operator_figures,
-    "Photos per second at default settings": throughput_figures,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.figures import figure_table, section_table, short, timings
 from benchmarks.gpu.figures import SUBJECTS, step_table
+from benchmarks.machine import described
 from benchmarks.sections import Results
 
 
@@ -23,14 +24,3 @@ def report(results: Results) -> str:
             cells = [short(row.get(key)) for key in ("ms", "GB/s", "TFLOP/s", "error")]
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def described(results: Results) -> str:
-    """Return a line that says where and when a run was: device, versions, date, commit and kind of run."""
-    machine, commit = results["machine"], results["commit"][:12] or "unknown"
-    words = [machine.get("gpu", "no GPU")]
-    versions = {"driver": "driver", "torch": "torch", "cuda": "CUDA"}
-    words += [f"{name} {machine[key]}" for key, name in versions.items() if machine.get(key)]
-    words += [f"{machine['cores']} CPU cores"] if machine.get("cores") else []
-    words += [results["date"][:10], f"commit {commit}" + (" with changes" if results.get("dirty") else "")]
-    return ", ".join([*words, *["few repetitions"] * bool(results.get("quick"))])

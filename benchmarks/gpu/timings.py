@@ -13,6 +13,7 @@ from benchmarks.baselines.engineered import Engineered
 from benchmarks.baselines.network import WIDTHS
 from benchmarks.baselines.problem import Problem
 from benchmarks.baselines.published import Published
+from benchmarks.catalogue import ROWS
 from benchmarks.clock import Clock
 from benchmarks.gpu.sizes import Sizes, scratch_folder
 from benchmarks.sections import Results, SectionResults
@@ -115,15 +116,32 @@ def local_affine(results: SectionResults, sizes: Sizes) -> None:
         results[label] = rows
 
 
+def operators(results: SectionResults, sizes: Sizes) -> None:
+    """Time the operators of the catalogue that no other section times, beside their definitions in PyTorch."""
+    clock = Clock(sizes)
+    for key, row in ROWS.items():
+        if row.gpu:
+            rows: Results = {}
+            with results.attempt(key):
+                work = row.workload(sizes.dry_run, clock.device)
+                for name in work.contenders:
+                    if name not in ("compiled", *row.leave_out):
+                        measure(results, rows, name, clock, work, name)
+                results[key] = rows
+
+
 def iteration(results: SectionResults, sizes: Sizes) -> None:
     """Time one step at the finest scale: ours, B1's and B0's."""
     clock, photos = Clock(sizes), transfers.demo_photos(sizes.long_side)
     for encoder in ("vgg19", "embedded"):
         file = transfers.weights_file(encoder, scratch_folder(), sizes.vgg_shape)
-        variants: dict[str, Results] = {"same losses": transfers.comparable_settings("relative"), "default": {}}
+        variants: dict[str, Results] = {"same losses": transfers.comparable_settings("relative")}
+        variants["default"] = {"preset": "painterly"}
         if encoder == "vgg19":
             variants["published losses"] = transfers.comparable_settings("published")
         for precision, (name, settings) in product(sizes.precisions, variants.items()):
+            if not sizes.times_step(precision, name):
+                continue
             key = f"ours, {encoder}, {precision}, {name}"
             with results.attempt(key):
                 count = sizes.float32_iterations if precision == "float32" else sizes.iterations
@@ -131,13 +149,14 @@ def iteration(results: SectionResults, sizes: Sizes) -> None:
                 results[key] = time_our_step(clock, photos, count, sizes.runs, settings)
         weights = transfers.encoder_weights(encoder, file)
         problem = transfers.baseline_problem(photos, "relative", weights, clock.device)
-        for precision in ("bfloat16", "tf32"):
-            key = f"B1, {encoder}, {precision}"
+        for precision, compiled in product(("bfloat16", "tf32"), (False,) if sizes.quick else (False, True)):
+            key = f"B1{' compiled' if compiled else ''}, {encoder}, {precision}"
             with results.attempt(key):
-                results[key] = time_engineered_step(clock, problem, sizes.iterations, sizes.precision(precision))
+                rewrite = Engineered(problem, sizes.precision(precision), compiled)
+                results[key] = time_engineered_step(clock, rewrite, sizes.iterations)
         if encoder == "vgg19":
             published = transfers.baseline_problem(photos, "published", weights, clock.device)
-            for tf32 in (False, True):
+            for tf32 in (True,) if sizes.quick else (False, True):
                 key = f"B0, {encoder}, {'tf32' if tf32 else 'float32'}"
                 with results.attempt(key):
                     results[key] = time_published_step(clock, published, sizes.solver_steps, tf32)
@@ -158,14 +177,13 @@ def time_our_step(clock: Clock, photos: Results, count: int, runs: int, settings
     return {"ms": statistics.median(differences[1:] or differences), "all": differences}
 
 
-def time_engineered_step(clock: Clock, problem: Problem, count: int, precision: str) -> Results:
+def time_engineered_step(clock: Clock, baseline: Engineered, count: int) -> Results:
     """Return the time of a step of B1, and on a GPU of its value and gradient without a CUDA graph."""
-    baseline = Engineered(problem, precision)
-    _, step = baseline.stepper(problem.start, count, 0.02)
+    start = baseline.problem.start
+    _, step = baseline.stepper(start, count, 0.02)
     row = {"ms": clock.milliseconds(step)}
     if clock.device.type == "cuda":
-        call = partial(baseline.value_and_gradient, problem.start)
-        row["eager value and gradient ms"] = clock.milliseconds(call)
+        row["eager value and gradient ms"] = clock.milliseconds(partial(baseline.value_and_gradient, start))
     return row
 
 

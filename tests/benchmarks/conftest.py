@@ -61,17 +61,16 @@ class DryRun:
 
 
 @pytest.fixture(scope="session")
-def dry_run(tmp_path_factory) -> Callable[[str], DryRun]:
-    """Return a function that runs a script of `benchmarks` with --dry-run, in one thread."""
+def dry_run(tmp_path_factory) -> Callable[..., DryRun]:
+    """Return a function that runs a script of `benchmarks` with --dry-run and other options, in one thread."""
 
-    def run(script: str) -> DryRun:
+    def run(script: str, *options: str) -> DryRun:
         folder = tmp_path_factory.mktemp("results")
-        command = [sys.executable, ROOT / "benchmarks" / script, "--dry-run", "-o", folder]
+        command = [sys.executable, ROOT / "benchmarks" / script, "--dry-run", "-o", folder, *options]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-3000:]
-        (record,), (report,) = folder.glob("*-dry-run.json"), folder.glob("*-dry-run.md")
-        others = {path.suffix for path in folder.iterdir() if path not in (record, report)}
-        assert others <= {".svg"}, f"other files are left: {others}"
+        (record,), (report,) = folder.glob("*-dry-run*.json"), folder.glob("*-dry-run*.md")
+        assert set(folder.iterdir()) == {record, report}, "other files are left"
         results = json.loads(record.read_text(encoding="utf-8"))
         return DryRun(results, report.read_text(encoding="utf-8"), done.stdout)
 

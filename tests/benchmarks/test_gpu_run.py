@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks.figures import NOT_MEASURED
 from benchmarks.gpu.figures import SUBJECTS
+from benchmarks.gpu.plan import SECTIONS, STAGES, TOTAL_LIMIT, chosen_stages, expected_seconds, total_seconds
 from benchmarks.gpu.report import report
-from benchmarks.gpu.run import SECTIONS
-from benchmarks.record import publishable
+from benchmarks.gpu.sizes import Sizes
+from benchmarks.record import publishable, read_records
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,61 @@ def test_dry_run_counts_photos_of_one_process_and_of_several(run):
     rows = {key: row for key, row in run.results["sections"]["throughput"].items() if "px" in key}
     assert list(rows) == [f"{side} px, {count}" for side in (48, 64) for count in ("1 process", "2 processes")]
     assert all(row["photos/s"] > 0 and row["peak allocated GB each"] > 0 for row in rows.values())
+
+
+def test_dry_run_times_default_settings_sessions_regions_and_a_clip(run):
+    sections = run.results["sections"]
+    whole = {key: row for key, row in sections["fast"].items() if key != "seconds"}
+    names = ["350 px", "700 px", "2000 px", "12 MP", "700 px, automatic regions", "700 px, VGG-19"]
+    assert list(whole) == names
+    for row in [*whole.values(), sections["regions"]["12 MP"]]:
+        assert row["device ms"] == 0, "a CPU has no kernels of a GPU"
+        assert row["host ms"] == pytest.approx(1e3 * row["s"])
+    assert sections["sessions"]["48 px"]["photos/s"] > 0
+    (batch,) = (row for row in sections["batch"].values() if isinstance(row, dict))
+    assert batch["batch photos/s"] > 0
+    if "left out" not in sections["video"]:
+        assert sections["video"]["clip"]["frames"] == 5
+
+
+def test_targets_of_throughput_are_for_one_process():
+    row = {"photos/s": 20.0, "peak allocated GB each": 0.5}
+    sections = {"throughput": {"350 px, 1 process": row, "350 px, 4 processes": row | {"photos/s": 10.0}}}
+    one, four, share = (figure.entry() for figure in all_figures(sections) if figure.what.startswith("350 px"))
+    assert (one["target"], one["met"], one["/ target"]) == ("≥ 30 photos/s", False, pytest.approx(2 / 3))
+    assert "target" not in four
+    assert (share["value"], share["met"]) == (0.5, False)
+
+
+def test_a_quick_run_should_take_less_than_six_minutes():
+    records = [record for record in read_records() if record["machine"].get("gpu")]
+    expected = expected_seconds(records, Sizes(dry_run=False, quick=True))
+    assert set(SECTIONS) - set(expected) == {"race"}, "only the last section takes what is left"
+    assert total_seconds(expected, STAGES) < TOTAL_LIMIT[True] - 15
+    assert TOTAL_LIMIT[True] < 360
+    limits = {name: limit for name, (_, limit) in SECTIONS.items()}
+    assert all(seconds < limits[name] for name, seconds in expected.items())
+
+
+def test_the_plan_follows_from_the_records():
+    records = [record for record in read_records() if record["machine"].get("gpu")]
+    quick, full = (expected_seconds(records, Sizes(False, quick)) for quick in (True, False))
+    slowest = max(record["sections"]["build"]["seconds"] for record in records if "build" in record["sections"])
+    assert quick["build"] == full["build"] == slowest
+    assert full["iteration"] > 2 * quick["iteration"]
+    assert total_seconds(full, STAGES) < TOTAL_LIMIT[False]
+
+
+def test_stages_run_every_section_once_and_build_first():
+    names = [name for stage in STAGES for process in stage for name in process]
+    assert sorted(names) == sorted(SECTIONS)
+    assert chosen_stages(["race", "build", "gram"]) == [[["build"]], [["gram"]], [["race"]]]
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_every_section_is_a_function_of_its_module(name):
+    module = Path(__file__).parents[2].joinpath(*SECTIONS[name][0].split(".")).with_suffix(".py")
+    assert f"def {name}(results: SectionResults, sizes: " in module.read_text(encoding="utf-8")
 
 
 def test_report_says_what_was_missed_and_what_failed():

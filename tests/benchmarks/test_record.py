@@ -1,4 +1,4 @@
-"""Records: what they may say, how they are named, and the page that is made from them."""
+"""Records: what they may say, how they are named, and which sections a later run takes over."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from benchmarks.gpu.page import PAGE, filled
-from benchmarks.record import RECORDS, publishable, read_records, record_name
+from benchmarks.figures import entries, figure
+from benchmarks.record import RECORDS, earlier_sections, newest, publishable, record_name, write_record
 
 
 def test_logs_and_folders_do_not_get_into_a_record():
@@ -30,10 +30,15 @@ def test_logs_and_folders_do_not_get_into_a_record():
     [
         ({"gpu": "NVIDIA H200"}, {"dry_run": False}, "2026-11-27-h200"),
         ({"gpu": "NVIDIA H100 80GB HBM3"}, {"dry_run": False}, "2026-11-27-h100-80gb-hbm3"),
-        ({}, {"dry_run": True}, "2026-11-27-cpu-dry-run"),
-        ({"cpu": "AMD EPYC"}, {"dry_run": False, "full": True}, "2026-11-27-cpu-full"),
+        ({"cpu": "AMD EPYC", "cores": 2}, {"dry_run": True}, "2026-11-27-amd-epyc-2-cores-dry-run"),
+        ({"cpu": "AMD EPYC", "cores": 2}, {"dry_run": False, "full": True}, "2026-11-27-amd-epyc-2-cores-full"),
+        (
+            {"cpu": "Intel(R) Xeon(R) Platinum 8480C", "cores": 16},
+            {"dry_run": False},
+            "2026-11-27-intel-xeon-platinum-8480c-16-cores",
+        ),
     ],
-    ids=["h200", "h100", "dry-run", "full"],
+    ids=["h200", "h100", "dry-run", "full", "xeon"],
 )
 def test_a_record_is_named_by_date_and_device(machine, options, name):
     assert record_name({"date": "2026-11-27T18:56:26", "machine": machine, **options}) == name
@@ -47,28 +52,61 @@ def test_every_record_is_publishable(path):
     assert not record["dry_run"]
 
 
-def test_gpu_page_shows_the_newest_records():
-    page = PAGE.read_text(encoding="utf-8")
-    assert page == filled(page, read_records()), "docs/gpu.md is out of date: run `make gpu-page`"
+def some_results(**changes) -> dict:
+    about = {"date": "2026-11-27", "code": "a", "dirty": False, "dry_run": False, "quick": True}
+    return about | {"machine": {"cpu": "x", "clock MHz": 2000}, "sections": {}} | changes
 
 
-def test_page_takes_each_table_from_the_newest_record_that_has_its_sections():
-    names = ("tests", "sanitizer", "ceilings", "laplacian", "gram", "local_affine", "iteration", "image", "memory")
-    machine = {"gpu": "NVIDIA H200"}
-    whole = {"date": "2026-11-27", "commit": "old", "machine": machine, "sections": {name: {} for name in names}}
-    row = {"photos/s": 2.5, "peak allocated GB each": 0.2}
-    other = {"date": "2026-11-28", "commit": "new", "machine": machine}
-    other["sections"] = {"memory": {}, "throughput": {"350 px, 1 process": row, "seconds": 40}}
-    text = "".join(f"<!-- table: {name} -->\n?<!-- end of table -->\n" for name in ("source", "memory", "throughput"))
-    page = filled(text, [whole, other])
-    assert "?" not in page
-    source, memory, throughput = page.split("<!-- end of table -->\n")[:3]
-    assert "Measured on: NVIDIA H200, 2026-11-27, commit old.\n" in source
-    assert "| VGG-19, peak memory allocated | ≤ 16 GB | not measured |\n" in memory
-    assert "| 350 px, 1 process |  | 2.5 photos/s, peak memory 0.2 GB each |\n" in throughput
-    assert "Measured on: NVIDIA H200, 2026-11-28, commit new.\n" in throughput
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({}, True),
+        ({"machine": {"cpu": "x", "clock MHz": 2100}}, True),
+        ({"machine": {"cpu": "y", "clock MHz": 2000}}, False),
+        ({"code": "b"}, False),
+        ({"commit": "b"}, True),
+        ({"dirty": True}, False),
+        ({"quick": False}, False),
+    ],
+    ids=["same", "clock", "machine", "code", "commit", "dirty", "quick"],
+)
+def test_a_run_keeps_sections_of_the_same_commit_machine_and_kind(tmp_path, changes, kept):
+    path = tmp_path / "record.json"
+    assert earlier_sections(path, some_results()) == {}
+    write_record(
+        some_results(sections={"gram": {"ms": 1}}), path, tmp_path / "record.md", lambda _: "report", lambda _: {}
+    )
+    assert (earlier_sections(path, some_results(**changes)) == {"gram": {"ms": 1}}) is kept
+    assert (tmp_path / "record.md").read_text() == "report"
 
 
-def test_page_without_a_record_for_a_table_is_refused():
-    with pytest.raises(LookupError, match="no record has the sections"):
-        filled("", [])
+def test_a_record_has_each_figure_with_its_floor_its_target_and_its_ratios(tmp_path):
+    row = figure("product", 3.0, " ms", at_most=2, floor=1.5, peers={"torch": 4.0, "absent": None})
+    rows = entries({"Operators": [row, figure("other", None, " ms")], "Nothing": [figure("none", None, "")]})
+    path = tmp_path / "record.json"
+    write_record(some_results(), path, tmp_path / "record.md", lambda _: "", lambda _: rows)
+    (entry,) = json.loads(path.read_text())["figures"]["Operators"]
+    assert entry == {
+        "what": "product",
+        "measured": "3 ms",
+        "value": 3.0,
+        "unit": "ms",
+        "target": "≤ 2 ms",
+        "met": False,
+        "/ target": 1.5,
+        "floor": 1.5,
+        "/ floor": 2.0,
+        "peers / ours": {"torch": 4.0},
+    }
+    assert set(rows) == {"Operators"}
+
+
+def test_the_newest_record_has_all_sections_and_is_of_the_right_device():
+    old = some_results(sections={"batch": {}, "gram": {}})
+    new = some_results(date="2026-11-28", sections={"batch": {}})
+    gpu = some_results(date="2026-11-29", machine={"gpu": "NVIDIA H200"}, sections={"batch": {}})
+    records = [old, new, gpu]
+    assert newest(records, ["batch"], gpu=False) is new
+    assert newest(records, ["batch", "gram"], gpu=False) is old
+    assert newest(records, ["batch"], gpu=True) is gpu
+    assert newest(records, ["gram"], gpu=True) is None

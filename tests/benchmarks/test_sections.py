@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
+import time
 
 import pytest
+from locations import ROOT
 
+from benchmarks.record import new_results
+from benchmarks.run import Run
 from benchmarks.sections import argument_parser, run_in_process, run_sections
 
 MODULE = """
@@ -24,7 +29,9 @@ def tests(results, sizes):
 
 def endless(results, sizes):
     results["begun"] = True
-    time.sleep(60)
+    for part in ("first", "second"):
+        with results.attempt(part):
+            time.sleep(60)
 """
 
 
@@ -57,6 +64,54 @@ def test_a_section_that_takes_too_long_is_stopped_with_what_it_has(tmp_path, mod
     assert results["endless"]["begun"]
     assert results["endless"]["error"] == "not complete: the process stopped after 2 s"
     assert not scratch.exists(), "the scratch file is left"
+
+
+def test_a_section_over_its_own_limit_is_interrupted_and_ends_the_process(tmp_path, modules):
+    scratch = tmp_path / "scratch.json"
+    limits = {"endless": 0.2, "tests": 10.0}
+    begin = time.monotonic()
+    run_sections(modules, ["endless", "tests"], None, scratch, {}, limits)
+    assert time.monotonic() - begin < 30
+    results = json.loads(scratch.read_text())
+    assert results["endless"]["error"] == "OutOfTime: stopped after 0.2 s"
+    assert "tests" not in results, "the next section belongs into a process whose device works"
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path += {paths!r}
+from benchmarks.sections import argument_parser, run_sections
+arguments = argument_parser("", {names!r}).parse_args()
+modules = dict.fromkeys({names!r}, "some_sections")
+run_sections(modules, arguments.sections, None, arguments.worker, {{"gpu": "some"}}, dict.fromkeys({names!r}, 10.0))
+"""
+
+
+def test_sections_after_one_that_fails_run_in_another_process_and_all_get_into_the_record(tmp_path, modules, capfd):
+    names = ["build", "tests"]
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(paths=[str(ROOT), str(tmp_path)], names=names))
+    run = Run(script, dict.fromkeys(names, 60.0), [], lambda: os.environ, lambda _: "report", lambda _: {})
+    arguments = argparse.Namespace(output=tmp_path / "out", dry_run=False)
+    assert run.measure(arguments, new_results(dry_run=False), [[names]]) == 1
+    (record,) = (tmp_path / "out").glob("*-some.json")
+    sections = json.loads(record.read_text())["sections"]
+    assert sections["build"]["error"] == "SystemExit: no compiler"
+    assert sections["tests"]["passed"] == 3
+    printed = capfd.readouterr().out.splitlines()
+    assert [line.split(" (")[0] for line in printed if line.startswith("==")] == ["== build, tests", "== tests"]
+
+
+def test_stages_without_time_are_not_run(tmp_path, modules):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(paths=[str(ROOT), str(tmp_path)], names=["tests", "build"]))
+    run = Run(script, {"tests": 60.0, "build": 60.0}, [], lambda: os.environ, lambda _: "report", lambda _: {})
+    arguments = argparse.Namespace(output=tmp_path / "out", dry_run=False)
+    assert run.measure(arguments, new_results(dry_run=False), [[["tests"]], [["build"]]], total=1.0) == 1
+    (record,) = (tmp_path / "out").glob("*.json")
+    sections = json.loads(record.read_text())["sections"]
+    assert {section["error"] for section in sections.values()} == {"not run: no time left"}
 
 
 def test_sections_are_run_in_their_own_order():

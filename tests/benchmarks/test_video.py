@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -21,7 +22,10 @@ def test_it_makes_clips_and_measures_them(tmp_path):
     options = ["--photo", tmp_path / "one.png", "--other-photo", tmp_path / "two.png", "--style", tmp_path / "two.png"]
     options += ["--seconds", "0.4", "--size", "64", "96"]
     command = [sys.executable, "benchmarks/video.py", "-o", tmp_path / "clips", *options]
-    done = subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [str(word) for word in command], cwd=ROOT, env=variables, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == ["pan.mp4", "cut.mp4", "ten-bit.mp4"]

@@ -1,0 +1,1 @@
+"""How whole transfers grow with pixels, regions, threads and photos; `run.py` measures, in a fresh process each."""
