@@ -171,6 +171,7 @@ ROWS: dict[str, Row] = {
     "region recolouring, 192x128": Row(
         _on(elementary.region_recolouring, 3), RECOLOURED, {"native": "region_recolouring"}
     ),
+    "excess contrast, 192x128": Row(_on(elementary.contrast_excess, 3), RECOLOURED, {"native": "contrast_excess"}),
     "max-pooling, 700x466": Row(
         lambda h, w, d, _: elementary.max_pool(16, h, w, False, d), LANDSCAPE, {"native": "max_pool"}
     ),

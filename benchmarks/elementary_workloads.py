@@ -161,6 +161,26 @@ def region_recolouring(regions: int, height: int, width: int, device: Device = "
 # ---- sums over windows, local affine maps ------------------------------------------------------------------------
 
 
+def contrast_excess(bands: int, height: int, width: int, device: Device = "cpu") -> Workload:
+    """Return the workload of the loss of excess contrast, with its gradient, on a picture in L*a*b*."""
+    lab, n, pixels = 100 * random_planes(3, height, width, device), 0, (height, width)
+    for _ in range(bands):
+        n, pixels = n + pixels[0] * pixels[1], (-(-pixels[0] // 2), -(-pixels[1] // 2))
+    importance, limit = (random_planes(1, 1, n, device, seed).flatten() for seed in (1, 2))
+    title = f"excess contrast, value and gradient, {bands} bands, {width}x{height}"
+    # Of each band three planes are read, and their gradients written; importance and limit are read. Sums over 5 x 5
+    # pixels slide, forwards and backwards.
+    return defined_workload(
+        title,
+        lambda *tensors: ops.contrast_excess(*tensors, bands),
+        lambda *tensors: reference.contrast_excess(*tensors, bands),
+        [lab, importance, limit],
+        (32 * n, 150 * n),
+        [0],
+        tolerance=1e-4,
+    )
+
+
 def box_sum(radius: int, height: int, width: int, device: Device = "cpu") -> Workload:
     """Return the workload of sums over windows of three planes; the peer is PyTorch's average pooling."""
     x, n, side = planar(height, width, 3, 0, device), height * width, 2 * radius + 1
