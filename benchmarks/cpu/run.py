@@ -29,7 +29,7 @@ from benchmarks.sections import argument_parser, run_sections
 # The module of each section, which has a function of the section's name, and the seconds that it may take, short and in
 # full; with 0 it is not part of the short run.
 SECTIONS = {
-    "operators": ("benchmarks.cpu.operator_timings", 180, 3000),
+    "operators": ("benchmarks.cpu.operator_timings", 300, 3000),
     "embedded": ("benchmarks.cpu.whole_images", 150, 2400),
     "vgg19": ("benchmarks.cpu.whole_images", 60, 5400),
     "growth": ("benchmarks.cpu.operator_timings", 20, 900),

@@ -57,14 +57,16 @@ def matte_masks(
     certain = (least.amax(0) > 0.99) | (_window_maxima(drawn, radius).sum(0) < 0.01)
     pull = (certain.to(drawn) + _PULL)[..., None]
     stencil = matting_laplacian_stencil(small.permute(1, 2, 0), _EPSILON)
-    padded = F.pad(drawn, (0, 0, 0, 0, 0, -len(drawn) % 3))
-    mattes = []
-    for three in padded.split(3):  # colour maps have three outputs
-        matte = _solve(stencil, pull, three.permute(1, 2, 0)).permute(2, 0, 1)
-        if size != (height, width):
-            matte = apply_affine_maps(fit_affine_maps(small, matte, smooth_radius=1), content)
-        mattes.append(matte)
-    alpha = torch.cat(mattes)[: len(masks)].clamp(0, 1)
+    # L has zero row sums, so the mattes of masks that cover the photo add up to 1: the last one is what others leave.
+    covers = bool((drawn.sum(0) - 1).abs().max() < 1e-4)
+    alpha = _solve(stencil, pull, (drawn[:-1] if covers else drawn).permute(1, 2, 0)).permute(2, 0, 1)
+    if size != (height, width):
+        padded = F.pad(alpha, (0, 0, 0, 0, 0, -len(alpha) % 3))
+        maps = [fit_affine_maps(small, three, smooth_radius=1) for three in padded.split(3)]  # they have three outputs
+        alpha = torch.cat([apply_affine_maps(map_, content) for map_ in maps])[: len(alpha)]
+    if covers:
+        alpha = torch.cat([alpha, 1 - alpha.sum(0, keepdim=True)])
+    alpha = alpha.clamp(0, 1)
     alpha = torch.where(alpha < _INVISIBLE, 0, alpha)
     alpha = torch.where(alpha.sum((1, 2), keepdim=True) > 0, alpha, masks)  # no region is lost
     return alpha / alpha.sum(0, keepdim=True).clamp_min(1e-3) * masks.sum(0, keepdim=True).clamp_max(1)
@@ -78,7 +80,7 @@ def _window_maxima(planes: Tensor, radius: int) -> Tensor:
 
 
 def _solve(stencil: Tensor, pull: Tensor, drawn: Tensor) -> Tensor:
-    """Solve (L + D) alpha = D m for three masks (h, w, 3) at once, by a fixed number of conjugate gradient steps.
+    """Solve (L + D) alpha = D m for all masks (h, w, K) at once, by a fixed number of conjugate gradient steps.
 
     The steps run on the masks' device, and their number is fixed so that a GPU need not report back in between;
     `fastphoto.ops.linear_solver` is SciPy's, for the CPU.
