@@ -30,6 +30,7 @@ UNMARKED = 255
 
 _REACH = 1 / 8  # of the long side: how far a stroke decides about pixels around it; by eye
 _LONGEST_NAME = 40
+_LARGEST = 2**31  # of a number in runs of labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,8 @@ class Strokes:
         """
         if runs is None:
             return None
-        if not isinstance(runs, list) or len(runs) % 2 or not all(type(value) is int for value in runs):
+        whole = isinstance(runs, list) and all(type(value) is int and abs(value) < _LARGEST for value in runs)
+        if not whole or len(runs) % 2:
             raise InputError("strokes: must be whole numbers in pairs, a label and how often it is repeated")
         labels, lengths = np.array(runs[::2], np.int64), np.array(runs[1::2], np.int64)
         known = ((labels >= 0) & (labels < regions)) | (labels == NOTHING) | (labels == UNMARKED)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 import threading
 import webbrowser
@@ -13,7 +15,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from fastphoto.errors import InputError
+from fastphoto.errors import InputError, error_text
 from fastphoto.ui.app import make_app
 from fastphoto.ui.folders import ServerFolder
 from fastphoto.ui.guard import Guard
@@ -107,16 +109,16 @@ class _Server(uvicorn.Server):  # type: ignore[misc, unused-ignore]  # its types
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
+    wanted = USUAL_PORT if port is None else port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for each in (USUAL_PORT, 0) if port is None else (port,):
-        try:
-            return socket.create_server((host, each), family=family, backlog=256)
-        except (OSError, OverflowError) as error:
-            if port is None and each:
-                continue
-            cause = getattr(error, "strerror", None) or str(error)
-            raise InputError(f"{host}:{each}: cannot be listened at ({cause}); give another --port or --host") from None
-    raise AssertionError("the last port either works or raises")
+    try:
+        return socket.create_server((host, wanted), family=family, backlog=256)
+    except (OSError, OverflowError) as error:
+        number = getattr(error, "errno", None)
+        if port is None and number == errno.EADDRINUSE:
+            return _listen(host, 0)
+        cause = os.strerror(number) if number is not None and number > 0 else error_text(error)
+        raise InputError(f"{host}:{wanted}: cannot be listened at ({cause}); give another --port or --host") from None
 
 
 def _patient_protocol(*arguments: Any, **named: Any) -> H11Protocol:

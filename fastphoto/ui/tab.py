@@ -200,7 +200,7 @@ class Tab:
             raise
 
     async def _run(self, chain: Chain, run: bool) -> None:
-        """Regions, a preview, the start image at full size, the result, and the result with calmer colour maps."""
+        """Find regions, make a preview, the result, and then what sliders and the heat map need beside it."""
         content, style = self.photos["content"], self.photos["style"]
         await self._find(chain, content, style)
         await self._paint(chain)
@@ -223,14 +223,13 @@ class Tab:
         result = Result(self.results.new_number(), recipe, inputs, self._names(), record)
         publish = self.publish_from_worker()
         try:
-            await self._make(chain, result, "start", recipe, **without_steps(recipe))
-            self.subscribers.publish(picture_event("start", result.views["start"]))
             await self._make(chain, result, "result", recipe, publish=publish)
         except BaseException:
             result.give_up_planes()
             raise
         self.results.add(result)
         self.subscribers.publish({"type": "result", **result.facts()})
+        await self._make(chain, result, "start", recipe, **without_steps(recipe))
         await self.work(chain, result.add_heat)
         self.subscribers.publish({"type": "result", **result.facts()})
         await self._make(chain, result, "calm", calmest(recipe))
