@@ -29,6 +29,7 @@ UNMARKED = 255
 """Label of pixels without a stroke."""
 
 _REACH = 1 / 8  # of the long side: how far a stroke decides about pixels around it; by eye
+_MARGIN = 24  # pixels around those that a stroke sets free, whose regions are known; by eye
 _LONGEST_NAME = 40
 _LARGEST = 2**31  # of a number in runs of labels
 
@@ -152,13 +153,30 @@ def painted_map(
     distance, (rows, columns) = scipy.ndimage.distance_transform_edt(~painted, return_indices=True)
     near = distance <= _REACH * max(base.shape)
     free = near & ~painted & (joined != values[rows, columns])
+    if free.any():
+        box = _box_around(free, _MARGIN)
+        marks[box] = _grown(photo[:, box[0], box[1]], marks[box], free[box])
+    return marks.astype(np.int16)
+
+
+def _grown(photo: Tensor, marks: RegionMap, free: np.ndarray[Any, np.dtype[np.bool_]]) -> RegionMap:
+    """Return a region map whose free pixels belong to the regions that the others mark."""
     labels = np.unique(marks[~free])
-    if len(labels) < 2:
-        return np.full_like(base, labels[0])
+    if len(labels) == 1:
+        return np.full_like(marks, labels[0])
     masks = torch.from_numpy(np.stack([(marks == label) & ~free for label in labels])).float()
     grown = grow_scribbles(photo, RegionMasks(tuple(map(str, labels)), masks)).masks.argmax(0).numpy()
-    result: RegionMap = labels[grown].astype(np.int16)
+    result: RegionMap = labels[grown].astype(marks.dtype)
     return result
+
+
+def _box_around(pixels: np.ndarray[Any, np.dtype[np.bool_]], margin: int) -> tuple[slice, slice]:
+    """Return the part of a photo around some pixels, with a margin where there is room."""
+    slices = []
+    for axis in (0, 1):
+        places = np.flatnonzero(pixels.any(1 - axis))
+        slices.append(slice(max(0, int(places[0]) - margin), int(places[-1]) + 1 + margin))
+    return slices[0], slices[1]
 
 
 def runs_of(values: RegionMap) -> list[int]:

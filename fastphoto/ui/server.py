@@ -37,7 +37,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int | None = None,
     started: Callable[[str], None],
-    patience: float = 60,
+    patience: float = 180,
     folder: Path | None = None,
 ) -> None:
     """Serve the page until the process is interrupted.

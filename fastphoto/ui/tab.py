@@ -160,6 +160,8 @@ class Tab:
         if self._maps:
             events.append(self._regions_event(whole=True))
         events += [{"type": "result", "restored": True, **result.facts()} for result in self.results]
+        if len(self.photos) == 2 and not self._tasks:
+            events.append({"type": "idle", "cancelled": False})
         return events
 
     def mask_of(self, side: Side) -> bytes:

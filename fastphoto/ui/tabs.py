@@ -32,7 +32,7 @@ class Tabs:
     """
 
     def __init__(
-        self, folder: ServerFolder, worker: Worker, machine: Machine, given: Mapping[Side, Path], patience: float = 60
+        self, folder: ServerFolder, worker: Worker, machine: Machine, given: Mapping[Side, Path], patience: float
     ) -> None:
         self._folder, self._worker, self._machine, self._given = folder, worker, machine, given
         self._patience = patience

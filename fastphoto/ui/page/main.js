@@ -15,7 +15,7 @@ const STAGES = { loading: "Reading the network", regions: "Finding regions", sty
 
 const main = document.querySelector("main");
 const section = (name) => document.querySelector(`[data-pane="${name}"]`);
-const states = new Map(); // record -> {edit, settings}: what each result was made of
+const states = new Map(); // record -> what was painted, which a result names
 const results = new Map();
 let history = null, record = Date.now(), current = null, restoring = null, lostLine = null;
 
@@ -72,7 +72,7 @@ async function change(run = true) {
   showHistory();
   for (const side of SIDES) panes[side].redraw();
   record++;
-  states.set(record, { edit: history?.now, settings: settings() });
+  states.set(record, history?.now);
   const edit = history && { ...history.message(record), base: page.base };
   if (run) busy("Starting");
   await attempt(() => server.post("/change", { settings: settings(), edit, run }));
@@ -135,6 +135,7 @@ function go(step) {
 
 const heardEvents = {
   async photo(event) {
+    if (panes[event.side].photo?.key === event.key) return; // told again, after the page was not seen
     history = null;
     Object.assign(page, { regions: [], shares: {}, region: 0, lit: null });
     for (const note of event.notes) say(note);
@@ -211,6 +212,7 @@ const heardEvents = {
   async reopened() {
     results.clear();
     current = null;
+    for (const side of SIDES) panes[side].photo = null;
     thumbs();
     if (history?.at) restoring = history.now;
     for (const side of SIDES) if (files[side]) await send(side, files[side]);
@@ -257,12 +259,12 @@ async function openResult(number, restore) {
   section("result").querySelector(".fact").textContent = `${result.width} × ${result.height}`;
   for (const id of ["sliders", "keep"]) byId(id).hidden = false;
   thumbs();
-  const made = states.get(result.edit);
-  if (restore && made?.edit && history) {
-    byId("preset").value = made.settings.preset;
-    byId("size").value = String(made.settings.size);
-    if (made.edit !== history.now) { history.push(made.edit); change(false); }
-  }
+  if (!restore || !history) return;
+  byId("preset").value = result.recipe.preset;
+  byId("size").value = String(result.recipe.size);
+  const edit = result.edit === null ? history.states[0] : states.get(result.edit);
+  if (edit && edit !== history.now) history.push(edit);
+  change(false);
 }
 
 function thumbs() { showThumbs(results, current, (result) => viewOf(result, "result"), (number) => attempt(() => openResult(number, true))); }

@@ -65,7 +65,7 @@ function partner(page, label, content, style, actions) {
   }
   const select = element("select", { title: "Region of the style whose look it takes" });
   select.setAttribute("aria-label", `${page.regions[label].name} takes the look of`);
-  if (style === 0) select.append(element("option", { value: "", textContent: "as its neighbour", selected: true }));
+  if (style === 0) select.append(element("option", { value: "", textContent: "as neighbour", selected: true }));
   page.regions.forEach((other, number) => {
     if ((page.shares.style?.[number] ?? 0) > 0) {
       select.append(element("option", { value: String(number), textContent: `as ${other.name}`, selected: number === label }));

@@ -1,6 +1,8 @@
 // What the page says to the server, and what it hears from it; goes on by itself when the server comes back.
 
 const AGAIN = 1500; // milliseconds between attempts to reach a server that is gone
+const UNSEEN = 3000; // milliseconds after which a tab that is not seen stops listening
+const STILL_HERE = 20000; // milliseconds between the signs of life of such a tab
 
 export class Refused extends Error {}
 
@@ -8,17 +10,22 @@ export class Server {
   /** `heard(event)` receives events; `lost(text)` a sentence while the server cannot be reached, null afterwards. */
   constructor(heard, lost) {
     Object.assign(this, { heard, lost, tab: sessionStorage.getItem("tab") });
+    this.opened = new Promise((done) => { this.isOpen = done; });
+    // A browser opens six connections to a server, for all tabs together, so tabs that are not seen do not listen.
+    document.addEventListener("visibilitychange", () => this.seen(!document.hidden));
   }
 
   /** Open the tab of this page, or a new one; return whether it is new. */
   async open() {
     if (this.tab && (await fetch(this.address(""))).ok) {
+      this.isOpen();
       this.listen();
       return false;
     }
     const opened = await this.answer(await fetch("/api/tabs", { method: "POST" }));
     this.tab = opened.tab;
     sessionStorage.setItem("tab", this.tab);
+    this.isOpen();
     this.listen();
     return true;
   }
@@ -33,6 +40,16 @@ export class Server {
       this.source.close();
       this.comeBack();
     };
+  }
+
+  seen(visible) {
+    clearTimeout(this.leaving);
+    clearInterval(this.staying);
+    if (visible) { if (this.source?.readyState === EventSource.CLOSED && !this.waiting) this.listen(); return; }
+    this.leaving = setTimeout(() => {
+      this.source?.close();
+      this.staying = setInterval(() => fetch(this.address("")).catch(() => null), STILL_HERE);
+    }, UNSEEN);
   }
 
   async comeBack() {
@@ -69,6 +86,7 @@ export class Server {
   }
 
   async put(path, file, name = "") {
+    await this.opened; // a file may be dropped before
     const headers = { "X-File-Name": encodeURIComponent(name) };
     return this.answer(await fetch(this.address(path), { method: "PUT", body: file, headers }));
   }
