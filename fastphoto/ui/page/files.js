@@ -2,6 +2,7 @@
 
 import { byId, say } from "/page/panels.js";
 
+export const sending = new Set(); // sides whose photo is on its way
 export const files = { content: null, style: null }; // kept, to give them to a server that has started anew
 
 /** `page` has send(side, file), server, attempt, focused() and filled(side). */
@@ -25,7 +26,7 @@ export function watchFiles(page) {
   };
 
   /** Return the photo that a file without a place is for: the one that is missing, or the one that is large. */
-  const side = () => sides.find((each) => !page.filled(each) && !files[each]) ?? (sides.includes(page.focused()) ? page.focused() : "content");
+  const side = () => sides.find((each) => !page.filled(each) && !sending.has(each)) ?? (sides.includes(page.focused()) ? page.focused() : "content");
   const take = async (list, first) => {
     const images = [...list].filter((file) => file.type.startsWith("image/") || !file.type);
     if (list.length && !images.length) return say("This is no image file.", "error");

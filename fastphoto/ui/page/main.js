@@ -1,6 +1,6 @@
 // The page: what happens to what a person does, and to what the server says.
 
-import { files, watchFiles } from "/page/files.js";
+import { files, sending, watchFiles } from "/page/files.js";
 import { EditHistory } from "/page/history.js";
 import { watchKeep } from "/page/keep.js";
 import { byId, clearMessages, radioGroup, say, showRegions, showThumbs } from "/page/panels.js";
@@ -283,9 +283,12 @@ function busy(text, part) {
 function idle() { byId("progress").hidden = byId("stop").hidden = true; }
 
 async function send(side, file) {
-  files[side] = file;
   status(`Reading the ${side}`);
-  if (!(await attempt(() => server.put(`/photos/${side}`, file, file.name ?? "")))) status("Ready.");
+  sending.add(side);
+  const read = await attempt(() => server.put(`/photos/${side}`, file, file.name ?? ""));
+  sending.delete(side);
+  if (read) files[side] = file;
+  else status("Ready.");
 }
 
 // ---- tools, panes and keys
