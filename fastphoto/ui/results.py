@@ -41,7 +41,7 @@ class Result:
 
     def keep(self, name: str, folder: Path, pixels: Tensor) -> None:
         """Keep pixels (3, H, W) as a view, and as planes: exact ones of the result, rounded ones of the others."""
-        self.views[name] = encode_view(pixels)
+        self.views[name] = encode_view(pixels, self.inputs.content.work.alpha)
         self.planes[name] = folder / f"result-{self.number}-{name}.planes"
         write_planes(self.planes[name], pixels, np.float32 if name == "result" else np.uint8)
         if name == "result":

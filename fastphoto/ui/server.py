@@ -9,6 +9,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from fastphoto.ui.folders import ServerFolder
 from fastphoto.ui.guard import Guard
 from fastphoto.ui.tab_photo import Side
 from fastphoto.ui.tabs import Tabs
-from fastphoto.ui.transfers import Machine
-from fastphoto.ui.worker import Worker
+from fastphoto.ui.transfers import Machine, warm_up
+from fastphoto.ui.worker import Chain, Worker
 
 USUAL_PORT = 8350
 _PATIENCE = 20  # seconds that a client may take for the head of its request
@@ -58,6 +59,7 @@ def serve(
     port = listening.getsockname()[1]
     own = ServerFolder(folder)
     worker = Worker()
+    worker.submit(None, Chain(), partial(warm_up, machine))  # while the browser opens
     tabs = Tabs(own, worker, machine, given, patience)
     try:
         guard = Guard(make_app(tabs, machine.device), port, host)

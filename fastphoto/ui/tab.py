@@ -74,10 +74,14 @@ class Tab:
 
     async def set_photo(self, side: Side, path: Path, name: str) -> dict[str, Any]:
         """Read a photo from a file that is the tab's own from now on, and start over with it."""
+        running = bool(self._tasks)
+        self._chain.cancel()  # or the photo would wait for a result that nobody will look at
         try:
             photo, notes = await self._noted(Chain(), partial(open_photo, path, side, name))
         except BaseException:
             path.unlink(missing_ok=True)
+            if running:
+                self.refresh()
             raise
         self.photos[side] = photo
         self._start_over()

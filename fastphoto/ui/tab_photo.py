@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from fastphoto.errors import FastPhotoError, printable
 from fastphoto.photos.formats import SAVE_OPTIONS
@@ -111,11 +112,12 @@ def view_pixels(pixels: Tensor) -> Tensor:
 
 
 def encode_view(pixels: Tensor, alpha: Tensor | None = None) -> bytes:
-    """Return pixels (3, H, W) in [0, 1] as a JPEG for the page, or as a PNG where there is alpha (H, W)."""
+    """Return pixels (3, H, W) in [0, 1] as a JPEG for the page, or as a PNG where there is alpha, of any size."""
     shown = view_pixels(pixels)
     if alpha is None:
         return encode_jpeg(shown)
-    image = image_of(torch.cat([shown, view_pixels(alpha[None])]))
+    fitted = F.interpolate(alpha[None, None], shown.shape[1:], mode="bilinear", antialias=True)[0]
+    image = image_of(torch.cat([shown, fitted]))
     return _saved(image, "PNG", compress_level=1)
 
 

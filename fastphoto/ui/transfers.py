@@ -26,6 +26,7 @@ from fastphoto.photos.write import write_photo
 from fastphoto.regions.find import find_regions
 from fastphoto.regions.masks import RegionMasks
 from fastphoto.session import Session
+from fastphoto.ui.painting import UNMARKED, Strokes, painted_map
 from fastphoto.ui.recipe import Recipe
 from fastphoto.ui.tab_photo import TabPhoto, encode_jpeg, encode_png
 from fastphoto.ui.worker import Chain
@@ -72,6 +73,20 @@ def preview(content: TabPhoto, style: TabPhoto, masks: tuple[Any, Any], machine:
         max_memory=machine.max_memory,
     )
     return encode_jpeg(session(content.work, masks[0]), 90)
+
+
+def warm_up(machine: Machine) -> None:
+    """Load all that a first preview and a first stroke need, on tiny photos, so that they come no later."""
+    pixels = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    regions = np.zeros((32, 32), np.int16)
+    regions[16:] = 1
+    strokes = np.full((32, 32), UNMARKED, np.uint8)
+    strokes[4] = 1
+    masks = painted_map(pixels, regions, {}, Strokes(strokes), follow=True)
+    photo = read_photo(pixels)
+    find_regions(photo, photo, device=machine.device)
+    session = Session(photo, masks, preset="recolour", size=32, device=machine.device)
+    encode_jpeg(session(photo, masks))
 
 
 def transferred(

@@ -84,7 +84,8 @@ const regionsCount = async (page) => Number((await attribute(page, "content", "r
 const ready = (page, seconds = 90) => until("Ready.", async () => (await status(page)) === "Ready.", seconds);
 const messages = (page) => page.$$eval("#messages p span", (lines) => lines.map((line) => line.textContent));
 const canvasBox = async (page, pane) => (await page.$(`[data-pane=${pane}] canvas`)).boundingBox();
-const checksum = (page, pane) => page.$eval(`[data-pane=${pane}] canvas`, (canvas) => {
+const checksum = (page, pane) => page.$eval(`[data-pane=${pane}] canvas`, async (canvas) => {
+  for (let i = 0; i < 2; i++) await new Promise((drawn) => requestAnimationFrame(drawn));
   const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
   let sum = 0;
   for (let i = 0; i < data.length; i += 4) sum = (sum * 31 + data[i] + 7 * data[i + 1] + 13 * data[i + 2]) % 1000000007;
@@ -265,6 +266,22 @@ try {
     }
   });
 
+  await test("a finger paints, and two fingers zoom", async () => {
+    const regions = await regionsCount(page), [x, y] = await at(page, "content", 0.5, 0.45);
+    const one = await page.touchscreen.touchStart(x, y);
+    for (let i = 1; i < 6; i++) await one.move(x + 12 * i, y);
+    await one.end();
+    await until("regions after a finger", async () => (await regionsCount(page)) > regions);
+    const whole = await checksum(page, "content");
+    const [left, right] = [await page.touchscreen.touchStart(x - 30, y), await page.touchscreen.touchStart(x + 30, y)];
+    for (let i = 1; i < 6; i++) { await left.move(x - 30 - 20 * i, y); await right.move(x + 30 + 20 * i, y); }
+    await left.end();
+    await right.end();
+    assert.notEqual(await checksum(page, "content"), whole);
+    assert.equal(await regionsCount(page), regions + 1, "two fingers painted");
+    await page.keyboard.press("f");
+  });
+
   await test("a region that is dragged onto one of the style takes its look", async () => {
     await page.keyboard.press("v");
     const names = await page.$$eval("#region-list select", (lists) => lists.length);
@@ -308,6 +325,14 @@ try {
     const known = { "content.jpg": content, "style.jpg": style, "content_mask.png": masks[0], "style_mask.png": masks[1], "result.png": made };
     execFileSync(python, ["-m", "fastphoto.cli", ...JSON.parse(words).slice(1).map((word) => known[word] ?? word), "--quiet"]);
     execFileSync(python, ["-c", "import sys, numpy; from PIL import Image; a, b = (numpy.asarray(Image.open(p)) for p in sys.argv[1:]); assert numpy.array_equal(a, b)", file, made]);
+  });
+
+  await test("masks are loaded", async () => {
+    const [chooser] = await Promise.all([page.waitForFileChooser(), page.click("#load-masks")]);
+    await chooser.accept(["content_mask.png", "style_mask.png"].map((name) => join(photos, name)));
+    await until("masks", async () => (await page.$eval("#source", (e) => e.value)) === "masks");
+    assert.ok((await page.$$eval("#region-list .name", (e) => e.map((each) => each.textContent))).includes("lightblue"));
+    await ready(page);
   });
 
   await test("a second tab has photos of its own", async () => {

@@ -117,6 +117,21 @@ def test_pictures_have_the_shape_of_the_photo(made):
     assert np.array_equal(pixels(part), day().array[40:, 60:])
 
 
+def test_pictures_show_what_alpha_hides_as_the_photo_does(server, style):
+    hidden = np.dstack([day().array, np.full((48, 64), 255, np.uint8)])
+    hidden[:, :20, 3] = 0
+    data = io.BytesIO()
+    Image.fromarray(hidden).save(data, "PNG")
+    tab = server.tab()
+    tab.give(data.getvalue(), style)
+    result = tab.result()
+    for path in ("/photos/content/view", *(f"/results/{result['number']}/view/{name}" for name in ("result", "start"))):
+        alpha = pixels(tab.call("GET", path)[1])[..., 3]
+        assert (alpha[:, :18] == 0).all() and (alpha[:, 22:] == 255).all()
+    assert np.array_equal(pixels(download(tab, result, format="png"))[..., 3], hidden[..., 3])
+    tab.close()
+
+
 # ---- downloads are what the command writes
 
 

@@ -18,7 +18,7 @@ export class PhotoPane {
   constructor(side, section, page) {
     Object.assign(this, { side, section, page, photo: null, regions: null, painting: null, cursor: null, drag: null });
     this.canvas = section.querySelector("canvas");
-    this.viewport = new Viewport(this.canvas, () => this.draw());
+    this.viewport = new Viewport(this.canvas, () => this.paint());
     watchPointers(this.viewport, {
       pans: () => page.tool === "hand",
       down: (event) => this.down(event), move: (event) => this.move(event), up: (event) => this.up(event),
@@ -52,7 +52,9 @@ export class PhotoPane {
     this.draw();
   }
 
-  draw() {
+  draw() { this.viewport.redraw(); }
+
+  paint() {
     if (!this.image || !this.viewport.box) return;
     const { page, viewport } = this, context = viewport.context();
     viewport.draw(context, this.image);

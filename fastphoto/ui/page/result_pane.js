@@ -11,7 +11,7 @@ export class ResultPane {
     this.sliders = { strength: 1, photorealism: 0, blend: 1 };
     this.canvas = section.querySelector("canvas");
     this.waiting = section.querySelector(".waiting");
-    this.viewport = new Viewport(this.canvas, () => { this.draw(); this.fetchPartsSoon(); });
+    this.viewport = new Viewport(this.canvas, () => { this.paint(); this.fetchPartsSoon(); });
     let moving = false;
     watchPointers(this.viewport, {
       pans: (event) => !(moving = this.nearDivider(event)),
@@ -69,7 +69,9 @@ export class ResultPane {
     return names;
   }
 
-  draw() {
+  draw() { this.viewport.redraw(); }
+
+  paint() {
     const { viewport, pictures } = this;
     if (!viewport.box || !pictures.content) return;
     const context = viewport.context(), { width, height } = viewport.box, after = this.live ?? pictures.result ?? pictures.start;
@@ -77,7 +79,10 @@ export class ResultPane {
     const part = this.live || !this.showsParts() ? null : this.parts;
     const layer = (name) => (to) => {
       viewport.draw(to, pictures[name]);
-      if (part?.[name]) viewport.draw(to, part[name], part.box);
+      if (!part?.[name]) return;
+      to.globalCompositeOperation = "source-atop"; // parts have no alpha of their own
+      viewport.draw(to, part[name], part.box);
+      to.globalCompositeOperation = "source-over";
     };
     if (this.mode === "before" || !after) return layer("content")(context);
     if (this.live || !pictures.result) viewport.draw(context, after);
@@ -186,7 +191,7 @@ export class ResultPane {
     if (!this.showsParts() || this.live) return;
     const box = this.viewport.visible(), { result } = this, key = JSON.stringify([result.number, box]);
     if (box.width > 2800 || box.height > 2800) return;
-    const names = this.needed().filter((name) => this.partsKey !== key || !this.parts[name]);
+    const names = this.needed().filter((name) => this.partsKey !== key || !(name in this.parts));
     if (!names.length) return;
     const query = new URLSearchParams(box);
     const images = await Promise.all(names.map((name) => this.fetchImage(`${this.addresses.cut(name)}?${query}`).catch(() => null)));

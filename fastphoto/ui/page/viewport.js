@@ -3,9 +3,11 @@
 const MOST = 8; // screen pixels for a pixel of the photo
 
 export class Viewport {
-  /** `changed` is called when the canvas has to be drawn anew. */
+  /** `changed` draws the canvas anew; `redraw` has it called. */
   constructor(canvas, changed) {
-    Object.assign(this, { canvas, changed, width: 0, height: 0, zoom: 1, x: 0, y: 0, fitted: true });
+    let frame = 0; // the canvas is drawn once a frame, however much has changed
+    this.redraw = () => { frame ||= requestAnimationFrame(() => { frame = 0; changed(); }); };
+    Object.assign(this, { canvas, width: 0, height: 0, zoom: 1, x: 0, y: 0, fitted: true });
     new ResizeObserver(() => this.resize()).observe(canvas);
   }
 
@@ -23,7 +25,7 @@ export class Viewport {
     this.canvas.width = Math.round(box.width * ratio);
     this.canvas.height = Math.round(box.height * ratio);
     if (this.fitted) this.fit(); else this.settle();
-    this.changed();
+    this.redraw();
   }
 
   get smallest() { return this.width ? Math.min(this.box.width / this.width, this.box.height / this.height) : 1; }
@@ -33,7 +35,7 @@ export class Viewport {
     this.zoom = this.smallest;
     this.fitted = true;
     this.settle();
-    this.changed();
+    this.redraw();
   }
 
   /** Show pixel by pixel: each of the photo's pixels is one of the screen. */
@@ -46,14 +48,14 @@ export class Viewport {
     Object.assign(this, { x: x - (x - this.x) * factor, y: y - (y - this.y) * factor, zoom: now });
     this.fitted = now <= this.smallest * 1.0001;
     this.settle();
-    this.changed();
+    this.redraw();
   }
 
   panBy(dx, dy) {
     this.x += dx;
     this.y += dy;
     this.settle();
-    this.changed();
+    this.redraw();
   }
 
   /** Keep the picture in the canvas: in the middle where it is smaller, without a gap where it is larger. */
@@ -84,7 +86,7 @@ export class Viewport {
   draw(context, image, part = { x: 0, y: 0, width: this.width, height: this.height }) {
     const [left, top] = this.on(part.x, part.y);
     context.imageSmoothingEnabled = this.zoom * (part.width / image.width) < 3;
-    context.imageSmoothingQuality = "high";
+    context.imageSmoothingQuality = "medium";
     context.drawImage(image, left, top, part.width * this.zoom, part.height * this.zoom);
   }
 
