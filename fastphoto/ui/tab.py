@@ -202,7 +202,8 @@ class Tab:
             if chain is self._chain:
                 self.subscribers.publish({"type": "failed", "error": one_line(error)})
         except Exception as error:
-            self.subscribers.publish({"type": "failed", "error": f"{type(error).__name__}: {one_line(error)}"})
+            if chain is self._chain:
+                self.subscribers.publish({"type": "failed", "error": f"{type(error).__name__}: {one_line(error)}"})
             raise
 
     async def _run(self, chain: Chain, run: bool) -> None:
@@ -258,7 +259,9 @@ class Tab:
                 whole = [photo.work.pixels.new_ones(1, *photo.work.size) for photo in (content, style)]
                 self._found = RegionMasks(("all",), whole[0]), RegionMasks(("all",), whole[1])
             else:
-                self._found = await self.work(chain, partial(found_regions, content, style, self.machine))
+                found = await self.work(chain, partial(found_regions, content, style, self.machine))
+                chain.check()  # the photos may be others by now
+                self._found = found
         if not self._base:
             names = _names(self._found)
             for side, regions in zip(SIDES, self._found, strict=True):
@@ -274,7 +277,9 @@ class Tab:
         for side in SIDES:
             base, joins, strokes = self._base[side], edit.joins.get(side, {}), edit.strokes.get(side)
             pixels = self.photos[side].work.pixels
-            self._maps[side] = await self.work(chain, partial(painted_map, pixels, base, joins, strokes, edit.follow))
+            painted = await self.work(chain, partial(painted_map, pixels, base, joins, strokes, edit.follow))
+            chain.check()
+            self._maps[side] = painted
 
     async def _noted(self, chain: Chain, function: Callable[[], Value]) -> tuple[Value, list[str]]:
         """Return what a function returns on the worker's thread, and the warnings that it gave."""

@@ -212,7 +212,7 @@ const heardEvents = {
   async reopened() {
     results.clear();
     current = null;
-    for (const side of SIDES) panes[side].photo = null;
+    for (const side of SIDES) if (panes[side].photo) panes[side].photo.key = null;
     thumbs();
     if (history?.at) restoring = history.now;
     for (const side of SIDES) if (files[side]) await send(side, files[side]);
