@@ -12,6 +12,9 @@ from fastphoto.runtime.memory import return_freed_memory
 
 Value = TypeVar("Value")
 
+REST = 30.0
+"""Seconds without work after which freed memory goes back to the system; the next work then takes longer."""
+
 
 class Cancelled(Exception):
     """Raised inside work whose result nobody wants any more."""
@@ -78,7 +81,7 @@ class Worker:
     def _next(self) -> tuple[Chain, Callable[[], Any], Future[Any]] | None:
         with self._changed:
             while not self._waiting and not self._closed:
-                if not self._changed.wait(1):
+                if not self._changed.wait(REST):
                     return_freed_memory()
                     self._changed.wait_for(lambda: bool(self._waiting) or self._closed)
             if self._closed:

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 _SERVE = """
 import sys
 from pathlib import Path
-from fastphoto.ui import server, uploads
+from fastphoto.ui import server, uploads, worker
 from fastphoto.ui.transfers import Machine
-uploads.PATIENCE = server._PATIENCE = 1.0
+uploads.PATIENCE = server._PATIENCE = worker.REST = 1.0
 folder, patience = Path(sys.argv[1]), float(sys.argv[2])
 given = {side: Path(path) for side, path in zip(("content", "style"), sys.argv[3:])}
 try:

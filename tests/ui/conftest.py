@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +40,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UiServer]:
     assert started.process.poll() is None, "the server has ended"
     started.end()
     assert list(started.folder.iterdir()) == [], "the server has left files"
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], UiServer]]:
+    """A function that starts servers with one folder for their files; those that still run at the end are killed."""
+    started: list[UiServer] = []
+
+    def start_one() -> UiServer:
+        started.append(UiServer(tmp_path))
+        return started[-1]
+
+    yield start_one
+    for each in started:
+        if each.process.poll() is None:
+            each.end(signal.SIGKILL)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from command_line import error_line, run_here
-from ui_server import Client, UiServer
+from ui_server import Client
 
 from fastphoto.ui.folders import ServerFolder, remove_abandoned
 
@@ -70,20 +70,20 @@ def test_without_its_libraries_the_command_says_how_to_get_them(capsys, monkeypa
     assert error_line(capsys.readouterr().err) == "the page needs uvicorn: pip install fastphoto[ui]"
 
 
-def test_a_killed_server_is_cleaned_up_after_by_the_next(tmp_path, content):
-    first = UiServer(tmp_path)
+def test_a_killed_server_is_cleaned_up_after_by_the_next(tmp_path, start, content):
+    first = start()
     tab = first.tab()
     assert tab.call("PUT", "/photos/content", content)[0] == 200
     (left,) = tmp_path.iterdir()
     assert first.end(signal.SIGKILL) == -signal.SIGKILL
     assert left.exists() and first.files()
 
-    second = UiServer(tmp_path)
+    second = start()
     assert not left.exists()
     assert second.tab().call("PUT", "/photos/content", content)[0] == 200
     old = {"Cookie": first.headers["Cookie"].replace(str(first.port), str(second.port))}
     assert second.raw("GET", "/", old)[0] == 401
-    third = UiServer(tmp_path)
+    third = start()
     assert len(list(tmp_path.iterdir())) == 2, "a server removed the folder of one that runs"
     assert (second.end(), third.end()) == (130, 130)
     assert list(tmp_path.iterdir()) == []
