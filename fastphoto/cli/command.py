@@ -21,6 +21,7 @@ from fastphoto.cli import (
     study,
     survey,
     transfer,
+    ui,
     video,
 )
 from fastphoto.cli.messages import OneLineParser, one_line, print_remarks, print_warnings, say
@@ -32,7 +33,7 @@ from fastphoto.runtime.memory import keep_freed_memory
 from fastphoto.runtime.torch_loading import keep_loaded_modules
 
 # In the order of --help.
-_COMMANDS = (transfer, look, apply, batch, video, demo, invert, info, regions, compare, evaluate, survey, study)
+_COMMANDS = (transfer, ui, look, apply, batch, video, demo, invert, info, regions, compare, evaluate, survey, study)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -29,7 +29,7 @@ from fastphoto.cli.options import (
 from fastphoto.cli.setting_values import parse_settings
 from fastphoto.cli.signals import defer_signals
 from fastphoto.cli.standard_streams import INPUT_HELP, check_result, input_files, write_result
-from fastphoto.colour.lut import fit_lut, write_lut
+from fastphoto.colour.lut import fit_lut_of_photo, write_lut
 from fastphoto.errors import InputError, printable
 from fastphoto.optimisation.presets import PRESETS
 from fastphoto.optimisation.progress import Progress
@@ -147,9 +147,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _write_lut(args: argparse.Namespace, content: Photo, pixels: Tensor) -> None:
-    visible = slice(None) if content.alpha is None else (content.alpha >= 0.5).flatten()
-    before, after = (image.flatten(1)[:, visible][:, None] for image in (content.pixels, pixels))
-    lut, error = fit_lut(before, after)
+    lut, error = fit_lut_of_photo(content, pixels)
     write_lut(args.lut, lut, os.path.basename(args.lut))
     if not args.quiet:
         say(f"wrote {args.lut}: {error.mean:.1f} delta E from the result on average, 95 % below {error.worst:.1f}")

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from fastphoto.colour.spaces import srgb_to_lab
 from fastphoto.errors import FileError, InputError, error_text, printable
 from fastphoto.photos.input_files import FileSource, opened_file, source_name
+from fastphoto.photos.photo import Photo
 from fastphoto.runtime.files import write_text
 from fastphoto.runtime.host_state import apart_from_host
 
@@ -107,6 +108,20 @@ def fit_lut(content: Tensor, result: Tensor, size: int = 33) -> tuple[ColourLUT,
     change = torch.from_numpy(changes.astype(np.float32)).view(size, size, size, 3)
     lut = ColourLUT((identity_lut(size).values + change).clamp_(0, 1))
     return lut, _error(lut, content, result)
+
+
+def fit_lut_of_photo(content: Photo, result: Tensor, size: int = 33) -> tuple[ColourLUT, LUTError]:
+    """Return the LUT that comes closest to a result (3, H, W) of a photo, from its visible pixels; see `fit_lut`.
+
+    Example:
+        >>> from fastphoto.photos.read import read_photo
+        >>> photo = read_photo(torch.rand(3, 16, 16))
+        >>> fit_lut_of_photo(photo, photo.pixels, 2)[1].mean < 0.1
+        True
+    """
+    visible = slice(None) if content.alpha is None else (content.alpha >= 0.5).flatten()
+    before, after = (image.flatten(1)[:, visible][:, None] for image in (content.pixels, result))
+    return fit_lut(before, after, size)
 
 
 @apart_from_host

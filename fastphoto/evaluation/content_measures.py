@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import scipy  # loads its parts, such as scipy.ndimage, when they are used
@@ -47,11 +49,17 @@ class ContentReference:
 
     def invented(self, lab: Array) -> float:
         """Return the structure of a result, CIELAB (3, H, W), that the content has not, whatever its colour."""
-        excess = 0.0
+        return float(sum(excess.mean() for excess in self._excesses(lab)))
+
+    def invented_map(self, lab: Array) -> Array:
+        """Return where `invented` sees structure of a result, CIELAB (3, H, W), as (H, W) whose mean it is."""
+        return np.sum(list(self._excesses(lab)), axis=0, dtype=np.float64)
+
+    def _excesses(self, lab: Array) -> Iterator[Array]:
+        """Yield for each band the structure (H, W) beyond the content's own."""
         for own, theirs in zip(_structure(lab), self._structure, strict=True):
             gain = max(1.0, float(np.median(own / (theirs + _INVENTED_NOISE))))
-            excess += float(np.maximum(own - (_INVENTED_SLACK * gain * theirs + _INVENTED_VISIBLE), 0).mean())
-        return excess
+            yield np.maximum(own - (_INVENTED_SLACK * gain * theirs + _INVENTED_VISIBLE), 0)
 
     def affine(self, planes: Array) -> float:
         """Return the residual of the best local affine maps to a result, sRGB (3, H, W)."""

@@ -69,7 +69,9 @@ def optimise(
         image = start if x is None else recolouring(x / settings.pixel_scale)
     reporter.announce("result", image)
     # Differs from Luan et al., who apply the smoothed colour maps to the content at the size they optimise at.
-    return upsample(start.lerp(image, settings.strength), content, full, settings, smooth=True)
+    result = upsample(start.lerp(image, settings.strength), content, full, settings, smooth=True)
+    # Not at 1, where rounding would still change the last digit.
+    return result if settings.blend == 1 else full.lerp(result, settings.blend)
 
 
 def _to_device(pair: PhotoPair, device: torch.device) -> PhotoPair:

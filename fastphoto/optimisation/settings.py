@@ -113,6 +113,8 @@ class Settings:
     # -- result
     strength: float = 1.0
     """How far the result goes from the start image, 0, to the optimised image, 1, or beyond."""
+    blend: float = 1.0
+    """How far the result goes from the content, 0, to what the settings above make of it, 1."""
     result: Literal["affine", "image"] = "affine"
     """The result. "affine": the smoothed local affine maps of the optimised image, applied to the full-size content.
     "image": the optimised image itself, enlarged to the size of the content where that is larger."""
@@ -204,6 +206,8 @@ class Settings:
             yield "photorealism_radius", "must be from 1 to 100 pixels"
         if self.strength < 0:
             yield "strength", "must be 0 or more"
+        if not 0 <= self.blend <= 1:
+            yield "blend", "must be from 0 to 1"
         if self.start == "noise" and self.unknowns == "recolouring":
             yield "start", 'must be "colour" or "content" with the unknowns "recolouring", which change a photo'
         if self.start == "noise" and self.strength != 1:

@@ -83,6 +83,19 @@ def _address_space_bytes() -> int | None:
     return None
 
 
+def return_freed_memory() -> None:
+    """Return the memory that `keep_freed_memory` has kept to the system, in a process that now waits for work.
+
+    It does nothing if the C library is not glibc.
+
+    Example:
+        >>> return_freed_memory()
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
 def keep_freed_memory() -> None:
     """Let the C library keep freed memory for the next allocation instead of returning it to the system.
 

@@ -17,6 +17,7 @@ from fastphoto.ops.library import build_info
 
 COMMANDS = [
     "transfer",
+    "ui",
     "look",
     "apply",
     "batch",

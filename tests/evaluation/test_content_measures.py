@@ -110,3 +110,14 @@ def test_blobs_in_the_sky_are_invented_and_hide_in_texture():
     seen, hidden = (photo.invented(np.stack([lab[0] + blob, lab[1], lab[2]])) for blob in (left, right))
     assert seen > 0.05
     assert hidden < seen / 10
+
+
+def test_the_map_shows_where_structure_is_invented():
+    noise = np.random.default_rng(0).uniform(-0.25, 0.25, (HEIGHT, WIDTH))
+    content = np.repeat(0.5 + noise[None] * (np.arange(WIDTH) >= WIDTH // 2), 3, 0)
+    photo, lab = ContentReference(content), srgb_to_lab(content)
+    lab[0] += 20 * bump(2, HEIGHT / 2, WIDTH / 6)
+    seen = photo.invented_map(lab)
+    assert seen.shape == (HEIGHT, WIDTH) and seen.mean() == pytest.approx(photo.invented(lab))
+    row, column = np.unravel_index(seen.argmax(), seen.shape)
+    assert abs(row - HEIGHT / 2) <= 4 and abs(column - WIDTH / 6) <= 4

@@ -185,3 +185,22 @@ def test_more_steps_go_on_from_level_to_level():
     alone = []
     transfer(steps=1, callback=steps_alone(lambda progress: alone.append(sum(progress.losses.values()))))
     assert min(coarse) < 0.9 * coarse[0] and fine[0] < 0.95 * alone[0]
+
+
+# ---- blend
+
+
+@pytest.mark.parametrize("preset", SHORT)
+def test_blends_lie_on_the_line_from_the_content_to_the_result(preset):
+    """As long as nothing is clamped."""
+    whole = transfer(preset)
+    assert torch.equal(transfer(preset, blend=1), whole)
+    for blend in (0, 0.3, 0.9):
+        expected = CONTENT.muted + blend * (whole - CONTENT.muted)
+        torch.testing.assert_close(transfer(preset, blend=blend), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("blend", [-0.1, 1.1])
+def test_a_blend_beyond_its_range_is_refused(blend):
+    with pytest.raises(fastphoto.InputError, match=r"^blend: must be from 0 to 1, got"):
+        transfer(blend=blend)

@@ -29,6 +29,7 @@ INVALID = [
     *((name, value) for name in CHOICES for value in ("other", None, 3, ["colour"])),
     *((name, value) for name in ("first_change", "smooth_colour") for value in (0, -1.0, math.nan, math.inf, "x")),
     *(("strength", value) for value in (-0.01, math.nan, math.inf, -math.inf, "full", None, True, (1.0,))),
+    *(("blend", value) for value in (-0.01, 1.01, math.nan, math.inf, -math.inf, "full", None, True, (1.0,))),
     ("projection", "no"),
     ("projection", 1),
     *(("curve_slope", value) for value in (0.99, 0, -1.0, math.nan, math.inf, "steep", None)),

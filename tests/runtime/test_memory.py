@@ -79,3 +79,21 @@ def test_freed_memory_is_returned_by_default():
 @needs_gnu
 def test_freed_memory_is_not_returned_if_asked_for():
     assert bytes_returned("fastphoto.keep_freed_memory()") == 0
+
+
+@needs_gnu
+def test_memory_that_was_kept_can_be_returned():
+    """By the resident size: pages in the middle are returned, and stay mapped."""
+    script = """
+import resource, fastphoto, torch
+from fastphoto.runtime.memory import return_freed_memory
+def resident(): return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+fastphoto.keep_freed_memory()
+tensors = [torch.ones(1 << 24) for _ in range(3)]
+allocated = resident()
+del tensors
+return_freed_memory()
+print(allocated - resident())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) >= 2 * 4 << 24
