@@ -94,7 +94,7 @@ class Tab:
             status, answer = self.call("PUT", f"/photos/{side}", data, X_File_Name=f"{side}.png")
             assert status == 200, answer
 
-    def wait(self, kind: str, after: int = 0, timeout: float = 60) -> dict[str, Any]:
+    def wait(self, kind: str, after: int = 0, timeout: float = 120) -> dict[str, Any]:
         """Return the first event of a kind after so many events."""
         end = time.monotonic() + timeout
         with self._changed:
@@ -160,7 +160,7 @@ class UiServer(Client):
     def end(self, number: int = signal.SIGINT) -> int:
         """Send a signal, wait for the end, and return the exit status."""
         self.process.send_signal(number)
-        status = self.process.wait(30)
+        status = self.process.wait(120)
         if self.process.stdout is not None:
             self.process.stdout.close()
         return status

@@ -36,7 +36,7 @@ def test_the_command_prints_the_address_first_and_leaves_nothing(tmp_path, conte
         assert list((tmp_path / "tmp").iterdir()) != []
     finally:
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 130 and said.splitlines()[-1] == "fastphoto: interrupted"
     assert list((tmp_path / "tmp").iterdir()) == []
 
