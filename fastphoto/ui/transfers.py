@@ -77,7 +77,7 @@ def preview(content: TabPhoto, style: TabPhoto, masks: tuple[Any, Any], machine:
 
 def warm_up(machine: Machine) -> None:
     """Load all that a first preview and a first stroke need, on tiny photos, so that they come no later."""
-    pixels = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    pixels = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     regions = np.zeros((32, 32), np.int16)
     regions[16:] = 1
     strokes = np.full((32, 32), UNMARKED, np.uint8)

@@ -62,3 +62,11 @@ def tab(server: UiServer) -> Iterator[Tab]:
     opened = server.tab()
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def interrupts() -> Iterator[None]:
+    """Let servers that tests start be interrupted, also where those who run the tests ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
