@@ -37,6 +37,7 @@ def build(folder: Path, sanitize: bool) -> None:
     # On a GPU cuDNN and PyTorch's own operators do this work; here fastphoto's CPU kernels stand in.
     names = (
         "colour_spaces",
+        "contrast_excess",
         "convolution",
         "local_affine_sum",
         "parallel",
