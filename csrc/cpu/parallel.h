@@ -1,7 +1,8 @@
 // Loops that are shared among threads.
 //
 // Public functions of the package run PyTorch's own operators on one thread, because their bits depend on the
-// number of threads, and the kernels here, whose bits do not, on all: see fastphoto/runtime/threads.py.
+// number of threads, and the kernels here, whose bits do not, on all: see
+// fastphoto/runtime/operator_threads.py.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>

@@ -16,12 +16,8 @@ from fastphoto.ops.colours import srgb_to_lab_by_torch as srgb_to_lab
 from fastphoto.ops.contrasts import contrast_excess_by_torch as contrast_excess
 from fastphoto.ops.recolouring import region_recolouring_by_torch as region_recolouring
 
-__all__ = [
-    "contrast_excess",
-    "lab_to_srgb",
-    "region_recolouring",
-    "srgb_to_lab",
-]  # the definitions that are in use elsewhere
+# The definitions that are in use elsewhere.
+__all__ = ["contrast_excess", "lab_to_srgb", "region_recolouring", "srgb_to_lab"]
 
 
 def _windows(x: Tensor, radius: int) -> Tensor:

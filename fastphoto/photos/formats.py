@@ -22,6 +22,7 @@ class FileFormat:
 
 
 FORMATS = (
+    # Level 6, zlib's own choice, takes three times as long for files 4 % smaller.
     FileFormat("PNG", (".png",), {"compress_level": 4}, sixteen_bits=True),
     FileFormat("JPEG", (".jpg", ".jpeg"), {"quality": 95, "subsampling": 0}, blurs_ids=True),
     FileFormat("TIFF", (".tif", ".tiff"), {}, sixteen_bits=True),  # Pillow cannot compress one that has EXIF data

@@ -154,7 +154,9 @@ class Page:
         body = "\n".join(self._parts)
         if 'class="enlarge"' in body:
             body += "\n" + ENLARGED_DIALOG
-        return html_document(self.title, f"<main>\n{body}\n</main>", ["page.css"], ["page.js"], self.language)
+        return html_document(
+            self.title, f"<main>\n{body}\n</main>", ["tokens.css", "page.css"], ["page.js"], self.language
+        )
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the page to a file, which is complete or untouched; raise FileError where writing fails."""

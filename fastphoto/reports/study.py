@@ -201,7 +201,7 @@ def _study_page(title: str, introduction: str, data: Mapping[str, Any]) -> str:
     )
     json_text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")  # </script> would end the element
     body += f'{ENLARGED_DIALOG}\n<script type="application/json" id="data">{json_text}</script>'
-    return html_document(title, body, ["page.css", "study.css"], ["page.js", "study.js"])
+    return html_document(title, body, ["tokens.css", "page.css", "study.css"], ["page.js", "study.js"])
 
 
 def _refuse_other_study(key: Path, study: str) -> None:

@@ -28,6 +28,7 @@ from fastphoto.ui.uploads import MASK_BYTES, PHOTO_BYTES, RefusedBody, read_body
 from fastphoto.ui.worker import Cancelled, Chain
 
 _PAGE = Path(__file__).with_name("page")
+_TOKENS = Path(__file__).parents[1] / "reports" / "tokens.css"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _UPLOADS_OF_A_TAB = 4
 _FORMATS = {"png": ".png", "jpg": ".jpg", "tif": ".tif", "webp": ".webp"}
@@ -97,7 +98,8 @@ class _Addresses:
         self._tabs, self._device = tabs, device
         self._tasks: set[asyncio.Task[None]] = set()
         # Read once: what a client asks for is only ever looked up here.
-        self._page = {path.name: path.read_bytes() for path in _PAGE.iterdir() if path.suffix in _TYPES}
+        files = [_TOKENS, *(path for path in _PAGE.iterdir() if path.suffix in _TYPES)]
+        self._page = {path.name: path.read_bytes() for path in files}
 
     def of_tab(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         """Return a function that finds the tab of a request and lets another answer it."""

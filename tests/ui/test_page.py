@@ -12,6 +12,7 @@ from fastphoto.ui.recipe import Recipe
 
 PACKAGE = Path(fastphoto.__file__).parent
 PAGE = PACKAGE / "ui" / "page"
+TOKENS = PACKAGE / "reports" / "tokens.css"
 
 
 def tokens(css: str) -> list[dict[str, str]]:
@@ -26,8 +27,16 @@ def luminance(colour: str) -> float:
 
 
 def test_all_pages_have_the_same_colours():
-    own, reports = ((path).read_text() for path in (PAGE / "page.css", PACKAGE / "reports" / "page.css"))
-    assert tokens(own) == tokens(reports) and len(tokens(own)) == 2
+    """Those of one file, in a light and a dark theme; no page has colours of its own."""
+    themes = tokens(TOKENS.read_text())
+    assert len(themes) == 2 and themes[0].keys() == themes[1].keys()
+    for path in (PAGE / "page.css", TOKENS.with_name("page.css")):
+        css = path.read_text()
+        assert tokens(css) == [] and "var(--paper)" in css and "var(--ink)" in css
+
+
+def test_the_server_has_the_colours(server):
+    assert server.call("GET", "/page/tokens.css") == (200, TOKENS.read_bytes())
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
@@ -37,7 +46,7 @@ def test_all_pages_have_the_same_colours():
     + [("on-accent", "accent")],
 )
 def test_text_has_the_contrast_of_level_aa(theme, text, ground):
-    colours = tokens((PAGE / "page.css").read_text())[theme]
+    colours = tokens(TOKENS.read_text())[theme]
     light, dark = sorted((luminance(colours[f"--{name}"]) for name in (text, ground)), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 4.5
 
@@ -47,7 +56,9 @@ def test_nothing_comes_from_elsewhere():
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"https?://|@import|url\(|//cdn", text), path.name
         for name in re.findall(r'(?:from|src=|href=) ?"(/page/[^"]+)"', text):
-            assert (PAGE / Path(name).name).is_file(), f"{path.name} names {name}"
+            assert Path(name).name in {TOKENS.name, *(each.name for each in PAGE.iterdir())}, (
+                f"{path.name} names {name}"
+            )
 
 
 def test_scripts_and_styles_are_files_of_their_own():
